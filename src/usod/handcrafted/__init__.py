@@ -1,0 +1,62 @@
+"""Handcrafted saliency detectors: pure functions from a photograph to a map.
+
+`usod.handcrafted.rbd(image)`, `dsr`, `mc` and `hs` take an (H, W, 3) uint8 RGB array and return an (H, W) float32 map in
+[0, 1]. `METHODS` maps their names to them. A detector's module is imported when it is first asked for.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from usod.handcrafted.dsr import dsr
+    from usod.handcrafted.hs import hs
+    from usod.handcrafted.mc import mc
+    from usod.handcrafted.rbd import rbd
+
+__all__ = ["METHODS", "dsr", "hs", "mc", "rbd"]
+
+Method = Callable[..., NDArray]
+_NAMES = ("rbd", "dsr", "mc", "hs")
+
+
+class _Methods(Mapping[str, Method]):
+    """Detector by name; looking one up imports its module and no other detector's."""
+
+    def __getitem__(self, name: str) -> Method:
+        if name not in _NAMES:
+            raise KeyError(f"no handcrafted method {name!r}; there are {', '.join(_NAMES)}")
+        return getattr(import_module(f"{__name__}.{name}"), name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in _NAMES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_NAMES)
+
+    def __len__(self) -> int:
+        return len(_NAMES)
+
+
+METHODS: Mapping[str, Method] = _Methods()
+
+
+class _Package(ModuleType):
+    """This package. Its `rbd` is the function, also after an import of the module of that name has set the name."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _NAMES:
+            return METHODS[name]
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _NAMES and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,41 @@
+# Two commands: `make demo` runs the whole workflow on bundled scenes, `make test` runs the checks.
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup demo test lint format clean
+
+demo: setup
+	snakemake --cores $(CORES) --quiet rules
+
+test: setup
+	pytest -n 2 --dist loadgroup
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+	mypy
+
+format: setup
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+setup: .venv/installed
+
+# pydensecrf is a second backend of the CRF and the reference of ours: installed where it can be compiled, never needed.
+.venv/installed: envs/requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "usod needs Python 3.11 or later; say which: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	if command -v g++ clang++ > /dev/null; then \
+		$(BIN)/python -m pip install --quiet --no-deps pydensecrf2==1.1 || echo "pydensecrf2 does not build here; going on without it"; \
+	else echo "no C++ compiler: going on without the optional pydensecrf2"; fi
+	touch $@
+
+clean:
+	rm -rf .venv .snakemake results/* build

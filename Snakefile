@@ -1,0 +1,37 @@
+"""usod: saliency masks from unlabelled images. Table of contents; the stages are in workflow/rules."""
+
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+
+configfile: "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/maps.smk"
+include: "workflow/rules/deepusps.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.maps.input,
+        rules.deepusps.input,
+        rules.benchmark.input,
+        rules.report.input,
+    localrule: True
+
+
+onsuccess:
+    print_where_to_look()
+
+
+onerror:
+    print_errors_of_jobs()

@@ -1,0 +1,60 @@
+"""`usod <group> <verb>`: one verb per kind of step."""
+
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from usod.commands import config, crf, data, deepusps, devices, evaluate, maps, predict, report
+from usod.errors import UsageError, UsodError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Saliency masks from unlabelled images: handcrafted maps, refined and fused by networks.",
+)
+for group in (data, maps, crf, deepusps, config, devices, report):
+    app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from usod.provenance import usod_version
+
+        print(f"usod {usod_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; exit codes: 0, 1 (the work failed), 2 (the call is wrong)."""
+    # A scheduler stops a job with SIGTERM: unwind, so that temporary files are removed.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        app()
+    except UsageError as error:
+        _fail(error, 2)
+    except UsodError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has what it wanted.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fail(message: object, code: int) -> None:
+    print(f"usod: error: {' '.join(str(message).split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,150 @@
+"""`usod deepusps`: refine the labels of one method, fuse those of several."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from usod.commands.options import ConfigText, Device, Network, Quiet, Threads, Work
+
+app = typer.Typer(no_args_is_help=True, help="DeepUSPS: refine handcrafted maps with networks, fuse the results.")
+Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
+
+
+@app.command()
+def refine(
+    images: Images,
+    maps: Annotated[Path, typer.Option(help="MapStore: handcrafted maps (stage 0) or the labels of the stage before.")],
+    out_labels: Annotated[Path, typer.Option(help="Refined labels: the moving average of the predictions.")],
+    out_model: Annotated[Path, typer.Option(help="The stage's network, safetensors.")],
+    history: Annotated[Path, typer.Option(help="CSV, one row per epoch.")],
+    stage: Annotated[int, typer.Option(min=0, help="0: inter-image consistency; 1, 2, ...: self-supervision.")] = 0,
+    config: ConfigText = None,
+    network: Network = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    work: Work = None,
+    quiet: Quiet = False,
+) -> None:
+    """Refine the labels of one method by one stage.
+
+    Example: usod deepusps refine --images images.h5 --maps rbd.h5 --stage 0 --out-labels iter0.h5
+    --out-model iter0.safetensors --history iter0.csv
+    """
+    from usod.config import RefineConfig, parse_section
+    from usod.data.mapstore import ImageStore, MapStore, write_maps
+    from usod.devices import start_device
+    from usod.models.config import NetworkConfig
+    from usod.models.model_file import save_model
+    from usod.provenance import describe
+    from usod.systems import deepusps
+    from usod.training.history import write_history
+
+    settings = parse_section(RefineConfig, config)
+    net_config = parse_section(NetworkConfig, network, "--network")
+    chosen = start_device(device, threads)
+    origin = describe(
+        {"stage": stage, "refine": settings.model_dump(), "network": net_config.model_dump(mode="json")},
+        {"images": images, "maps": maps},
+    )
+    with ImageStore(images) as image_store, MapStore(maps) as map_store:
+        if deepusps.is_stable(map_store.attributes, stage, settings):
+            _hand_on(map_store, maps, out_labels, out_model, history)
+            return
+        done = deepusps.refine(
+            image_store, map_store, stage, settings, net_config, chosen, work=work, identity=origin["inputs"]
+        )
+        attributes = origin | {"created_by": f"usod deepusps refine, stage {stage}", "movement": done.movement}
+        with write_maps(
+            out_labels, image_store.ids, image_store.shape[:2], image_store.original_size, attributes
+        ) as rows:
+            for key, label in zip(image_store.ids, done.labels, strict=True):
+                rows[key] = label
+        save_model(out_model, done.network, net_config, origin, input_size=image_store.shape[:2])
+        write_history(history, done.history)
+    _finish(work)
+
+
+@app.command()
+def fuse(
+    images: Images,
+    labels: Annotated[list[str], typer.Option(help="METHOD=labels.h5, once per method.")],
+    out: Annotated[Path, typer.Option(help="The fused network, safetensors.")],
+    history: Annotated[Path, typer.Option(help="CSV, one row per epoch.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of the new layers and of the order of the images.")] = 0,
+    config: ConfigText = None,
+    network: Network = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    work: Work = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train one network on the refined labels of all methods.
+
+    Example: usod deepusps fuse --images images.h5 --labels rbd=rbd.h5 --labels mc=mc.h5 --out model.safetensors
+    --history history.csv
+    """
+    from contextlib import ExitStack
+
+    from usod.config import FuseConfig, parse_section
+    from usod.data.mapstore import ImageStore, MapStore
+    from usod.devices import start_device
+    from usod.models.config import NetworkConfig
+    from usod.models.model_file import save_model
+    from usod.provenance import describe
+    from usod.systems import deepusps
+    from usod.training.history import write_history
+
+    settings = parse_section(FuseConfig, config)
+    net_config = parse_section(NetworkConfig, network, "--network")
+    paths = _named_paths(labels)
+    chosen = start_device(device, threads)
+    origin = describe(
+        {"seed": seed, "fuse": settings.model_dump(), "network": net_config.model_dump(mode="json")},
+        {"images": images, **paths},
+    )
+    with ExitStack() as stack:
+        image_store = stack.enter_context(ImageStore(images))
+        sources = {name: stack.enter_context(MapStore(path)) for name, path in paths.items()}
+        net, rows = deepusps.fuse(
+            image_store, sources, seed, settings, net_config, chosen, work=work, identity=origin["inputs"]
+        )
+        save_model(out, net, net_config, origin, input_size=image_store.shape[:2])
+    write_history(history, rows)
+    _finish(work)
+
+
+def _named_paths(labels: list[str]) -> dict[str, Path]:
+    from usod.errors import UsageError
+
+    paths: dict[str, Path] = {}
+    for item in labels:
+        name, equals, path = item.partition("=")
+        if not equals or not name or not path:
+            raise UsageError(f"--labels {item}: write METHOD=labels.h5")
+        if name in paths:
+            raise UsageError(f"--labels {item}: method {name!r} is named twice")
+        paths[name] = Path(path)
+    return paths
+
+
+def _hand_on(map_store: Any, maps: Path, out_labels: Path, out_model: Path, history: Path) -> None:
+    """The labels have settled: this stage's results are those of the stage before."""
+    import shutil
+
+    from usod.files import atomic_path
+    from usod.progress import say
+    from usod.training.history import write_history
+
+    say(f"{maps}: moved by {map_store.attributes['movement']:.4f} in its stage: stable, handed on unchanged")
+    for source, target in ((maps, out_labels), (maps.with_name("model.safetensors"), out_model)):
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+    write_history(history, [])
+
+
+def _finish(work: Path | None) -> None:
+    import shutil
+
+    if work is not None:
+        shutil.rmtree(work, ignore_errors=True)

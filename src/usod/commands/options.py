@@ -1,0 +1,18 @@
+"""Options that several verbs share, with one wording."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usod.progress import set_quiet
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", callback=set_quiet)]
+Device = Annotated[str, typer.Option(help="auto (CUDA where there is any), cpu, cuda or cuda:N.")]
+ConfigText = Annotated[
+    str | None, typer.Option("--config", help="Settings of this step: JSON, or the path of a YAML file.")
+]
+Network = Annotated[str | None, typer.Option(help="The network: JSON, or the path of a YAML file.")]
+Work = Annotated[Path | None, typer.Option(help="Folder for the resume state; without it nothing can be resumed.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads of PyTorch; 0: PyTorch's own choice.")]
+Workers = Annotated[int, typer.Option(min=1, help="Processes to work with.")]

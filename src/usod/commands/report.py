@@ -1,0 +1,149 @@
+"""`usod report`: tables and figures from scores, maps and histories."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usod.commands.options import Quiet
+
+app = typer.Typer(no_args_is_help=True, help="Tables and figures from scores, maps and training histories.")
+Scores = Annotated[list[Path], typer.Argument(help="JSON files of `usod evaluate`, named SYSTEM.json.")]
+Figure = Annotated[Path, typer.Option(help="Figure to write: .svg, .pdf or .png.")]
+
+
+@app.command()
+def scores(
+    files: Scores,
+    csv: Annotated[Path, typer.Option(help="Table as CSV, fractions, all columns.")],
+    markdown: Annotated[Path | None, typer.Option(help="Table as Markdown, percent.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Table as LaTeX, percent.")] = None,
+    published: Annotated[str, typer.Option(help="Name of the test set in published tables, or none.")] = "none",
+    model: Annotated[Path | None, typer.Option(help="A network of this run: says which labels its weights saw.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Put the scores of all systems into one table, beside the published rows of the same test set.
+
+    Example: usod report scores results/scores/ecssd/*.json --published ECSSD --csv scores.csv
+    """
+    from usod.evaluation.tables import score_table, write_table
+
+    systems = {file.stem: file for file in files}
+    reference = None if published == "none" else "deepusps_table1"
+    table = score_table(systems, published, reference=reference, pretraining_labels=_labels(systems, model))
+    for path in (csv, markdown, latex):
+        if path is not None:
+            write_table(table, path)
+
+
+def _labels(systems: dict[str, Path], model: Path | None) -> dict[str, str]:
+    """Human labels behind every system: none behind a handcrafted map, those of the pretraining behind a network."""
+    if model is None:
+        return {}
+    from usod.models.weights import read_model_header
+
+    labels = (read_model_header(model) or {}).get("labels", "unknown")
+    networks = [name for name in systems if "-" in name]
+    return {name: "none" for name in systems} | {name.partition("-seed")[0]: labels for name in networks}
+
+
+@app.command()
+def curves(
+    files: Scores,
+    out: Figure,
+    systems: Annotated[str, typer.Option(help="Systems to draw, separated by blanks; none: all.")] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Draw precision-recall and F-threshold curves.
+
+    Example: usod report curves results/scores/ecssd/*.json --out curves.svg
+    """
+    from usod.evaluation.figures import curves_figure, save
+
+    wanted = systems.split()
+    chosen = {file.stem: json.loads(file.read_text())["curves"] for file in files if not wanted or file.stem in wanted}
+    save(curves_figure({name: chosen[name] for name in (wanted or chosen)}), out)
+
+
+@app.command()
+def stages(
+    files: Scores,
+    methods: Annotated[str, typer.Option(help="Methods, separated by blanks.")],
+    out: Figure,
+    csv: Annotated[Path | None, typer.Option(help="The figure's numbers.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Draw F, MAE, precision and recall after every stage of every method (as DeepUSPS, Figures 6 and 8).
+
+    Example: usod report stages results/scores/demo/*.json --methods 'rbd mc' --out stages.svg
+    """
+    import pandas as pd
+
+    from usod.evaluation.figures import label_quality_figure, save
+    from usod.files import atomic_path
+
+    of_system = {file.stem: json.loads(file.read_text()) for file in files}
+    rows = []
+    for method in methods.split():
+        names = [method] + sorted(
+            (name for name in of_system if name.rpartition("-iter")[0] == method),
+            key=lambda name: int(name.rpartition("-iter")[2]),
+        )
+        for stage, name in enumerate(names):
+            score = of_system[name]
+            values = {key: score[key] for key in ("mae", "precision", "recall")}
+            rows.append({"method": method, "stage": stage, "f": score["f_fixed"], **values})
+    table = pd.DataFrame(rows)
+    if csv is not None:
+        with atomic_path(csv) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6f")
+    save(label_quality_figure(table), out)
+
+
+@app.command()
+def examples(
+    images: Annotated[Path, typer.Option(help="Images at working size (usod data images).")],
+    column: Annotated[list[str], typer.Option(help="NAME=maps.h5, one column of the figure each.")],
+    out: Figure,
+    masks: Annotated[Path | None, typer.Option(help="masks.csv: adds the ground truth as the last column.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="Images shown, spread evenly over the set.")] = 12,
+    quiet: Quiet = False,
+) -> None:
+    """Show images and their maps, stage by stage (as DeepUSPS, Figures 2 and 7).
+
+    Example: usod report examples --images images.h5 --column rbd=rbd.h5 --column fused=deepusps-seed0.h5 --out examples.png
+    """
+    from usod.data.index import load_mask, read_masks
+    from usod.data.mapstore import ImageStore, MapStore
+    from usod.evaluation.figures import save, stages_figure
+
+    with ImageStore(images) as store:
+        ids = store.ids
+        pixels = {key: store[key] for key in ids[:: max(1, len(ids) // count)][:count]}
+    columns = {}
+    for item in column:
+        name, _, path = item.partition("=")
+        with MapStore(Path(path)) as maps:
+            maps.require(list(pixels))
+            columns[name] = [maps[key] for key in pixels]
+    if masks is not None:
+        table = read_masks(masks).set_index("id")
+        columns["mask"] = [load_mask(table.at[key, "mask"], float(table.at[key, "threshold"])) for key in pixels]
+    save(stages_figure(list(pixels.values()), columns), out)
+
+
+@app.command()
+def training(
+    history: Annotated[list[str], typer.Option(help="NAME=history.csv, once per training.")],
+    out: Figure,
+    quiet: Quiet = False,
+) -> None:
+    """Draw the loss and the speed of trainings, epoch by epoch.
+
+    Example: usod report training --history rbd=history.csv --out training.svg
+    """
+    from usod.evaluation.figures import save, training_figure
+
+    files = dict(item.split("=", 1) for item in history)
+    save(training_figure(files, columns=("loss", "images_per_s")), out)

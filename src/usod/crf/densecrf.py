@@ -1,0 +1,200 @@
+"""The fully connected CRF of Krähenbühl & Koltun (NIPS 2011) for two labels, salient and background.
+
+    E(x) = sum_i -log P(x_i) + sum_{i<j} [x_i != x_j] k(i, j)                                            (Eqs. 1-3)
+    k(i, j) = gaussian_compat  exp(-|p_i - p_j|^2 / 2 gaussian_sxy^2)
+            + bilateral_compat exp(-|p_i - p_j|^2 / 2 bilateral_sxy^2 - |I_i - I_j|^2 / 2 bilateral_srgb^2)
+
+p is a pixel's position, I its RGB colour; each kernel is normalised symmetrically by the square roots of its row sums.
+`refine` is for images seen once, `DenseCRF` for images refined again and again with other probabilities.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+# Anything that is indexed like an array, so that images may stay in a file.
+Images = Any
+Backend = Literal["torch", "pydensecrf"]
+
+
+@dataclass(frozen=True)
+class CRFParams:
+    """Parameters of the CRF; the defaults are those of DeepUSPS (Nguyen et al., NeurIPS 2019) and of its training.
+
+    Attributes:
+        gaussian_sxy: standard deviation of the smoothness kernel, in pixels.
+        gaussian_compat: weight of the smoothness kernel; 0 leaves it out.
+        bilateral_sxy: standard deviation of the appearance kernel in the image plane, in pixels.
+        bilateral_srgb: standard deviation of the appearance kernel in colour, in grey levels of 0..255.
+        bilateral_compat: weight of the appearance kernel; 0 leaves it out.
+        iterations: number of mean-field iterations.
+        clip: both labels' probabilities are raised to at least this before their logarithm is taken.
+    """
+
+    gaussian_sxy: float = 3.0
+    gaussian_compat: float = 3.0
+    bilateral_sxy: float = 80.0
+    bilateral_srgb: float = 13.0
+    bilateral_compat: float = 10.0
+    iterations: int = 5
+    clip: float = 1e-5
+
+    def __post_init__(self) -> None:
+        for name in ("gaussian_sxy", "bilateral_sxy", "bilateral_srgb"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("gaussian_compat", "bilateral_compat", "iterations"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 < self.clip < 0.5:
+            raise ValueError(f"clip must lie between 0 and 0.5, got {self.clip}")
+
+
+def refine(
+    images: np.ndarray | Tensor,
+    probabilities: Array,
+    params: CRFParams | None = None,
+    backend: Backend = "torch",
+    device: torch.device | str | None = None,
+) -> Array:
+    """Mean-field marginals of the dense CRF, for images that are seen once.
+
+    Args:
+        images: (B,H,W,3) or (H,W,3) uint8 RGB.
+        probabilities: (B,H,W) or (H,W) float32 in [0,1], the probability of salient.
+        params: the CRF's parameters; the defaults of `CRFParams` when None.
+        backend: "torch", or "pydensecrf" for the original C++ code, which must be installed.
+        device: where the torch backend works; None: where `probabilities` lie.
+
+    Returns:
+        float32 in [0,1], of the shape, the kind (NumPy array or tensor) and the device of `probabilities`.
+
+    Raises:
+        ValueError: a shape, type or value is not as above.
+        UsodError: the backend is "pydensecrf" and it is not installed.
+    """
+    params = params or CRFParams()
+    prior = _as_probabilities(probabilities)
+    pixels = images[None] if images.ndim == 3 else images
+    _check_images(pixels)
+    if tuple(prior.shape) != tuple(images.shape[:-1]):
+        raise ValueError(
+            f"probabilities {tuple(prior.shape)} do not fit images {tuple(images.shape)}: "
+            "(B,H,W) with (B,H,W,3), or (H,W) with (H,W,3)"
+        )
+    prior = prior.reshape(pixels.shape[:3])
+
+    if backend == "torch":
+        from usod.crf import torch_backend
+
+        where = prior.device if device is None else torch.device(device)
+        refined = torch_backend.refine(pixels, prior.to(where), params)
+    elif backend == "pydensecrf":
+        from usod.crf import pydensecrf_backend
+
+        refined = pydensecrf_backend.refine(pixels, prior, params)
+    else:
+        raise ValueError(f"backend must be 'torch' or 'pydensecrf', got {backend!r}")
+    return _like(probabilities, refined.reshape(probabilities.shape))
+
+
+class DenseCRF:
+    """The dense CRF of a set of images of one size, whose lattices are built on an image's first use and kept.
+
+    The lattice of the smoothness kernel depends on the size only and is built once. Those of the appearance kernel are
+    kept until they fill the budget; the images that come later have theirs rebuilt on every use. As training visits
+    each image once per epoch in random order, keeping the first ones serves the same share of the visits from memory as
+    any other choice, while dropping the least recently used ones would serve none.
+
+    Args:
+        images: (B,H,W,3) uint8 RGB: array, tensor or h5py data set, kept by reference and read when a lattice is built.
+        params: the CRF's parameters; the defaults of `CRFParams` when None.
+        device: where the lattices lie and the filtering is done.
+        memory_gb: gigabytes (10^9 bytes) for the kept lattices; None: no limit. An image takes about 50 bytes a pixel,
+            9.3 MB at 432 x 432.
+
+    Raises:
+        ValueError: the images have another shape or type, or the budget is negative.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        params: CRFParams | None = None,
+        device: torch.device | str = "cpu",
+        memory_gb: float | None = None,
+    ) -> None:
+        from usod.crf.torch_backend import KernelCache
+
+        if memory_gb is not None and not memory_gb >= 0:
+            raise ValueError(f"memory_gb must not be negative, got {memory_gb}")
+        self.params = params or CRFParams()
+        self.device = torch.device(device)
+        _check_images(images)
+        self._images = images
+        self._kernels = KernelCache(images, self.params, self.device, memory_gb)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the lattices that are kept, in bytes: the smoothness kernel's included."""
+        return self._kernels.nbytes
+
+    def refine(self, probabilities: Array, indices: Sequence[int] | np.ndarray | Tensor | None = None) -> Array:
+        """Mean-field marginals for `images[indices]`, all images when None.
+
+        Args:
+            probabilities: (n,H,W) float32 in [0,1], the probability of salient; on any device.
+            indices: n image numbers, in any order.
+
+        Returns:
+            (n,H,W) float32 in [0,1], of the kind and device of `probabilities`.
+
+        Raises:
+            ValueError: the shape is not that of the images named, or a value is not a probability.
+            IndexError: an index is out of range.
+        """
+        from usod.crf.torch_backend import mean_field
+
+        numbers = list(range(len(self))) if indices is None else [int(i) for i in indices]
+        prior = _as_probabilities(probabilities)
+        expected = (len(numbers), *self._images.shape[1:3])
+        if prior.shape != expected:
+            raise ValueError(f"probabilities must have shape {expected}, got {tuple(prior.shape)}")
+        for number in numbers:
+            if not 0 <= number < len(self):
+                raise IndexError(f"image {number} is out of range for {len(self)} images")
+        refined = mean_field(prior.to(self.device), self._kernels, numbers, self.params)
+        return _like(probabilities, refined)
+
+
+def _check_images(images: Images) -> None:
+    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:3]:
+        raise ValueError(f"images must have shape (B,H,W,3) or (H,W,3), got {tuple(images.shape)}")
+    if str(images.dtype).removeprefix("torch.") != "uint8":
+        raise ValueError(f"images must be uint8, got {images.dtype}")
+
+
+def _as_probabilities(probabilities: np.ndarray | Tensor) -> Tensor:
+    if isinstance(probabilities, Tensor):
+        values = probabilities.detach()
+    else:
+        # A copy, as PyTorch takes no read-only array and none with negative strides, which flipping makes.
+        values = torch.from_numpy(np.array(probabilities, order="C"))
+    if not values.is_floating_point():
+        raise ValueError(f"probabilities must be float32, got {probabilities.dtype}")
+    # Written so that NaN fails too.
+    if values.numel() and not (values.min() >= 0 and values.max() <= 1):
+        raise ValueError("probabilities must lie in [0,1] and hold no NaN")
+    return values.to(torch.float32)
+
+
+def _like(original: Array, refined: Tensor) -> Array:
+    return refined.cpu().numpy() if isinstance(original, np.ndarray) else refined.to(original.device)

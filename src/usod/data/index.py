@@ -1,0 +1,283 @@
+"""The tables that every other step starts from: index.csv (images, no masks) and masks.csv (the ground truth).
+
+They are two files so that a training step can be shown not to read a mask: it has no path to one.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from usod.data.images import image_size, inspect_image, read_image, read_mask
+from usod.data.pairing import DataSet, Item, find_dataset
+from usod.data.splits import assign_splits
+from usod.errors import UsageError, UsodError
+
+INDEX_COLUMNS = ("id", "image", "height", "width", "sha256", "split")
+MASK_COLUMNS = ("id", "mask", "threshold", "foreground_share")
+_PATH_COLUMNS = ("image", "mask")
+_READERS = 8  # threads: decoding leaves the interpreter lock, and network file systems have latency
+_T = TypeVar("_T")
+
+
+def build_index(
+    root: str | Path,
+    layout: str = "auto",
+    split: str | None = None,
+    test_share: float | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """The images below `root`, each decoded once to prove that it can be; no mask is opened.
+
+    Args:
+        root: folder of the data set, as unpacked, or any tree of images.
+        layout: see `usod.data.pairing.find_dataset`.
+        split: keep only the images of this split.
+        test_share: see `usod.data.splits.assign_splits`; used where the data set says nothing of splits.
+        progress: draw a progress bar on a terminal.
+
+    Returns:
+        One row per image in order of id: id (str, unique), image (absolute path), height, width (pixels, upright),
+        sha256 (of the file's bytes), split. `attrs` holds layout, data_set, split_source and notes (list of str).
+
+    Raises:
+        UsageError: no such folder, layout or split.
+        UsodError: no images, or a broken one; the message names the file.
+    """
+    data = find_dataset(root, layout)
+    splits = assign_splits(data, test_share)
+    items = _of_split(data.items, splits.of, split)
+    facts = _map(lambda item: inspect_image(item.image), items, "index", progress)
+    table = pd.DataFrame(
+        {
+            "id": [item.id for item in items],
+            "image": [str(_absolute(item.image)) for item in items],
+            "height": [fact.height for fact in facts],
+            "width": [fact.width for fact in facts],
+            "sha256": [fact.sha256 for fact in facts],
+            "split": [splits.of[item.id] for item in items],
+        },
+        columns=list(INDEX_COLUMNS),
+    )
+    table.attrs = _attributes(data, splits.source, splits.notes)
+    return table
+
+
+def build_masks(
+    root: str | Path,
+    layout: str = "auto",
+    masks_dir: str | Path | None = None,
+    threshold: float = 0.5,
+    split: str | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """The masks of the images below `root`, under the ids that `build_index(root, layout)` gives.
+
+    Args:
+        root, layout, split, progress: as for `build_index`; splits that rest on a hash are those of `build_index`.
+        masks_dir: a folder of masks kept elsewhere, paired by relative path or stem.
+        threshold: a pixel is foreground where its normalised value is > threshold (`read_mask`), in [0,1).
+
+    Returns:
+        One row per image with a mask: id, mask (absolute path of a file, or of a `human_seg` folder), threshold,
+        foreground_share in [0,1]. `attrs` as for `build_index`; notes tell what has no mask and what is empty.
+
+    Raises:
+        UsodError: no masks, a broken mask, or one of another shape than its image.
+    """
+    if not 0 <= threshold < 1:
+        raise UsageError(f"threshold {threshold} is not in [0, 1)")
+    data = find_dataset(root, layout, masks_dir)
+    splits = assign_splits(data if masks_dir is None else find_dataset(root, layout))
+    items = [item for item in _of_split(data.items, splits.of, split) if item.mask is not None]
+    if not items:
+        raise UsodError(f"{masks_dir or root}: no mask matches an image by name; give the folder of masks")
+    shares = _map(lambda item: _foreground_share(item, threshold), items, "masks", progress)
+    table = pd.DataFrame(
+        {
+            "id": [item.id for item in items],
+            "mask": [str(_absolute(item.mask)) for item in items if item.mask],
+            "threshold": threshold,
+            "foreground_share": shares,
+        },
+        columns=list(MASK_COLUMNS),
+    )
+    bare = sum(item.mask is None for item in data.items)
+    empty = [item.id for item, share in zip(items, shares, strict=True) if share == 0]
+    notes = [
+        *([f"{bare} of {len(data.items)} images have no mask"] if bare else []),
+        *([f"{len(data.unmatched_masks)} masks have no image"] if data.unmatched_masks else []),
+        *([f"{len(empty)} masks are empty, e.g. {empty[0]}"] if empty else []),
+    ]
+    table.attrs = _attributes(data, splits.source, notes)
+    return table
+
+
+def load_mask(mask: str | Path, threshold: float = 0.5) -> np.ndarray:
+    """The mask that a row of masks.csv names, from its columns `mask` and `threshold`: (H,W) bool.
+
+    A folder holds one colour overlay per annotator (`merge_votes`), a file is read by `read_mask`.
+    """
+    path = Path(mask)
+    return merge_votes(path) if path.is_dir() else read_mask(path, threshold)
+
+
+def merge_votes(folder: str | Path) -> np.ndarray:
+    """The consensus of the annotators of one Weizmann image (SED1, SED2): (H,W) bool.
+
+    Each overlay paints object 1 pure red and object 2 pure blue over the grey image. A pixel is salient where at least
+    two annotators painted it in either colour, as the authors' scorer counts votes; with fewer than three annotators
+    the majority decides, which for two of them means both.
+
+    Raises:
+        UsodError: no overlays, or overlays of different sizes.
+    """
+    folder = Path(folder)
+    overlays = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png" and path.name[0] != ".")
+    if not overlays:
+        raise UsodError(f"{folder}: holds no .png overlay; copy the data set again")
+    votes = 0
+    shape = None
+    for path in overlays:
+        red, green, blue = np.moveaxis(read_image(path), -1, 0)
+        if shape not in (None, red.shape):
+            raise UsodError(f"{path}: is {_size(red.shape)}, the other overlays of its folder are {_size(shape)}")
+        shape = red.shape
+        votes = votes + (((red == 255) & (green == 0)) | ((blue == 255) & (red == 0))).astype(np.uint8)
+    return np.asarray(votes >= min(2, len(overlays)))
+
+
+def write_index(table: pd.DataFrame, path: str | Path) -> None:
+    """Write an index or a mask table as CSV: to a temporary file first, so that a reader never sees half of it.
+
+    Paths below the folder of `path` are stored relative to it, so that the folder can be moved; others are absolute.
+    """
+    path = Path(path)
+    folder = _absolute(path.parent)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = table.copy()
+    for column in set(_PATH_COLUMNS) & set(table.columns):
+        table[column] = [_stored(_absolute(name), folder) for name in table[column]]
+    try:
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+                table.to_csv(stream, index=False, lineterminator="\n")
+            os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101 mkstemp makes files that only their owner can read
+            os.replace(temporary, path)  # noqa: PTH105
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UsodError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def read_index(path: str | Path) -> pd.DataFrame:
+    """Read index.csv: the columns of `build_index` with absolute paths.
+
+    Raises:
+        UsodError: missing file, not such a table, no rows, an id twice, or images that are no longer there.
+    """
+    return _read_table(Path(path), INDEX_COLUMNS, "usod data index ROOT --out index.csv")
+
+
+def read_masks(path: str | Path) -> pd.DataFrame:
+    """Read masks.csv: the columns of `build_masks` with absolute paths. Raises UsodError as `read_index` does."""
+    return _read_table(Path(path), MASK_COLUMNS, "usod data masks ROOT --out masks.csv")
+
+
+def _read_table(path: Path, columns: tuple[str, ...], remedy: str) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsodError(f"{path}: no such file; make it with `{remedy}`") from error
+    except (OSError, ValueError) as error:
+        raise UsodError(f"{path}: cannot be read as a CSV table ({' '.join(str(error).split())})") from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise UsodError(f"{path}: lacks the columns {', '.join(missing)}; make it with `{remedy}`")
+    if table.empty:
+        raise UsodError(f"{path}: has no rows; make it with `{remedy}`")
+    twice = table["id"][table["id"].duplicated()]
+    if len(twice):
+        raise UsodError(f"{path}: has the id {twice.iloc[0]!r} twice; make it with `{remedy}`")
+    try:
+        types = {"height": int, "width": int, "threshold": float, "foreground_share": float}
+        table = table.astype({column: kind for column, kind in types.items() if column in columns})
+    except ValueError as error:
+        raise UsodError(f"{path}: holds something that is no number ({error}); make it with `{remedy}`") from error
+    column = columns[1]
+    folder = _absolute(path.parent)
+    table[column] = [os.path.normpath(folder / name) for name in table[column]]
+    first = table[column].iloc[0]
+    if not Path(first).exists():  # one look tells a moved data set; a single lost file is named when it is read
+        raise UsodError(f"{path}: names {first}, which does not exist; was the data set moved? Run `{remedy}`")
+    return table
+
+
+def _of_split(items: list[Item], splits: dict[str, str], split: str | None) -> list[Item]:
+    if split is None:
+        return items
+    chosen = [item for item in items if splits[item.id] == split]
+    if not chosen:
+        raise UsageError(f"split {split!r} has no images; there are {', '.join(sorted(set(splits.values())))}")
+    return chosen
+
+
+def _foreground_share(item: Item, threshold: float) -> float:
+    assert item.mask is not None
+    mask = load_mask(item.mask, threshold)
+    size = image_size(item.image)
+    # A copy of the picture at another scale still says where the object is; a turned or foreign mask does not.
+    if abs(mask.shape[0] * size[1] / (mask.shape[1] * size[0]) - 1) > 0.02:
+        raise UsodError(f"{item.mask}: is {_size(mask.shape)}, its image {item.image} is {_size(size)}")
+    return float(mask.mean())
+
+
+def _map(work: Callable[[Item], _T], items: Iterable[Item], label: str, progress: bool) -> list[_T]:
+    """`work` on every item, in threads; the first error in order of the items stops the rest."""
+    items = list(items)
+    with ThreadPoolExecutor(_READERS) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            done = tqdm(futures, desc=label, unit=" images", disable=None if progress else True, leave=False)
+            return [future.result() for future in done]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _attributes(data: DataSet, split_source: str, notes: list[str]) -> dict[str, object]:
+    return {
+        "layout": data.layout.name,
+        "data_set": data.known.name if data.known else None,
+        "split_source": split_source,
+        "notes": notes,
+    }
+
+
+def _stored(target: Path, folder: Path) -> str:
+    return target.relative_to(folder).as_posix() if target.is_relative_to(folder) else str(target)
+
+
+def _absolute(path: str | Path) -> Path:
+    # Links stay as they are: a data set linked into the project's folder is still stored relative to it.
+    return Path(os.path.normpath(Path(path).absolute()))
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"

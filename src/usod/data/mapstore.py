@@ -1,0 +1,329 @@
+"""The HDF5 files of the workflow: one map, or one image, of a data set per row, all of one working size.
+
+A file is written under a temporary name, closed, opened again and verified, then renamed, so a file that exists is
+whole. Every row carries a CRC-32 of its bytes; a reader that meets another value names the image.
+"""
+
+import contextlib
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import h5py
+import numpy as np
+from PIL import Image
+
+from usod.data.images import read_image
+from usod.errors import UsodError
+from usod.files import atomic_path
+
+VERSION = 1
+FORMAT = "usod-store"
+
+
+class Maps(Protocol):
+    """Anything that serves one saliency map per id: a MapStore, a folder of PNG files."""
+
+    path: Path
+    ids: list[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: str) -> np.ndarray: ...
+
+
+class Store:
+    """Rows of equal shape in `dataset` of an HDF5 file, addressed by id or by row number.
+
+    Attributes
+    ----------
+    ids : list of str
+    original_size : (N, 2) int array, height and width of each image before it was resized
+    attributes : dict with `created_by`, `config`, `inputs` (name -> sha256), `usod_version`
+
+    Raises
+    ------
+    UsodError
+        When the file is missing, foreign, truncated, incomplete, or a row fails its checksum.
+    """
+
+    dataset = "maps"
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        try:
+            self._file = h5py.File(self.path, "r")
+        except FileNotFoundError:
+            raise UsodError(f"{self.path}: no such file") from None
+        except OSError as error:
+            raise UsodError(f"{self.path}: not a readable HDF5 file (truncated?); delete it and make it again") from error
+        try:
+            self._open()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _open(self) -> None:
+        attributes = dict(self._file.attrs)
+        if attributes.get("format") != FORMAT or self.dataset not in self._file:
+            raise UsodError(f"{self.path}: not a {type(self).__name__} (it has no {self.dataset!r} written by usod)")
+        if attributes.get("version") != VERSION:
+            raise UsodError(
+                f"{self.path}: written in version {attributes.get('version')} of the format, this usod reads {VERSION}"
+            )
+        if not attributes.get("complete"):
+            raise UsodError(f"{self.path}: incomplete, its writer was stopped; delete it and make it again")
+        self._rows: h5py.Dataset = self._file[self.dataset]
+        self.ids: list[str] = list(self._file["ids"].asstr()[:])
+        self.original_size: np.ndarray = self._file["original_size"][:]
+        self._checksum: np.ndarray = self._file["checksum"][:]
+        self._number = {key: i for i, key in enumerate(self.ids)}
+        if not len(self.ids) == len(self._rows) == len(self.original_size) == len(self._checksum) == len(self._number):
+            raise UsodError(f"{self.path}: its tables differ in length; delete it and make it again")
+        self.attributes: dict[str, Any] = {
+            key: json.loads(value) if key in ("config", "inputs") else value for key, value in attributes.items()
+        }
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._number
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row: (H, W), or (H, W, 3) for images."""
+        return self._rows.shape[1:]
+
+    def raw(self, key: str | int) -> np.ndarray:
+        """One row as stored.
+
+        Raises
+        ------
+        KeyError
+            For an unknown id.
+        UsodError
+            If the row's bytes are not those that were written.
+        """
+        number = self._number[key] if isinstance(key, str) else key
+        try:
+            row = self._rows[number]
+        except OSError as error:
+            raise self._damaged(number) from error
+        if zlib.crc32(row.tobytes()) != self._checksum[number]:
+            raise self._damaged(number)
+        return row
+
+    def _damaged(self, number: int) -> UsodError:
+        return UsodError(f"{self.path}: image {self.ids[number]!r} is damaged; delete the file and make it again")
+
+    def read_all(self, ids: Sequence[str] | None = None) -> np.ndarray:
+        """All rows (or those of `ids`, in their order) as stored, in one array."""
+        keys: Sequence[str | int] = range(len(self)) if ids is None else ids
+        out = np.empty((len(keys), *self.shape), self._rows.dtype)
+        for i, key in enumerate(keys):
+            out[i] = self.raw(key)
+        return out
+
+    def require(self, ids: Sequence[str]) -> None:
+        """Raise UsodError naming the ids that this store lacks."""
+        require_ids(self, ids)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class MapStore(Store):
+    """Saliency maps, (H, W) each, stored as uint8 (0..255 = [0, 1]) or float16."""
+
+    def __getitem__(self, key: str | int) -> np.ndarray:
+        """(H, W) float32 in [0, 1]."""
+        return to_unit(self.raw(key))
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        return ((key, self[key]) for key in self.ids)
+
+
+class ImageStore(Store):
+    """Images at working size, (H, W, 3) uint8 RGB."""
+
+    dataset = "images"
+
+    def __getitem__(self, key: str | int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        return self.raw(key)
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        return ((key, self[key]) for key in self.ids)
+
+
+class MapFolder:
+    """A folder of map images (PNG and the like), read like a MapStore; the id is the relative path without its ending."""
+
+    ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._files: dict[str, Path] = {}
+        for file in sorted(self.path.rglob("*")):
+            if file.suffix.lower() not in self.ENDINGS or file.name.startswith("."):
+                continue
+            key = file.relative_to(self.path).with_suffix("").as_posix()
+            if key in self._files:
+                raise UsodError(f"{file}: a second map of {key!r} beside {self._files[key].name}; keep one of them")
+            self._files[key] = file
+        if not self._files:
+            raise UsodError(f"{self.path}: no map images ({', '.join(self.ENDINGS)}) in this folder")
+        self.ids = list(self._files)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._files
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        """(H, W) float32 in [0, 1], at the file's own size."""
+        # A colour file counts with the mean of its channels; grey ones have three equal ones here.
+        return read_image(self._files[key]).mean(axis=2, dtype=np.float32) / np.float32(255)
+
+    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+        return ((key, self[key]) for key in self.ids)
+
+
+def write_map(path: str | Path, saliency: np.ndarray) -> None:
+    """Write one map, (H, W) in [0, 1], as an 8-bit grey PNG; whole or not at all."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(to_uint8(saliency)).save(temporary, format="png")
+
+
+def open_maps(path: str | Path) -> MapStore | MapFolder:
+    """A MapStore file or a folder of map images behind one interface."""
+    return MapFolder(path) if Path(path).is_dir() else MapStore(path)
+
+
+def require_ids(maps: Maps, ids: Sequence[str]) -> None:
+    """Raise UsodError when `maps` lacks some of `ids`, naming the first few."""
+    present = set(maps.ids)
+    missing = [key for key in ids if key not in present]
+    if missing:
+        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise UsodError(f"{maps.path}: {len(missing)} of {len(ids)} images have no map here: {some}")
+
+
+def to_unit(row: np.ndarray) -> np.ndarray:
+    """Stored map -> float32 in [0, 1]."""
+    return row.astype(np.float32) / np.float32(255) if row.dtype == np.uint8 else row.astype(np.float32)
+
+
+def to_uint8(saliency: np.ndarray) -> np.ndarray:
+    """Map in [0, 1] -> uint8, rounded to the nearest level; values outside are clipped."""
+    return np.rint(np.clip(saliency, 0, 1) * 255).astype(np.uint8)
+
+
+class StoreWriter:
+    """Fills the rows of a new store in any order; made by `write_maps` and `write_images`."""
+
+    def __init__(self, rows: h5py.Dataset, ids: Sequence[str]):
+        self._rows = rows
+        self._number = {key: i for i, key in enumerate(ids)}
+        self._written = np.zeros(len(ids), bool)
+        self.checksum = np.zeros(len(ids), np.uint32)
+
+    def __setitem__(self, key: str | int, row: np.ndarray) -> None:
+        """Write one row: a map in [0, 1] (float) or as stored (uint8), or an image (uint8)."""
+        number = self._number[key] if isinstance(key, str) else key
+        if row.shape != self._rows.shape[1:]:
+            raise ValueError(f"row {key!r} has shape {row.shape}, the store holds {self._rows.shape[1:]}")
+        if self._rows.dtype == np.uint8 and row.dtype != np.uint8:
+            row = to_uint8(row)
+        row = np.ascontiguousarray(row, self._rows.dtype)
+        if row.dtype.kind == "f" and not np.isfinite(row).all():
+            raise ValueError(f"row {key!r} has values that are not finite")
+        self._rows[number] = row
+        self.checksum[number] = zlib.crc32(row.tobytes())
+        self._written[number] = True
+
+    def missing(self) -> int:
+        return int((~self._written).sum())
+
+
+@contextlib.contextmanager
+def write_maps(
+    path: str | Path,
+    ids: Sequence[str],
+    shape: tuple[int, int],
+    original_size: np.ndarray,
+    attributes: Mapping[str, Any],
+    dtype: str = "uint8",
+) -> Iterator[StoreWriter]:
+    """Write a MapStore: `with write_maps(...) as rows: rows[id] = map`.
+
+    Parameters
+    ----------
+    ids : unique identifiers, one per row
+    shape : (H, W) of every map
+    original_size : (N, 2) height and width of the images
+    attributes : `created_by`, `config`, `inputs`, `usod_version` (see `provenance.describe`)
+    dtype : "uint8" or "float16"
+
+    Raises
+    ------
+    UsodError
+        If the disk is full or a row was not written; then nothing is left behind.
+    """
+    with _write(MapStore, path, ids, shape, original_size, attributes, dtype) as writer:
+        yield writer
+
+
+@contextlib.contextmanager
+def write_images(
+    path: str | Path,
+    ids: Sequence[str],
+    shape: tuple[int, int],
+    original_size: np.ndarray,
+    attributes: Mapping[str, Any],
+) -> Iterator[StoreWriter]:
+    """Write an ImageStore of (H, W, 3) uint8 rows; as `write_maps`."""
+    with _write(ImageStore, path, ids, (*shape, 3), original_size, attributes, "uint8") as writer:
+        yield writer
+
+
+@contextlib.contextmanager
+def _write(
+    kind: type[Store],
+    path: str | Path,
+    ids: Sequence[str],
+    shape: tuple[int, ...],
+    original_size: np.ndarray,
+    attributes: Mapping[str, Any],
+    dtype: str,
+) -> Iterator[StoreWriter]:
+    if len(set(ids)) != len(ids):
+        raise UsodError(f"{path}: two images have the same id; ids must be unique")
+    with atomic_path(path) as temporary:
+        with h5py.File(temporary, "w") as file:
+            rows = file.create_dataset(
+                kind.dataset, (len(ids), *shape), dtype, chunks=(1, *shape), shuffle=True, compression="lzf"
+            )
+            file.create_dataset("ids", data=np.array(list(ids), dtype=object), dtype=h5py.string_dtype("utf-8"))
+            file.create_dataset("original_size", data=np.asarray(original_size, np.int32).reshape(len(ids), 2))
+            writer = StoreWriter(rows, ids)
+            yield writer
+            if writer.missing():
+                raise UsodError(f"{path}: {writer.missing()} of {len(ids)} rows were not written")
+            file.create_dataset("checksum", data=writer.checksum)
+            for key, value in attributes.items():
+                file.attrs[key] = json.dumps(value, sort_keys=True) if key in ("config", "inputs") else value
+            file.attrs.update({"format": FORMAT, "version": VERSION, "complete": True})
+        with kind(temporary) as written:
+            for number in range(len(written)):
+                written.raw(number)

@@ -1,0 +1,43 @@
+"""A folder of masks for maps whose names are known: evaluation without an index."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from usod.data.images import read_mask
+from usod.data.layouts import IMAGE_SUFFIXES
+from usod.errors import UsodError
+
+
+def masks_in_folder(folder: str | Path, ids: Sequence[str], threshold: float = 0.5) -> pd.DataFrame:
+    """The masks of `ids` below `folder`, by relative path without ending, else by a file name that is there once.
+
+    Parameters
+    ----------
+    threshold : salient above this share of the full range
+
+    Returns
+    -------
+    the columns of `usod.data.index.read_masks`: id, mask (path), threshold, foreground_share
+
+    Raises
+    ------
+    UsodError
+        If the folder is missing or some ids have no mask; the line names the first few.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsodError(f"{folder}: no such folder of masks")
+    files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    by_path = {p.relative_to(folder).with_suffix("").as_posix(): p for p in files}
+    count = Counter(p.stem for p in files)
+    by_stem = {p.stem: p for p in files if count[p.stem] == 1}
+    found = {key: by_path.get(key) or by_stem.get(Path(key).name) for key in ids}
+    missing = [key for key, mask in found.items() if mask is None]
+    if missing:
+        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise UsodError(f"{folder}: {len(missing)} of {len(ids)} maps have no mask here: {some}")
+    rows = [(key, str(mask), threshold, float(read_mask(str(mask), threshold).mean())) for key, mask in found.items()]
+    return pd.DataFrame(rows, columns=["id", "mask", "threshold", "foreground_share"])

@@ -1,0 +1,41 @@
+"""Mapping a function over many items in processes, in order."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from usod.errors import UsodError
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def parallel_map(work: Callable[[A], B], items: Sequence[A], workers: int) -> Iterator[B]:
+    """Results of `work` (a module-level function) for `items`, in their order; with one worker, in this process.
+
+    Only a few results wait at a time, so memory does not grow with the number of items.
+
+    Raises
+    ------
+    UsodError
+        If a worker process was killed (out of memory, most often). Errors of `work` are passed on.
+    """
+    if workers <= 1 or len(items) <= 1:
+        yield from map(work, items)
+        return
+    # Fresh processes: a forked one could inherit locks that a thread of this process holds.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=context)
+    try:
+        waiting = [pool.submit(work, item) for item in items[: 4 * workers]]
+        for following in range(len(waiting), len(items) + len(waiting)):
+            done = waiting.pop(0).result()
+            if following < len(items):
+                waiting.append(pool.submit(work, items[following]))
+            yield done
+    except BrokenProcessPool as error:
+        raise UsodError("a worker process was killed (out of memory?); use fewer workers") from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,183 @@
+"""Which images are for training and which for testing: the data set's own lists, its folders, or a hash of the id."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+import scipy.io
+
+from usod.data.layouts import IMAGE_SUFFIXES
+from usod.data.pairing import DataSet, Item
+from usod.errors import UsodError
+
+_NAMES = {"tr": "train", "training": "train", "valid": "val", "validation": "val", "te": "test", "testing": "test"}
+_ANY_NAME = "train|training|tr|val|valid|validation|test|testing|te"
+# train.txt, valid_cvpr2013.txt (MSRA-B), testImgSet.mat (HKU-IS)
+_LIST_FILE = re.compile(rf"^({_ANY_NAME})(?:[-_]?(?:list|set|imgset|images|cvpr2013))?\.(txt|lst|mat)$", re.I)
+# train/, DUTS-TR/, DUTS-TE-Image/, my_test/
+_FOLDER = re.compile(rf"^(?:.*[-_])?({_ANY_NAME})(?:[-_](?:image|images|img|imgs))?$", re.I)
+
+DEFAULT_TEST_SHARE = 0.2
+
+
+@dataclass
+class Splits:
+    """`of`: id -> "train", "val", "test" or another name; `source`: where that comes from; `notes`: what is odd."""
+
+    of: dict[str, str]
+    source: str
+    notes: list[str] = field(default_factory=list)
+
+
+def assign_splits(data: DataSet, test_share: float | None = None) -> Splits:
+    """The split of every image. The first of these that exists decides:
+
+    1. `split.csv` (id,split) in the root;
+    2. lists such as `train.txt`, `test.txt`, `valid_cvpr2013.txt`, `trainImgSet.mat` in the root or a folder of it
+       (images in none of them: "test" if there is no such list, else "train" if there is no such list, else "unused");
+    3. folders such as `train/`, `DUTS-TE/`, when every image lies in one;
+    4. a published set without training images: all "test";
+    5. a share of "test", the rest "train", by SHA-256 of the id, so that an image added later moves no other.
+       `test_share` None: 0.2 where there are masks to test against, else 0.
+
+    Raises:
+        UsodError: a split.csv without the columns id and split, or a list that cannot be read.
+    """
+    names = _Names(data)
+    table = data.root / "split.csv"
+    if table.is_file():
+        return _from_table(table, names, data.items)
+    lists = dict(_find_lists(data.root))
+    if lists:
+        return _from_lists(lists, names, data)
+    by_folder = {item.id: _split_of_folder(item.image, data.root) for item in data.items}
+    if all(by_folder.values()):
+        return Splits({key: split for key, split in by_folder.items() if split}, "folders")
+    if data.known and data.known.test_only:
+        return Splits({item.id: "test" for item in data.items}, f"{data.known.name} is a test set")
+    if test_share is None:
+        test_share = DEFAULT_TEST_SHARE if data.has_masks else 0.0
+    of = {item.id: "test" if _uniform(item.id) < test_share else "train" for item in data.items}
+    source = f"hash of the id, {test_share:.0%} test" if test_share else "no lists, folders or masks: all for training"
+    return Splits(of, source)
+
+
+def _uniform(name: str) -> float:
+    """A number in [0,1) that depends on the name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+
+
+def _split_of_folder(image: Path, root: Path) -> str | None:
+    # The root's own name counts only as DUTS-TR, not as "train": that may be a class of vehicles.
+    own = root.resolve().name
+    parts = [own] if "-" in own or "_" in own else []
+    for part in reversed([*parts, *image.relative_to(root).parts[:-1]]):
+        if match := _FOLDER.match(part):
+            return _canonical(match[1])
+    return None
+
+
+def _canonical(name: str) -> str:
+    lower = name.strip().casefold()
+    return _NAMES.get(lower, lower if lower in ("train", "val", "test") else name.strip())
+
+
+class _Names:
+    """Finds the id that a line of somebody's list means: by id, by path or by stem, with or without suffix."""
+
+    def __init__(self, data: DataSet) -> None:
+        self._ids: dict[str, str] = {}
+        stems = Counter(item.image.stem for item in data.items)
+        for item in data.items:
+            path = item.image.relative_to(data.root)
+            if stems[item.image.stem] == 1:
+                self._ids.setdefault(item.image.stem, item.id)
+            self._ids[path.with_suffix("").as_posix()] = item.id
+        self._ids.update({item.id: item.id for item in data.items})
+
+    def find(self, line: str) -> str | None:
+        for text in (line, line.split()[0]):  # "a.jpg a.png" is a pair, "a b.jpg" a name with a space
+            name = text.replace("\\", "/").removeprefix("./")
+            path = PurePosixPath(name)
+            bare = path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path
+            for candidate in (name, bare.as_posix(), bare.name):
+                if candidate in self._ids:
+                    return self._ids[candidate]
+        return None
+
+
+def _from_table(path: Path, names: _Names, items: list[Item]) -> Splits:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UsodError(f"{path}: is not a CSV table ({error}); write the columns id,split") from error
+    if not {"id", "split"} <= set(table.columns):
+        raise UsodError(f"{path}: needs the columns id,split, has {','.join(table.columns)}")
+    found = {names.find(name) if name.strip() else None: _canonical(split)
+             for name, split in zip(table["id"], table["split"], strict=True)}  # fmt: skip
+    notes = _missing_note(path.name, [name for name in table["id"] if not name.strip() or names.find(name) is None])
+    absent = [item.id for item in items if item.id not in found]
+    if absent:
+        notes.append(f"{len(absent)} images are not in {path.name} and count as unused, e.g. {absent[0]}")
+    return Splits({item.id: found.get(item.id, "unused") for item in items}, path.name, notes)
+
+
+def _find_lists(root: Path) -> Iterator[tuple[str, Path]]:
+    """split -> list file, the deepest first, so that a list in the root has the last word."""
+    folders = [root, *(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))]
+    for folder in reversed(folders):
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and (match := _LIST_FILE.match(path.name)):
+                yield _canonical(match[1]), path
+
+
+def _from_lists(lists: dict[str, Path], names: _Names, data: DataSet) -> Splits:
+    rest = data.known.rest if data.known else None
+    rest = rest or next((split for split in ("test", "train") if split not in lists), "unused")
+    of = {item.id: rest for item in data.items}
+    notes = []
+    claimed: Counter[str] = Counter()
+    for split, path in lists.items():
+        lines = _read_list(path)
+        found = {name: names.find(name) for name in lines}
+        notes += _missing_note(path.name, [name for name, key in found.items() if key is None])
+        for key in {key for key in found.values() if key}:
+            of[key] = split
+            claimed[key] += 1
+    both = [key for key, count in claimed.items() if count > 1]
+    if both:
+        notes.append(f"{len(both)} images are in more than one list, e.g. {both[0]}")
+    left = len(data.items) - len(claimed)
+    if left:
+        notes.append(f"{left} images are in no list and count as {rest}")
+    return Splits(of, ", ".join(sorted(path.name for path in lists.values())), notes)
+
+
+def _missing_note(source: str, missing: list[str]) -> list[str]:
+    return [f"{len(missing)} names of {source} are not among the images, e.g. {missing[0]!r}"] if missing else []
+
+
+def _read_list(path: Path) -> list[str]:
+    try:
+        if path.suffix.lower() == ".mat":
+            content = scipy.io.loadmat(path)
+            return list(_strings(value for key, value in content.items() if not key.startswith("__")))
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise UsodError(f"{path}: cannot be read as a list of names ({error}); save it as a text file") from error
+
+
+def _strings(values: Iterable[object]) -> Iterator[str]:
+    """All strings in MATLAB's nested cell arrays."""
+    for value in values:
+        if isinstance(value, str):
+            yield value.strip()
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "OU":
+            yield from _strings(value.ravel().tolist())

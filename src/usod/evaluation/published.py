@@ -1,0 +1,73 @@
+"""The result tables of the four papers, as they print them, in fractions of 1.
+
+The files in `published/` are one row per number, with the columns `COLUMNS`. `f_definition` says which F a row's number
+is: a key of a score (`f_fixed`, `f_adaptive`) or "unknown". Numbers of different definitions must not be compared: on
+the same maps they differ by more than most papers claim to improve.
+"""
+
+from functools import cache
+from importlib import resources
+
+import pandas as pd
+
+from usod.errors import UsageError
+
+COLUMNS = (
+    "source",
+    "table",
+    "method",
+    "group",
+    "dataset",
+    "measure",
+    "value",
+    "std",
+    "f_definition",
+    "pretraining_labels",
+)
+
+TABLES = {
+    "deepusps_table1": "DeepUSPS, Table 1. Its own row: F at the fixed threshold 0.5, mean over images, maps and masks "
+    "at 432x432, after the dense CRF; mean and standard deviation of three runs. The other rows are quoted from other "
+    "papers, F unknown.",
+    "deepusps_table3": "DeepUSPS, Table 3 (with the ResNet-101 row of Table 2, which it lacks): F as in its own row of "
+    "Table 1. The deviations that it prints for 'train on GT' are those of the 'DeepUSPS' row, digit by digit.",
+    "a2s_table2": "A2S, Table II. The paper says F averaged over the thresholds 0..255; the released code averages "
+    "over images the F at the adaptive threshold, min(2 mean, 1), of min-max normalised maps. The rows it quotes: "
+    "DeepUSPS (its ResNet-101 row) at the fixed threshold 0.5, MC and MNL unknown.",
+    "ldps_table1": "LDPS, Table 1: F at the adaptive threshold 2 mean, in the paper and in the code.",
+    "wss_table1": "WSS, Table 1. The paper does not say; its wCtr row equals that of LDPS, so the adaptive threshold.",
+}
+"""Key of a table -> where it stands and which F its rows are."""
+
+
+def published(dataset: str | None = None, table: str | None = None) -> pd.DataFrame:
+    """The published numbers, in the papers' order, as a frame with the columns `COLUMNS`.
+
+    Parameters
+    ----------
+    dataset : only this data set: MSRA-B, ECSSD, DUT-OMRON, SED2, PASCAL-S, DUTS-TE, HKU-IS, THUR15K or SED (WSS's own
+        name, which may mean SED1 and SED2 together); another name gives an empty frame
+    table : only this table, a key of `TABLES`
+
+    Returns
+    -------
+    `value` and `std` (NaN where none is printed) are fractions; `measure` is "f" or "mae"; `pretraining_labels` names
+    the human labels that went into a method, weights of its backbone included.
+
+    Raises
+    ------
+    UsageError
+        If `table` is not a key of `TABLES`.
+    """
+    if table is not None and table not in TABLES:
+        raise UsageError(f"no published table {table!r}; there are {', '.join(TABLES)}")
+    frame = pd.concat([_read(key) for key in TABLES if table in (None, key)], ignore_index=True)
+    return frame if dataset is None else frame[frame["dataset"] == dataset].reset_index(drop=True)
+
+
+@cache
+def _read(key: str) -> pd.DataFrame:
+    file = resources.files(__package__).joinpath("published", f"{key}.csv")
+    # "none" and the like are words here; only an empty std is a missing value.
+    frame = pd.read_csv(file.open(encoding="utf-8"), keep_default_na=False, na_values={"std": [""]})
+    return frame.loc[:, list(COLUMNS)]

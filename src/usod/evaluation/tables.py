@@ -1,0 +1,244 @@
+"""One data set's table: this run's systems beside the rows that a paper prints for the same data set.
+
+Every row says which F its F is, and which human labels went into the method; seeds of one system become one row with
+mean and standard deviation, as DeepUSPS reports its three runs.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from usod.errors import UsageError, UsodError
+from usod.evaluation.benchmark import MEASURES
+from usod.evaluation.published import published
+from usod.files import atomic_path, write_text
+
+OURS = "this run"
+
+LEADING = ("system", "group", "source", "n", "seeds", "f", "f_std", "f_definition", "pretraining_labels")
+
+HEADINGS = {
+    "precision": "Precision",
+    "recall": "Recall",
+    "f_fixed": "F@.5",
+    "f_adaptive": "F adaptive",
+    "f_mean": "F mean",
+    "f_max": "F max",
+    "f_weighted": "F weighted",
+    "s_measure": "S",
+    "e_mean": "E mean",
+    "e_max": "E max",
+    "e_adaptive": "E adaptive",
+}
+"""Short headings of the measures that follow F and MAE."""
+
+F_NAMES = {
+    "f_fixed": "p > 0.5",
+    "f_adaptive": "p >= 2 mean",
+    "f_mean": "mean over thresholds",
+    "f_max": "max over thresholds",
+    "f_weighted": "weighted",
+    "unknown": "unknown",
+}
+"""What to print for each `f_definition`."""
+
+_ALIASES = {
+    "dut": "DUT-OMRON",
+    "duto": "DUT-OMRON",
+    "msra": "MSRA-B",
+    "msbte": "MSRA-B",
+    "msrabtest": "MSRA-B",
+    "thur": "THUR15K",
+    "pascal": "PASCAL-S",
+    "duts": "DUTS-TE",
+}
+
+
+def score_table(
+    json_paths: Mapping[str, str | Path],
+    dataset: str,
+    *,
+    reference: str | None = "deepusps_table1",
+    f: str = "f_fixed",
+    pretraining_labels: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """The published rows for `dataset`, in the paper's order, then a row for every system of this run.
+
+    Parameters
+    ----------
+    json_paths : system -> the JSON file that `evaluate` wrote. Systems named `NAME-seed0`, `NAME-seed1`, ... become one
+        row NAME: mean, and standard deviation with n - 1 in the denominator (NaN for a single seed).
+    dataset : key of the test set; case and punctuation do not matter (`canonical_dataset`). For a data set that the
+        paper does not have there are only this run's rows.
+    reference : a key of `usod.evaluation.published.TABLES`, or None for this run's rows only
+    f : the key of a score that is this run's `f`; the default is the F of the DeepUSPS paper
+    pretraining_labels : system (without its seed) -> the human labels that went into it
+
+    Returns
+    -------
+    Columns `LEADING` ("n" and "seeds" are counts, NaN for published rows), then every key of `MEASURES` with its
+    deviation `<key>_std`, as fractions. A published F stands in `f` and, where its definition is known, also in the
+    column of that definition.
+
+    Raises
+    ------
+    UsageError
+        If `f` is not an F of a score, or `reference` no table.
+    UsodError
+        If a file cannot be read, lacks a measure, or the seeds of a system were scored on different images.
+    """
+    if f not in MEASURES or not f.startswith("f_"):
+        raise UsageError(
+            f"f={f!r} is not an F of a score; use one of {', '.join(k for k in MEASURES if k[:2] == 'f_')}"
+        )
+    rows = _published_rows(reference, dataset) if reference is not None else []
+    labels = pretraining_labels or {}
+    for system, paths in _by_system(json_paths).items():
+        rows.append(_own_row(system, paths, f) | {"pretraining_labels": labels.get(system, "")})
+    columns = [*LEADING, *(column for key in MEASURES for column in (key, f"{key}_std"))]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def canonical_dataset(name: str) -> str:
+    """The published name of a data set that is spelt "ecssd", "DUT-O", "msra_b", ...; a name unknown to us as it is."""
+    key = re.sub(r"[^a-z0-9]", "", name.lower())
+    known = {re.sub(r"[^a-z0-9]", "", each.lower()): each for each in published()["dataset"].unique()}
+    return known.get(key) or _ALIASES.get(key, name)
+
+
+def _published_rows(reference: str, dataset: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    frame = published(canonical_dataset(dataset), reference)
+    for method, cells in frame.groupby("method", sort=False):
+        first = cells.iloc[0]
+        row = {"system": method, "group": first["group"], "source": f"{first['source']}, {first['table']}"}
+        row["pretraining_labels"] = first["pretraining_labels"]
+        for cell in cells.to_dict("records"):
+            measure, definition = cell["measure"], cell["f_definition"]
+            for key in (measure, definition) if definition in MEASURES else (measure,):
+                row |= {key: cell["value"], f"{key}_std": cell["std"]}
+            if measure == "f":
+                row["f_definition"] = definition
+        rows.append(row)
+    return rows
+
+
+def _by_system(json_paths: Mapping[str, str | Path]) -> dict[str, list[Path]]:
+    systems: dict[str, list[Path]] = defaultdict(list)
+    for name, path in json_paths.items():
+        systems[re.sub(r"-seed\d+$", "", name)].append(Path(path))
+    return systems
+
+
+def _own_row(system: str, paths: list[Path], f: str) -> dict[str, Any]:
+    scores = pd.DataFrame([_read_score(path) for path in paths])
+    if len(set(scores["n"])) > 1:
+        counts = ", ".join(f"{path.name}: {n}" for path, n in zip(paths, scores["n"], strict=True))
+        raise UsodError(f"{system}: its seeds were scored on different numbers of images ({counts}); score them alike")
+    means, deviations = scores.mean(), scores.std()
+    row = {"system": system, "group": OURS, "source": OURS, "n": int(means["n"]), "seeds": len(paths)}
+    for key in MEASURES:
+        row |= {key: means[key], f"{key}_std": deviations[key]}
+    return row | {"f": means[f], "f_std": deviations[f], "f_definition": f}
+
+
+def _read_score(path: Path) -> dict[str, float]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return {key: float(document[key]) for key in ("n", *MEASURES)}
+    except OSError as error:
+        raise UsodError(f"{path}: cannot be read ({error.strerror}); run `usod evaluate --json` first") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsodError(f"{path}: not a score of `usod evaluate` ({error}); delete it and score again") from error
+
+
+def write_table(frame: pd.DataFrame, path: str | Path, title: str = "") -> None:
+    """Write a `score_table` as CSV (all columns, fractions), Markdown or LaTeX (percent), by the ending of `path`.
+
+    Raises
+    ------
+    UsageError
+        If the ending is not .csv, .md or .tex.
+    """
+    ending = Path(path).suffix
+    if ending == ".csv":
+        with atomic_path(path) as temporary:
+            frame.to_csv(temporary, index=False, float_format="%.6f")
+    elif ending == ".md":
+        write_text(path, to_markdown(frame, title))
+    elif ending == ".tex":
+        write_text(path, to_latex(frame, title))
+    else:
+        raise UsageError(f"{path}: a table is written as .csv, .md or .tex")
+
+
+def to_markdown(frame: pd.DataFrame, title: str = "") -> str:
+    """The table in percent, as Markdown."""
+    headings, rows = _printed(frame)
+    lines = [f"**{title}**", ""] if title else []
+    lines += [_pipe(headings), _pipe(["---", *("---:" if _is_number(h) else "---" for h in headings[1:])])]
+    lines += [_pipe(cells) for _, cells in rows]
+    return "\n".join([*lines, "", _note()]) + "\n"
+
+
+def to_latex(frame: pd.DataFrame, title: str = "") -> str:
+    """The table in percent, as a LaTeX tabular for the booktabs package; a rule between groups of rows."""
+    headings, rows = _printed(frame)
+    lines = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering"]
+    lines += [rf"\caption{{{_escape(title + '. ' if title else '')}{_escape(_note())}}}"]
+    lines += [rf"\begin{{tabular}}{{{''.join('r' if _is_number(h) else 'l' for h in headings)}}}", r"\toprule"]
+    lines += [_ampersand(headings), r"\midrule"]
+    for number, (group, cells) in enumerate(rows):
+        if number and group != rows[number - 1][0]:
+            lines.append(r"\midrule")
+        lines.append(_ampersand(cells))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _printed(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Headings, and (group, cells) of every row; measures that no row has are left out."""
+    extra = [key for key in HEADINGS if frame[key].notna().any()]
+    headings = ["Method", "Group", "F ↑", "MAE ↓", "Which F", *(f"{HEADINGS[key]} ↑" for key in extra)]
+    headings += ["Labels used in pretraining", "Source"]
+    rows = []
+    for _, row in frame.iterrows():
+        numbers = [_percent(row["f"], row["f_std"]), _percent(row["mae"], row["mae_std"])]
+        which = F_NAMES.get(row["f_definition"], str(row["f_definition"]))
+        others = [_percent(row[key], row[f"{key}_std"]) for key in extra]
+        words = [str(row["pretraining_labels"]) or "not stated", row["source"]]
+        rows.append((row["group"], [row["system"], row["group"], *numbers, which, *others, *words]))
+    return headings, rows
+
+
+def _percent(value: float, deviation: float) -> str:
+    if pd.isna(value):
+        return "-"
+    return f"{100 * value:.2f}" + ("" if pd.isna(deviation) else f" ± {100 * deviation:.2f}")
+
+
+def _note() -> str:
+    return "In percent; ± is the standard deviation over training runs. Compare F only where 'Which F' is the same."
+
+
+def _is_number(heading: str) -> bool:
+    return heading.endswith(("↑", "↓"))
+
+
+def _pipe(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _ampersand(cells: list[str]) -> str:
+    return " & ".join(_escape(cell) for cell in cells) + r" \\"
+
+
+def _escape(text: str) -> str:
+    text = re.sub(r"([&%$#_{}])", r"\\\1", text)
+    for symbol, command in {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", ">=": r"$\geq$"}.items():
+        text = text.replace(symbol, command)
+    return re.sub(r"(?<!\$)>", r"$>$", text)

@@ -1,0 +1,72 @@
+"""Writing a file whole or not at all."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from usod.errors import UsodError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in the folder of `path`; rename it to `path` on success, remove it on any failure.
+
+    The content is flushed to disk before the rename, so a reader sees the old file or the whole new one.
+
+    Raises
+    ------
+    UsodError
+        If the disk is full or the folder cannot be written; the old file is left as it was.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        _explain(error, path)
+        raise
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes private files; a result is as readable as any other file of the user's.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        _explain(error, path)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically (see `atomic_path`)."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full: free some space and run again",
+    errno.EDQUOT: "the disk quota is used up: free some space and run again",
+    errno.EROFS: "the file system is read-only: choose another folder",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EEXIST: "a part of the path is a file, not a folder",
+    errno.EISDIR: "it is a folder: give a file name",
+}
+
+
+def _explain(error: OSError, path: Path) -> None:
+    """Raise UsodError for what the user can mend; return for anything else, such as an error of another file."""
+    if isinstance(error, PermissionError) and str(error.filename or "").startswith(str(path.parent)):
+        raise UsodError(f"{path}: no permission to write there: choose another folder") from error
+    for number, reason in _REASONS.items():
+        # HDF5 and torch hide the number in their message.
+        if error.errno == number or (error.errno is None and os.strerror(number) in str(error)):
+            raise UsodError(f"{path}: cannot be written, {reason}") from error

@@ -1,0 +1,79 @@
+"""Running a handcrafted method over many images."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from usod.data.images import read_image, resize_image, resize_map
+from usod.data.parallel import parallel_map
+from usod.errors import UsageError, UsodError
+
+
+class Job(NamedTuple):
+    """One image for `extract_map`: `size` (H, W) of the map, None: the image's; `max_side` 0: never reduced."""
+
+    image: str
+    method: str
+    params: dict[str, Any]
+    size: tuple[int, int] | None
+    max_side: int
+
+
+def check_params(method: str, params: dict[str, Any]) -> None:
+    """Raise UsageError unless `params` are keyword arguments of the method."""
+    from usod.handcrafted import METHODS
+
+    known = [name for name, p in inspect.signature(METHODS[method]).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    unknown = [name for name in params if name not in known]
+    if unknown:
+        raise UsageError(f"{method} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
+
+
+def extract_map(job: Job) -> np.ndarray:
+    """The saliency map of one image file: (H, W) float32 in [0, 1].
+
+    An image whose longer side exceeds `max_side` is reduced first: the methods' region sizes are meant for images of
+    about 400x300. The map is then resized to `size`.
+
+    Raises
+    ------
+    UsodError
+        If the image cannot be read or the method fails on it; the line names the file.
+    """
+    from usod.handcrafted import METHODS
+
+    image = read_image(job.image)
+    height, width = image.shape[:2]
+    small = image
+    if job.max_side and max(height, width) > job.max_side:
+        factor = job.max_side / max(height, width)
+        small = resize_image(image, (max(1, round(height * factor)), max(1, round(width * factor))))
+    try:
+        saliency = METHODS[job.method](small, **job.params)
+    except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as error:
+        raise UsodError(f"{job.image}: {job.method} fails: {error}") from error
+    return resize_map(saliency, job.size or (height, width))
+
+
+def extract_maps(
+    images: Sequence[str | Path],
+    method: str,
+    params: dict[str, Any],
+    size: tuple[int, int] | None,
+    max_side: int = 640,
+    workers: int = 1,
+) -> Iterator[np.ndarray]:
+    """`extract_map` for many files, in their order, in `workers` processes.
+
+    Raises
+    ------
+    UsageError
+        For an unknown parameter of the method, before any work.
+    """
+    check_params(method, params)
+    job = partial(Job, method=method, params=params, size=size, max_side=max_side)
+    yield from parallel_map(extract_map, [job(str(image)) for image in images], workers)

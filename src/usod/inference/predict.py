@@ -1,0 +1,150 @@
+"""Predicting saliency maps with a trained model."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from usod.config import CrfConfig
+from usod.crf import CRFParams, refine
+from usod.data.images import read_image, resize_image, resize_map
+from usod.data.layouts import IMAGE_SUFFIXES
+from usod.data.mapstore import ImageStore, write_map, write_maps
+from usod.devices import pick_device
+from usod.errors import UsodError
+from usod.models.model_file import load_model
+from usod.progress import progress
+from usod.provenance import describe
+from usod.training.loop import Precision, as_input, autocast
+
+
+class Model:
+    """A trained network with the size it works at.
+
+    Parameters
+    ----------
+    path : model.safetensors as written by this package
+    device : auto, cpu, cuda or cuda:N
+    size : working size; none: the one it was trained at
+    crf : dense CRF applied to the predictions at working size; none: raw predictions
+    """
+
+    def __init__(
+        self, path: str | Path, device: str = "auto", size: int | None = None, crf: CrfConfig | None = None,
+        precision: Precision = "auto",
+    ):  # fmt: skip
+        self.device = pick_device(device)
+        self.network, self.metadata = load_model(path, self.device)
+        self.size = size or self._trained_size(path)
+        self.crf = crf
+        self.precision = precision
+
+    def _trained_size(self, path: str | Path) -> int:
+        if not self.metadata["input_size"]:
+            raise UsodError(f"{path}: does not say its working size; give one")
+        return int(self.metadata["input_size"][0])
+
+    def predict(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 RGB -> (H, W) float32 in [0, 1] at the image's size."""
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"expected (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}")
+        small = resize_image(image, (self.size, self.size))
+        return resize_map(self.predict_batch(small[None])[0], image.shape[:2])
+
+    @torch.inference_mode()
+    def predict_batch(self, images: np.ndarray) -> np.ndarray:
+        """(B, size, size, 3) uint8 RGB -> (B, size, size) float32 in [0, 1]."""
+        pixels = torch.from_numpy(images).to(self.device)
+        with autocast(self.device, self.precision):
+            logits = self.network(as_input(self.network, pixels))
+        probability = F.sigmoid(logits[:, 0].float())
+        if self.crf is not None:
+            probability = refine(pixels, probability, CRFParams(**self.crf.model_dump()))
+        return probability.cpu().numpy()
+
+    def predict_all(self, images: Iterable[tuple[str, np.ndarray]], batch: int) -> Iterator[tuple[str, np.ndarray]]:
+        """Pairs (id, image at working size) -> pairs (id, map at working size), in batches."""
+        waiting: list[tuple[str, np.ndarray]] = []
+        for item in images:
+            waiting.append(item)
+            if len(waiting) == batch:
+                yield from self._flush(waiting)
+                waiting = []
+        if waiting:
+            yield from self._flush(waiting)
+
+    def _flush(self, items: list[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
+        maps = self.predict_batch(np.stack([image for _, image in items]))
+        yield from zip([key for key, _ in items], maps, strict=True)
+
+
+def load(path: str | Path, device: str = "auto", crf: CrfConfig | None = None) -> Model:
+    """Load a trained model: `usod.load("model.safetensors").predict(image)`."""
+    return Model(path, device, crf=crf)
+
+
+def predict_store(model: Model, path: Path, images: Path, out: Path, batch: int) -> None:
+    """Maps of all images of an ImageStore into a MapStore of the same size; `path` is the model's file.
+
+    Raises
+    ------
+    UsodError
+        If the images are not at the model's working size.
+    """
+    with ImageStore(images) as pixels:
+        if pixels.shape[:2] != (model.size, model.size):
+            raise UsodError(f"{images}: images of {pixels.shape[:2]}, but the model works at {model.size}x{model.size}")
+        crf = model.crf.model_dump() if model.crf else None
+        attributes = describe({"crf": crf}, {"model": path, "images": images}) | {"created_by": "usod predict"}
+        with write_maps(out, pixels.ids, pixels.shape[:2], pixels.original_size, attributes) as rows:
+            maps = model.predict_all(iter(pixels), batch)
+            for key, saliency in progress(maps, len(pixels), "predicting"):
+                rows[key] = saliency
+
+
+def predict_files(model: Model, inputs: list[Path], out: Path, batch: int) -> None:
+    """PNG maps, at the images' own sizes, of image files and of folders with all their subfolders.
+
+    A file in a folder keeps its place below the folder. Raises UsodError if two maps would have one name.
+    """
+    targets = output_names(inputs, out)
+    sizes: dict[str, tuple[int, int]] = {}
+
+    def small() -> Iterator[tuple[str, np.ndarray]]:
+        for target, source in targets.items():
+            image = read_image(source)
+            sizes[target] = image.shape[:2]
+            yield target, resize_image(image, (model.size, model.size))
+
+    for target, saliency in progress(model.predict_all(small(), batch), len(targets), "predicting"):
+        write_map(target, resize_map(saliency, sizes.pop(target)))
+
+
+def output_names(inputs: list[Path], out: Path) -> dict[str, Path]:
+    """Map file -> image file for files and folders given on the command line; files that are no images are passed over.
+
+    Raises
+    ------
+    UsodError
+        For a missing input, no images at all, or two images whose maps would have one name.
+    """
+    targets: dict[str, Path] = {}
+    for given in inputs:
+        if not given.exists():
+            raise UsodError(f"{given}: no such file or folder")
+        files = sorted(p for p in given.rglob("*") if _is_image(p)) if given.is_dir() else [given]
+        base = given if given.is_dir() else given.parent
+        for file in files:
+            target = str((out / file.relative_to(base)).with_suffix(".png"))
+            if target in targets:
+                raise UsodError(f"{file}: its map would overwrite that of {targets[target]}; predict them apart")
+            targets[target] = file
+    if not targets:
+        raise UsodError(f"{inputs[0]}: no images in there")
+    return targets
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()

@@ -1,0 +1,111 @@
+"""The model file: a trained network and what is needed to use and to cite it, in one safetensors file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from usod.errors import UsodError
+from usod.files import atomic_path
+from usod.models.config import NetworkConfig
+from usod.models.saliency_net import SaliencyNet, build_network
+from usod.models.weights import MODEL_KEY, read_model_header
+from usod.provenance import versions
+
+FORMAT = "usod-model"
+VERSION = 1
+
+
+def save_model(
+    path: str | Path,
+    network: nn.Module,
+    config: NetworkConfig,
+    extra: dict[str, Any] | None = None,
+    *,
+    input_size: int | tuple[int, int] | None = None,
+    training_labels: str = "none",
+) -> None:
+    """Write a network to a .safetensors file, whole or not at all; the same network gives the same bytes.
+
+    Parameters
+    ----------
+    network : a `SaliencyNet`, possibly compiled or in `DataParallel`, on any device.
+    config : what `build_network` made it from.
+    extra : anything that JSON can hold, kept as it is (the step's configuration, the digests of its inputs, ...).
+    input_size : side or (height, width) in pixels that it was trained at; None if it had none.
+    training_labels : human labels that the training itself used: "none", or such as "image tags" (WSS) or "masks"
+        (oracles). They are joined to those of the pretraining.
+
+    Raises
+    ------
+    UsodError
+        If the file cannot be written.
+    """
+    inner: nn.Module = getattr(network, "_orig_mod", network)
+    inner = inner.module if isinstance(inner, nn.DataParallel) else inner
+    if not isinstance(inner, SaliencyNet):
+        raise TypeError(f"save_model takes a SaliencyNet, not {type(inner).__name__}")
+    mean, std = config.mean_std
+    labels = [name for name in (inner.weights["labels"], training_labels) if name != "none"]
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": config.model_dump(),
+        "input_size": [input_size, input_size] if isinstance(input_size, int) else input_size,
+        "mean": mean,
+        "std": std,
+        "weights": inner.weights,
+        "labels": "+".join(labels) or "none",
+        "versions": versions(),
+        "extra": extra or {},
+    }
+    tensors = {name: tensor.detach().contiguous() for name, tensor in inner.state_dict().items()}
+    # One metadata entry: safetensors writes several in an order that changes from run to run.
+    content = safetensors.torch.save(tensors, metadata={MODEL_KEY: json.dumps(header, sort_keys=True)})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[SaliencyNet, dict[str, Any]]:
+    """Read a model file of `save_model`.
+
+    Returns
+    -------
+    network : on `device`, in evaluation mode.
+    metadata : `format`, `version`, `config` (dict), `input_size` ([height, width] or None), `mean`, `std`, `weights`
+        (see `describe_weights`), `labels` (human labels used in all), `versions`, `extra`.
+
+    Raises
+    ------
+    UsodError
+        If the file is missing, damaged, not a model of usod, of a later version, or inconsistent.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsodError(f"{path}: there is no such model file; train one or correct the path")
+    try:
+        header = read_model_header(path)
+        tensors = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise UsodError(
+            f"{path}: not a whole model file ({str(error).strip()}); copy it again or train it again"
+        ) from error
+    if header is None or header.get("format") != FORMAT:
+        raise UsodError(f"{path}: safetensors, but not a usod model; to start training from it give it as `weights`")
+    if header.get("version") != VERSION:
+        raise UsodError(f"{path}: a model of version {header.get('version')}, this usod reads {VERSION}; update usod")
+    try:
+        config = NetworkConfig.model_validate(header["config"])
+        # All tensors come from the file: the pretrained weights need not exist here.
+        network = build_network(config.model_copy(update={"weights": "none"}))
+        network.config, network.weights = config, header["weights"]
+        network.load_state_dict(tensors)
+    except (pydantic.ValidationError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsodError(f"{path}: its tensors and its configuration do not fit ({reason}); train it again") from error
+    return network.to(device).eval(), header

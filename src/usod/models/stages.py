@@ -1,0 +1,103 @@
+"""The interface that all backbones share: five stages of features, and batch norms that can be frozen."""
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class Backbone(nn.Module):
+    """Image to features at five depths.
+
+    Attributes
+    ----------
+    name : the architecture, a value of `NetworkConfig.name`.
+    channels : channels of the five stages, shallow to deep.
+    strides : input pixels per cell of the five stages; 2, 4, 8, ... until dilation takes over.
+    """
+
+    name: str
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    _frozen_batchnorm = False
+
+    def stages(self, image: Tensor) -> list[Tensor]:
+        """Features of the five stages.
+
+        Parameters
+        ----------
+        image : (B, 3, H, W) float, normalised RGB; H, W >= 32.
+
+        Returns
+        -------
+        Five tensors, shallow to deep: stage i is (B, channels[i], ceil(H / strides[i]), ceil(W / strides[i])).
+        """
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The deepest stage of `stages`."""
+        return self.stages(image)[-1]
+
+    def freeze_batchnorm(self, affine: bool = False) -> None:
+        """Normalise with the running statistics from now on, in training mode too, and never update them.
+
+        Statistics of a batch of a few images are too noisy to fine-tune with. Scale and shift stay ordinary
+        parameters unless `affine`, which stops their gradient as well.
+        """
+        self._frozen_batchnorm = True
+        for layer in self._batchnorms():
+            layer.eval()
+            if affine:
+                layer.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """As `nn.Module.train`, except that frozen batch norms stay in evaluation mode."""
+        super().train(mode)
+        if self._frozen_batchnorm:
+            for layer in self._batchnorms():
+                layer.eval()
+        return self
+
+    def _batchnorms(self) -> list[nn.Module]:
+        return [layer for layer in self.modules() if isinstance(layer, _BatchNorm)]
+
+
+def replace_stride_with_dilation(stages: list[nn.Module], stride: int, output_stride: int) -> list[int]:
+    """Dilate convolutions in place so that no stage is coarser than `output_stride` (Yu and Koltun 2016).
+
+    A convolution whose stride is dropped keeps the dilation of its input; all that follow look twice as far apart.
+    So every feature of the undilated network is still computed, and others between them: at every
+    (stride / output_stride)-th cell the two networks agree exactly.
+
+    Parameters
+    ----------
+    stages : the network cut into consecutive parts, in the order of computation. Square, odd kernels; a strided
+        3x3 convolution in a part is the one that changes its resolution (1x1 shortcuts follow it).
+    stride : input pixels per cell before the first of these parts.
+    output_stride : the coarsest stride allowed.
+
+    Returns
+    -------
+    The stride of every part's output.
+    """
+    dilation = 1
+    strides = []
+    for stage in stages:
+        for layer in stage.modules():
+            if not isinstance(layer, nn.Conv2d):
+                continue
+            widened = dilation
+            if layer.stride[0] == 2:
+                if layer.kernel_size[0] == 1:
+                    # A shortcut beside the strided convolution, which was counted already.
+                    layer.stride = (1, 1) if dilation > 1 else layer.stride
+                    continue
+                if stride * 2 <= output_stride:
+                    stride *= 2
+                else:
+                    layer.stride = (1, 1)
+                    widened = dilation * 2
+            if layer.kernel_size[0] > 1:
+                reach = layer.kernel_size[0] // 2 * dilation
+                layer.dilation, layer.padding = (dilation, dilation), (reach, reach)
+            dilation = widened
+        strides.append(stride)
+    return strides

@@ -1,0 +1,57 @@
+"""Progress: a bar on a terminal, plain lines with speed and time left in a log."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+INTERVAL = 20.0  # seconds between the lines of a log
+
+
+class _Quiet:
+    """Whether `--quiet` was given; errors are shown all the same."""
+
+    on = False
+
+
+def set_quiet(on: bool) -> None:
+    _Quiet.on = on
+
+
+def say(text: str) -> None:
+    """One line for the person or the log, on standard error, at once."""
+    if not _Quiet.on:
+        tqdm.write(text, file=sys.stderr)
+        sys.stderr.flush()
+
+
+def duration(seconds: float) -> str:
+    """`75.2` -> `1:15`; `3700` -> `1:01:40`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def progress(items: Iterable[T], total: int, what: str, unit: str = "image") -> Iterator[T]:
+    """Pass `items` on, showing how many of `total` are done, how fast, and how long the rest takes."""
+    if _Quiet.on:
+        yield from items
+        return
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True)
+        return
+    start = last = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - last >= INTERVAL:
+            speed = done / (now - start)
+            say(f"{what}: {done}/{total}, {speed:.2f} {unit}s/s, {duration((total - done) / speed)} left")
+            last = now
+    took = time.monotonic() - start
+    say(f"{what}: {done} {unit}s in {took:.1f} s ({done / max(took, 1e-9):.2f} {unit}s/s)")

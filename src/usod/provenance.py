@@ -1,0 +1,108 @@
+"""What an artefact says of itself: its configuration, the digests of its inputs, and the code that made it."""
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).parent
+
+
+def usod_version() -> str:
+    """The installed version of usod."""
+    return metadata.version("usod")
+
+
+@cache
+def _digest_at(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder's files, as 64 hexadecimal digits."""
+    path = Path(path)
+    if path.is_dir():
+        whole = hashlib.sha256()
+        for file in sorted(p for p in path.rglob("*") if p.is_file()):
+            whole.update(f"{file.relative_to(path).as_posix()}\0{file_digest(file)}\n".encode())
+        return whole.hexdigest()
+    status = path.stat()
+    return _digest_at(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+def digests(inputs: Mapping[str, str | Path]) -> dict[str, str]:
+    """Name -> SHA-256 for the named input files of a step."""
+    return {name: file_digest(path) for name, path in inputs.items()}
+
+
+def versions() -> dict[str, str]:
+    """Versions of usod and of the libraries that can change a result."""
+    names = ("usod", "torch", "torchvision", "numpy", "scipy", "scikit-image", "numba", "pillow", "h5py")
+    return {name: metadata.version(name) for name in names}
+
+
+def source_files(*modules: str) -> list[Path]:
+    """The usod source files that running these modules can execute: themselves and all they import, transitively.
+
+    Imports are read from the text, those inside functions too, without importing anything. A package's
+    `__init__` counts, because Python runs it. The workflow lists these files as inputs of a step, so that an
+    edit of the code reruns the steps that use it and no others.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If a module is not part of usod.
+    """
+    found: dict[str, Path] = {}
+    queue = list(modules)
+    while queue:
+        name = queue.pop()
+        if name in found:
+            continue
+        path = _module_path(name)
+        if path is None:
+            raise ModuleNotFoundError(f"usod has no module {name!r}")
+        found[name] = path
+        queue += [name.rpartition(".")[0]] if "." in name else []
+        queue += [other for other in _imports(path) if other not in found]
+    return sorted(found.values())
+
+
+def _module_path(name: str) -> Path | None:
+    if name.partition(".")[0] != PACKAGE.name:
+        return None
+    base = PACKAGE.joinpath(*name.split(".")[1:])
+    for path in (base / "__init__.py", base.with_suffix(".py")):
+        if path.is_file():
+            return path
+    return None
+
+
+@cache
+def _imports(path: Path) -> list[str]:
+    package = ".".join((PACKAGE.name, *path.parent.relative_to(PACKAGE).parts))
+    names: list[str] = []
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    never_run = {inner for outer in for_types for inner in ast.walk(outer)}
+    for node in ast.walk(tree):
+        if node in never_run:
+            continue
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            relative = "." * node.level + (node.module or "")
+            base = importlib.util.resolve_name(relative, package) if node.level else relative
+            # `from package import name`: the name is a module or something the package defines.
+            names += [base] + [f"{base}.{alias.name}" for alias in node.names]
+    return [name for name in names if _module_path(name)]
+
+
+def describe(config: Any, inputs: Mapping[str, str | Path]) -> dict[str, Any]:
+    """The attributes that every artefact carries: `config`, `inputs` (name -> sha256) and `usod_version`."""
+    return {"config": config, "inputs": digests(inputs), "usod_version": usod_version()}

@@ -1,0 +1,259 @@
+"""DeepUSPS: Deep Robust Unsupervised Saliency Prediction With Self-Supervision (Nguyen et al., NeurIPS 2019).
+
+1. A handcrafted method gives a noisy map per image.
+2. Inter-image consistency (3.1): its maps are binarised and a network learns to produce them. The network's
+   predictions of every epoch, sharpened by a dense CRF, are averaged over time, image by image: the MVA.
+3. Self-supervision (3.2): a fresh network learns the MVA of the stage before; again its predictions are averaged.
+4. Fusion (3.3): one network learns the refined labels of all methods together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from usod.config import FuseConfig, RefineConfig
+from usod.crf import CRFParams, DenseCRF
+from usod.data.mapstore import ImageStore, MapStore
+from usod.errors import UsodError
+from usod.models.config import NetworkConfig
+from usod.models.saliency_net import SaliencyNet, build_network
+from usod.progress import say
+from usod.training.checkpoint import Checkpoint
+from usod.training.loop import Schedule, Trainer
+from usod.training.losses import certain_as_label, f_beta_loss
+from usod.training.moving_average import MovingAverage
+
+
+def discretisation_threshold(maps: np.ndarray, factor: float = 1.5, scope: str = "dataset") -> np.ndarray:
+    """gamma = 1.5 mu (section 3.1), one per image.
+
+    Parameters
+    ----------
+    maps : (N, H, W) uint8, 0..255 = [0, 1]
+    factor : 1.5
+    scope : "dataset": mu is the method's mean over all images, which is what the released code's constants are
+        (MC .31, HS .36, DSR .23, RBD .25); "image": the mean of each map
+
+    Returns
+    -------
+    (N,) float32 thresholds on the [0, 1] scale, below 1
+    """
+    means = np.array([m.mean() for m in maps], np.float64) / 255
+    if scope == "dataset":
+        means = np.full_like(means, means.mean())
+    # A bright set could ask for more than 1: then nothing would be salient.
+    return np.minimum(factor * means, 254.5 / 255).astype(np.float32)
+
+
+class PseudoLabels:
+    """Continuous labels of one source and their discretisation l(x, p) = [M(x, p) > gamma].
+
+    Parameters
+    ----------
+    maps : (N, H, W) uint8
+    thresholds : (N,) float32 gamma of each image
+    """
+
+    def __init__(self, maps: np.ndarray, thresholds: np.ndarray):
+        self.maps = torch.from_numpy(maps)
+        self.thresholds = torch.from_numpy(thresholds)
+
+    def loss(self, probability: Tensor, rows: Tensor, beta2: float, soft_threshold: bool) -> Tensor:
+        """L_beta of probabilities (B, H, W) against these labels, (B,)."""
+        label = self.maps[rows].to(probability.device, non_blocking=True).float() / 255
+        gamma = self.thresholds[rows].to(probability.device)[:, None, None]
+        if soft_threshold:
+            probability = certain_as_label(probability, label, gamma)
+        return f_beta_loss(probability, (label > gamma).float(), beta2)
+
+
+class Refinement:
+    """Objective of one stage: L_beta against the labels; CRF of every prediction into the moving average."""
+
+    def __init__(self, labels: PseudoLabels, average: MovingAverage, crf: DenseCRF | None, config: RefineConfig):
+        self.labels = labels
+        self.average = average
+        self.crf = crf
+        self.config = config
+
+    def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
+        return self.labels.loss(probability, rows, self.config.beta2, self.config.soft_threshold)
+
+    def observe(self, probability: Tensor, rows: Tensor) -> None:
+        """MVA(x, k) = alpha MVA(x, k-1) + (1 - alpha) CRF(y(x))."""
+        if self.crf is not None:
+            probability = self.crf.refine(probability, rows)
+        self.average.update(rows, probability.cpu())
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.average.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.average.load_state_dict(state)
+
+
+class Fusion:
+    """Objective of the fusion: L_en = 1/n sum_i L_beta^i over the n refined label sets (section 3.3)."""
+
+    def __init__(self, sources: Sequence[PseudoLabels], config: FuseConfig):
+        self.sources = sources
+        self.config = config
+
+    def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
+        losses = [s.loss(probability, rows, self.config.beta2, self.config.soft_threshold) for s in self.sources]
+        return torch.stack(losses).mean(0)
+
+    def observe(self, probability: Tensor, rows: Tensor) -> None:
+        """Nothing is kept of the predictions."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What a refinement stage hands on: labels (N, H, W) uint8, the network, one history row per epoch.
+
+    `movement` is the mean absolute difference, 0..1, between these labels and the maps they were learnt from.
+    """
+
+    labels: np.ndarray
+    network: SaliencyNet
+    history: list[dict[str, float]]
+    movement: float
+
+
+def refine(
+    images: ImageStore,
+    maps: MapStore,
+    stage: int,
+    config: RefineConfig,
+    network: NetworkConfig,
+    device: torch.device,
+    work: Path | None = None,
+    identity: Any = None,
+) -> Refined:
+    """One stage for one method: inter-image consistency (stage 0) or self-supervision (stage 1, 2, ...).
+
+    Parameters
+    ----------
+    images : the unlabelled images
+    maps : the handcrafted maps (stage 0) or the MVA labels of the stage before, same ids and size
+    stage : chooses the learning rate and the discretisation
+    work : folder for the resume state
+    identity : what determines the result beside `config` (digests of the inputs)
+
+    Raises
+    ------
+    UsodError
+        If a map is missing or of another size, or a weight file cannot be loaded.
+    """
+    pixels, labels = _read(images, {"labels": maps})
+    if stage == 0 and config.threshold is None:
+        gamma = discretisation_threshold(labels["labels"], config.threshold_factor, config.threshold_scope)
+    else:
+        fixed = config.threshold if stage == 0 else config.later_threshold
+        gamma = np.full(len(pixels), fixed, np.float32)
+    say(f"stage {stage}: labels are salient above {gamma.mean():.3f}")
+    # Re-initialised at every stage from the pretrained weights (3.2); the new layers start anew each time.
+    torch.manual_seed(config.seed * 1009 + stage)
+    net = build_network(network)
+    crf = None
+    if config.crf is not None:
+        crf = DenseCRF(pixels, CRFParams(**config.crf.model_dump()), device, memory_gb=config.crf_memory_gb)
+    average = MovingAverage(len(pixels), pixels.shape[1:3], config.alpha, config.bias_correction)
+    objective = Refinement(PseudoLabels(labels["labels"], gamma), average, crf, config)
+    schedule = Schedule(
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        lr=config.lr_of_stage(stage),
+        lr_decay=config.lr_decay,
+        head_lr_factor=config.head_lr_factor,
+        weight_decay=config.weight_decay,
+        flip=config.flip,
+        precision=config.precision,
+        seed=config.seed * 1009 + stage,
+    )
+    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), stage, identity])
+    history = Trainer(net, pixels, objective, schedule, device, keep, f"stage {stage}").fit()
+    refined = np.concatenate([_to_uint8(average.read(slice(i, i + 64))) for i in range(0, len(pixels), 64)])
+    movement = float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(refined, labels["labels"], strict=True)]))
+    return Refined(refined, net, history, movement / 255)
+
+
+def fuse(
+    images: ImageStore,
+    sources: Mapping[str, MapStore],
+    seed: int,
+    config: FuseConfig,
+    network: NetworkConfig,
+    device: torch.device,
+    work: Path | None = None,
+    identity: Any = None,
+) -> tuple[SaliencyNet, list[dict[str, float]]]:
+    """Train the saliency network on the refined labels of all methods (section 3.3).
+
+    Parameters
+    ----------
+    sources : method name -> refined labels; one or more
+    seed : of the new layers and of the order of the images
+
+    Returns
+    -------
+    the trained network and one history row per epoch
+    """
+    pixels, labels = _read(images, sources)
+    gamma = np.full(len(pixels), config.threshold, np.float32)
+    torch.manual_seed(seed)
+    net = build_network(network)
+    schedule = Schedule(
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        lr=config.lr,
+        lr_decay=config.lr_decay,
+        head_lr_factor=config.head_lr_factor,
+        weight_decay=config.weight_decay,
+        flip=config.flip,
+        precision=config.precision,
+        seed=seed,
+    )
+    objective = Fusion([PseudoLabels(maps, gamma) for maps in labels.values()], config)
+    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), seed, identity])
+    history = Trainer(net, pixels, objective, schedule, device, keep, f"fusion, seed {seed}").fit()
+    return net, history
+
+
+def is_stable(attributes: Mapping[str, Any], stage: int, config: RefineConfig) -> bool:
+    """Whether the labels that stage >= 1 starts from have settled (3.2: iterate until the MVA is stable).
+
+    `attributes` are those of the labels' MapStore; its `movement` is what its own stage changed.
+    """
+    return stage > 0 and config.stable is not None and attributes.get("movement", 1.0) < config.stable
+
+
+def _read(images: ImageStore, sources: Mapping[str, MapStore]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    for store in sources.values():
+        store.require(images.ids)
+        if store.shape != images.shape[:2]:
+            raise UsodError(
+                f"{store.path}: maps of {store.shape[0]}x{store.shape[1]}, but {images.path} has images of "
+                f"{images.shape[0]}x{images.shape[1]}; make both at one size"
+            )
+    labels = {name: store.read_all(images.ids) for name, store in sources.items()}
+    return images.read_all(), {name: _as_uint8(maps) for name, maps in labels.items()}
+
+
+def _as_uint8(maps: np.ndarray) -> np.ndarray:
+    return maps if maps.dtype == np.uint8 else np.rint(maps.astype(np.float32) * 255).astype(np.uint8)
+
+
+def _to_uint8(maps: Tensor) -> np.ndarray:
+    return (maps * 255).round().to(torch.uint8).numpy()

@@ -1,0 +1,42 @@
+"""Losses that compare a soft prediction with a pseudo-label."""
+
+import torch
+from torch import Tensor
+
+
+def f_beta_loss(prediction: Tensor, target: Tensor, beta2: float = 0.3, eps: float = 1e-5) -> Tensor:
+    """Image-level loss L_beta = 1 - F_beta with soft counts (DeepUSPS, section 3.1 and appendix A).
+
+    With TP = sum(p t), precision = TP / sum(p) and recall = TP / sum(t), the weighted harmonic mean is
+    F_beta = (1 + beta^2) TP / (sum(p) + beta^2 sum(t)).
+
+    Parameters
+    ----------
+    prediction : (B, H, W) probabilities in [0, 1]
+    target : (B, H, W) in {0, 1}
+    beta2 : beta^2; small values favour precision
+    eps : added to the denominator; an empty target gives the loss 1
+
+    Returns
+    -------
+    (B,) losses in [0, 1]
+    """
+    dims = (-2, -1)
+    true_positive = (prediction * target).sum(dims)
+    denominator = prediction.sum(dims) + beta2 * target.sum(dims)
+    return 1 - (1 + beta2) * true_positive / (denominator + eps)
+
+
+def certain_as_label(prediction: Tensor, label: Tensor, threshold: float) -> Tensor:
+    """Replace predictions that are already more certain than the continuous label (DeepUSPS's released code).
+
+    Where the label is above the threshold and the prediction above the label it becomes 1; where both are below, 0.
+    These pixels have no gradient then. The paper does not mention it.
+
+    Parameters
+    ----------
+    prediction, label : (B, H, W) in [0, 1]
+    threshold : binarisation threshold of the labels
+    """
+    prediction = torch.where((label > threshold) & (prediction > label), 1.0, prediction)
+    return torch.where((label < threshold) & (prediction < label), 0.0, prediction)

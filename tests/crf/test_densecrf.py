@@ -1,0 +1,201 @@
+"""The mean field against one written out in NumPy, and what the interface promises."""
+
+import numpy as np
+import pytest
+import torch
+
+from usod.crf import CRFParams, DenseCRF, refine, torch_backend
+from usod.crf.lattice import Lattice
+
+CPU = torch.device("cpu")
+SMALL = CRFParams(gaussian_sxy=1.5, bilateral_sxy=6, bilateral_srgb=20, gaussian_compat=2, bilateral_compat=4)
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    """(3,18,23,3) uint8: a bright disc on a gradient, with noise."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:18, :23]
+    disc = ((y - 9) ** 2 + (x - 11) ** 2 < 30)[None, ..., None]
+    images = 60 + 3 * x[None, ..., None] + 90 * disc + rng.normal(0, 8, (3, 18, 23, 3))
+    return images.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def maps() -> np.ndarray:
+    return np.random.default_rng(1).random((3, 18, 23), dtype=np.float32)
+
+
+def dense_mean_field(image: np.ndarray, salient: np.ndarray, params: CRFParams) -> np.ndarray:
+    """Algorithm 1 of Krähenbühl & Koltun with both labels and full kernel matrices."""
+    n = salient.size
+    height, width = salient.shape
+    smoothness = torch_backend.smoothness_kernel(height, width, params.gaussian_sxy, CPU).filter(torch.eye(n))
+    appearance = torch_backend.appearance_kernel(
+        torch.from_numpy(image), params.bilateral_sxy, params.bilateral_srgb
+    ).filter(torch.eye(n))
+    kernel = params.gaussian_compat * smoothness.double().numpy()
+    kernel += params.bilateral_compat * appearance.double().numpy()
+    probabilities = np.stack((1 - salient, salient)).reshape(2, n).astype(np.float64).clip(params.clip)
+    unary = -np.log(probabilities)
+    q = np.exp(-unary) / np.exp(-unary).sum(0)
+    for _ in range(params.iterations):
+        # Potts: a label pays for the other label's share of its neighbours.
+        energy = unary + (kernel @ (1 - q).T).T
+        q = np.exp(-energy)
+        q /= q.sum(0)
+    return q[1].reshape(height, width)
+
+
+def test_equals_a_dense_mean_field(images, maps):
+    refined = refine(images, maps, SMALL)
+    for image, salient, out in zip(images, maps, refined, strict=True):
+        np.testing.assert_allclose(out, dense_mean_field(image, salient, SMALL), atol=2e-5)
+
+
+def test_noise_in_a_map_is_cleaned_along_the_edges_of_the_object(images):
+    disc = images[0].mean(-1) - 3 * np.mgrid[:18, :23][1] > 105
+    rng = np.random.default_rng(2)
+    noisy = np.where(rng.random(disc.shape) < 0.25, ~disc, disc) * 0.6 + 0.2
+    refined = refine(images[0], noisy.astype(np.float32), SMALL)
+    assert ((noisy > 0.5) != disc).mean() > 0.2
+    assert ((refined > 0.5) != disc).mean() < 0.02
+
+
+def test_batch_equals_single(images, maps):
+    together = refine(images, maps, SMALL)
+    for k in range(3):
+        np.testing.assert_array_equal(refine(images[k], maps[k], SMALL), together[k])
+
+
+def test_gpu_batches_equal_the_cpu(images, maps, monkeypatch):
+    expected = refine(images, maps, SMALL)
+    monkeypatch.setattr(Lattice, "_by_scipy", False)
+    monkeypatch.setattr(torch_backend, "_batches", lambda n, device: iter([slice(0, 2), slice(2, n)]))
+    np.testing.assert_allclose(refine(images, maps, SMALL), expected, atol=2e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_equals_the_cpu(images, maps):
+    expected = refine(images, maps, SMALL)
+    np.testing.assert_allclose(refine(images, maps, SMALL, device="cuda"), expected, atol=1e-3)
+
+
+def test_indices_choose_the_images(images, maps):
+    crf = DenseCRF(images, SMALL)
+    order = [2, 0, 2]
+    expected = np.stack([refine(images[i], salient, SMALL) for i, salient in zip(order, maps, strict=True)])
+    for indices in (order, np.array(order), torch.tensor(order)):
+        np.testing.assert_array_equal(crf.refine(maps, indices), expected)
+    assert crf.refine(maps[:0], []).shape == (0, 18, 23)
+    with pytest.raises(IndexError, match="image 3 is out of range for 3 images"):
+        crf.refine(maps[:1], [3])
+    with pytest.raises(IndexError, match="image -1"):
+        crf.refine(maps[:1], [-1])
+
+
+def test_lattices_are_built_on_first_use_and_kept(images, maps, monkeypatch):
+    built = []
+    original = torch_backend.appearance_kernel
+    monkeypatch.setattr(torch_backend, "appearance_kernel", lambda *a: built.append(1) or original(*a))
+    crf = DenseCRF(images, SMALL)
+    assert (crf.memory_bytes, built) == (0, [])
+    crf.refine(maps[:1], [1])
+    assert len(built) == 1
+    crf.refine(maps)
+    crf.refine(maps)
+    assert len(built) == 3
+
+
+def test_images_beyond_the_budget_are_rebuilt_to_the_same_result(images, maps):
+    unlimited = DenseCRF(images, SMALL)
+    expected = unlimited.refine(maps)
+    one = unlimited._kernels.appearance(0).nbytes
+    limited = DenseCRF(images, SMALL, memory_gb=1.5 * one / 1e9)
+    for _ in range(2):
+        np.testing.assert_array_equal(limited.refine(maps), expected)
+    assert limited.memory_bytes == one + limited._kernels.smoothness().nbytes
+    assert limited.memory_bytes < unlimited.memory_bytes
+
+
+def test_containers_come_back_as_they_went_in(images, maps):
+    expected = refine(images, maps, SMALL)
+    assert isinstance(expected, np.ndarray) and expected.dtype == np.float32
+    tensor = refine(torch.from_numpy(images), torch.from_numpy(maps), SMALL)
+    assert isinstance(tensor, torch.Tensor) and tensor.dtype == torch.float32
+    np.testing.assert_array_equal(tensor.numpy(), expected)
+    assert isinstance(DenseCRF(images, SMALL).refine(torch.from_numpy(maps)), torch.Tensor)
+    frozen = maps.copy()
+    frozen.flags.writeable = False
+    np.testing.assert_array_equal(refine(images, frozen, SMALL), expected)
+    np.testing.assert_array_equal(frozen, maps)
+
+
+def test_views_with_negative_strides_are_taken(images, maps):
+    flipped = refine(images[:, :, ::-1], maps[:, :, ::-1], SMALL)
+    copied = refine(images[:, :, ::-1].copy(), maps[:, :, ::-1].copy(), SMALL)
+    np.testing.assert_array_equal(flipped, copied)
+
+
+def test_constant_image_and_map_stay_constant_inside():
+    refined = refine(np.full((40, 40, 3), 128, np.uint8), np.full((40, 40), 0.6, np.float32), CRFParams())
+    # Potts sharpens a uniform majority, everywhere alike but for the normalisation near the borders.
+    assert refined.min() > 0.99
+    undecided = refine(np.zeros((40, 40, 3), np.uint8), np.full((40, 40), 0.5, np.float32), CRFParams())
+    np.testing.assert_array_equal(undecided, 0.5)
+
+
+@pytest.mark.parametrize("shape", [(30, 1), (1, 30), (1, 1), (2, 3)])
+def test_images_of_a_pixel_s_width(shape):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    salient = rng.random(shape, dtype=np.float32)
+    np.testing.assert_allclose(refine(image, salient, SMALL), dense_mean_field(image, salient, SMALL), atol=2e-5)
+
+
+def test_certain_probabilities_are_clipped_and_stay_finite(images):
+    hard = (np.random.default_rng(0).random((3, 18, 23)) > 0.5).astype(np.float32)
+    soft = hard.clip(1e-5, 1 - 1e-5)
+    refined = refine(images, hard, SMALL)
+    assert np.isfinite(refined).all()
+    np.testing.assert_allclose(refined, refine(images, soft, SMALL), atol=1e-4)
+    # 1 - 1e-8 is 1 in float32: the other label is clipped on its own.
+    assert np.isfinite(refine(images, hard, CRFParams(clip=1e-8))).all()
+
+
+def test_without_iterations_or_kernels_the_prior_comes_back(images, maps):
+    np.testing.assert_allclose(refine(images, maps, CRFParams(iterations=0)), maps.clip(1e-5, 1 - 1e-5), atol=1e-6)
+    unary_only = CRFParams(gaussian_compat=0, bilateral_compat=0)
+    np.testing.assert_allclose(refine(images, maps, unary_only), maps.clip(1e-5, 1 - 1e-5), atol=1e-6)
+
+
+def test_what_does_not_fit_is_refused(images, maps):
+    with pytest.raises(ValueError, match="do not fit"):
+        refine(images, maps[:, :-1])
+    with pytest.raises(ValueError, match="do not fit"):
+        refine(images[0], maps[:1])
+    with pytest.raises(ValueError, match=r"\(B,H,W,3\)"):
+        refine(images[..., :2], maps)
+    with pytest.raises(ValueError, match="uint8"):
+        refine(images.astype(np.float32), maps)
+    with pytest.raises(ValueError, match="float32"):
+        refine(images, (255 * maps).astype(np.uint8))
+    with pytest.raises(ValueError, match=r"\[0,1\]"):
+        refine(images, maps + 1)
+    with pytest.raises(ValueError, match="NaN"):
+        refine(images, np.full_like(maps, np.nan))
+    with pytest.raises(ValueError, match="backend"):
+        refine(images, maps, backend="other")
+    with pytest.raises(ValueError, match=r"\(B,H,W,3\)"):
+        DenseCRF(images[0])
+    with pytest.raises(ValueError, match=r"must have shape \(2, 18, 23\)"):
+        DenseCRF(images).refine(maps, [0, 1])
+    with pytest.raises(ValueError, match="memory_gb"):
+        DenseCRF(images, memory_gb=-1)
+
+
+@pytest.mark.parametrize("wrong", [{"gaussian_sxy": 0}, {"bilateral_compat": -1}, {"iterations": -1}, {"clip": 0}])
+def test_parameters_without_meaning_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        CRFParams(**wrong)

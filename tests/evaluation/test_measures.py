@@ -1,0 +1,147 @@
+"""The measures against PySODMetrics 1.6.2, and against values worked out by hand where it has none."""
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+
+from usod.evaluation import measures as m
+
+psm = pytest.importorskip("py_sod_metrics", reason="the oracle, pysodmetrics==1.6.2, is not installed")
+
+RNG = np.random.default_rng(0)
+SHAPES = [(300, 400), (37, 53), (64, 64), (5, 3), (2, 2), (1, 7), (1, 1)]
+MASKS = ("ellipse", "scattered", "empty", "full", "one pixel")
+PREDICTIONS = ("noise", "zero", "one", "half", "0.3", "noisy mask", "8 bit", "mask", "inverse")
+
+
+def make_mask(kind, shape):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    return {
+        "ellipse": ((y - shape[0] * 0.4) / (shape[0] * 0.3)) ** 2 + ((x - shape[1] * 0.6) / (shape[1] * 0.2)) ** 2 < 1,
+        "scattered": RNG.random(shape) > 0.7,
+        "empty": np.zeros(shape, bool),
+        "full": np.ones(shape, bool),
+        "one pixel": (y == 0) & (x == 0),
+    }[kind]
+
+
+def make_prediction(kind, mask):
+    return {
+        "noise": RNG.random(mask.shape),
+        "zero": np.zeros(mask.shape),
+        "one": np.ones(mask.shape),
+        "half": np.full(mask.shape, 0.5),
+        "0.3": np.full(mask.shape, 0.3),
+        "noisy mask": np.clip(mask + 0.4 * RNG.standard_normal(mask.shape), 0, 1),
+        "8 bit": RNG.integers(0, 256, mask.shape) / 255,
+        "mask": mask.astype(float),
+        "inverse": 1 - mask.astype(float),
+    }[kind]
+
+
+def oracle(p, g):
+    """PySODMetrics' numbers; its F class is deprecated, so F comes from FmeasureV2."""
+    settings = {"with_dynamic": True, "with_adaptive": True}
+    handlers = {
+        "f": psm.FmeasureHandler(**settings, beta=0.3),
+        "precision": psm.PrecisionHandler(**settings),
+        "recall": psm.RecallHandler(**settings),
+    }
+    mae, s, e, weighted, f = psm.MAE(), psm.Smeasure(), psm.Emeasure(), psm.WeightedFmeasure(), psm.FmeasureV2(handlers)
+    for metric in (mae, s, e, weighted, f):
+        metric.step(p, g, normalize=False)
+    return {
+        "mae": mae.get_results()["mae"],
+        "s": s.get_results()["sm"],
+        "e": e.get_results()["em"],
+        "weighted": weighted.get_results()["wfm"],
+        **f.get_results(),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_all_measures_equal_pysodmetrics(shape):
+    with np.errstate(all="ignore"):
+        for kind, other in itertools.product(MASKS, PREDICTIONS):
+            g = make_mask(kind, shape)
+            p = make_prediction(other, g)
+            expected = oracle(p, g)
+            hits, predicted = m.threshold_counts(p, g)
+            precision, recall = m.precision_recall_curve(hits, predicted, g.sum())
+            adaptive = m.adaptive_precision_recall(p, g)
+            pairs = {
+                "mae": (m.mae(p, g), expected["mae"]),
+                "weighted F": (m.weighted_f_measure(p, g), expected["weighted"]),
+                "E adaptive": (m.adaptive_e_measure(p, g), expected["e"]["adp"]),
+                # The oracle lists its curves from threshold 255 down to 0.
+                "E curve": (m.e_measure(hits, predicted, g.sum(), g.size)[::-1], expected["e"]["curve"]),
+                "F curve": (m.f_measure(precision, recall)[::-1], expected["f"]["dynamic"]),
+                "precision curve": (precision[::-1], expected["precision"]["dynamic"]),
+                "recall curve": (recall[::-1], expected["recall"]["dynamic"]),
+                "F adaptive": (m.f_measure(*adaptive), expected["f"]["adaptive"]),
+                "precision adaptive": (adaptive[0], expected["precision"]["adaptive"]),
+                "recall adaptive": (adaptive[1], expected["recall"]["adaptive"]),
+            }
+            # Where the centroid is on the last row or column the oracle divides 0 by 0.
+            if not np.isnan(expected["s"]):
+                pairs["S"] = (m.s_measure(p, g), expected["s"])
+            for name, (ours, theirs) in pairs.items():
+                np.testing.assert_allclose(ours, theirs, atol=1e-9, rtol=0, err_msg=f"{name}: {other} of {kind}")
+
+
+def test_curve_counts_are_those_of_256_binarisations():
+    g = make_mask("ellipse", (23, 31))
+    levels = RNG.integers(0, 256, g.shape)
+    hits, predicted = m.threshold_counts((levels / 255).astype(np.float32), g)
+    for k in range(256):
+        assert predicted[k] == (levels >= k).sum()
+        assert hits[k] == ((levels >= k) & g).sum()
+
+
+def test_e_measure_of_a_count_is_the_sum_over_pixels():
+    """The definition of Fan et al. pixel by pixel: bias matrices, alignment, enhanced alignment."""
+    g, p = RNG.random((13, 17)) > 0.6, RNG.random((13, 17)) > 0.4
+    phi_g, phi_p = g - g.mean(), p - p.mean()
+    alignment = 2 * phi_g * phi_p / (phi_g**2 + phi_p**2)
+    expected = ((1 + alignment) ** 2 / 4).sum() / (g.size - 1)
+    assert m.e_measure((p & g).sum(), p.sum(), g.sum(), g.size) == pytest.approx(expected, abs=1e-12)
+
+
+def test_fixed_threshold_is_strict_and_as_deepusps_handles_empty_sides():
+    g = np.array([[True, True, False, False]])
+    assert m.fixed_precision_recall(np.array([[0.6, 0.5, 0.7, 0.1]]), g) == (1 / 2, 1 / 2)
+    empty, nothing = np.zeros_like(g), np.zeros(g.shape)
+    assert m.fixed_precision_recall(nothing, g) == (1.0, 0.0)
+    assert m.fixed_precision_recall(nothing + 1, empty) == (0.0, 1.0)
+    assert m.fixed_precision_recall(nothing, empty) == (1.0, 1.0)
+
+
+def test_f_measure_by_hand():
+    assert m.f_measure(0.5, 1.0) == pytest.approx(1.3 * 0.5 / 1.15)
+    assert m.f_measure(0.0, 0.0) == 0
+    np.testing.assert_allclose(m.f_measure([1, 0.2], [1, 0.2], beta2=4), [1, 0.2])
+
+
+def test_s_measure_is_finite_with_the_centroid_in_the_last_corner():
+    g = np.zeros((6, 8), bool)
+    g[-1, -1] = True
+    assert m.s_measure(g.astype(float), g) == pytest.approx(1, abs=1e-6)
+    assert 0 < m.s_measure(np.full(g.shape, 0.5), g) < 1
+
+
+def test_all_measures_of_an_image_take_well_under_60_ms():
+    g = make_mask("ellipse", (300, 400))
+    p = make_prediction("noisy mask", g)
+
+    def once():
+        start = time.perf_counter()
+        hits, predicted = m.threshold_counts(p, g)
+        m.e_measure(hits, predicted, g.sum(), g.size)
+        m.adaptive_precision_recall(p, g), m.fixed_precision_recall(p, g), m.adaptive_e_measure(p, g), m.mae(p, g)
+        m.weighted_f_measure(p, g), m.s_measure(p, g)
+        return time.perf_counter() - start
+
+    assert min(once() for _ in range(5)) < 0.06

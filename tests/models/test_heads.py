@@ -1,0 +1,66 @@
+import torch
+from torch import nn
+from torch.nn import functional
+
+from usod.models.heads import FCNHead, SkipHead
+
+
+def test_fcn_logit_is_the_two_channel_softmax_and_moves_with_it_under_adam():
+    torch.manual_seed(0)
+    head = FCNHead(6, stride=8)
+    two = nn.Conv2d(6, 2, 1)  # the head of the paper, channel 0 salient
+    with torch.no_grad():
+        difference = 2 * head.classify.weight
+        two.weight[1].normal_()
+        two.weight[0] = two.weight[1] + difference[0]
+        two.bias.zero_()
+    features, target = torch.randn(4, 6, 5, 5), torch.rand(4, 1, 5, 5)
+
+    def ours():
+        return torch.sigmoid(2 * head.classify(features))
+
+    def theirs():
+        return torch.softmax(two(features), dim=1)[:, :1]
+
+    torch.testing.assert_close(ours(), theirs())
+    for parameters, predict in ((head.parameters(), ours), (two.parameters(), theirs)):
+        optimiser = torch.optim.Adam(parameters, lr=0.01)
+        for _ in range(20):
+            optimiser.zero_grad()
+            functional.mse_loss(predict(), target).backward()
+            optimiser.step()
+    torch.testing.assert_close(ours(), theirs(), rtol=1e-4, atol=1e-5)
+
+
+def test_fcn_filters_start_with_the_deviation_of_a_difference():
+    torch.manual_seed(0)
+    filters = 2 * FCNHead(200_000, stride=8, init_std=1.0).classify.weight
+    assert abs(filters.std().item() - 2**0.5) < 0.01
+
+
+def test_fcn_upsampling_is_the_frozen_transposed_convolution_away_from_the_border():
+    head = FCNHead(1, stride=8)
+    nn.init.constant_(head.classify.weight, 0.5)  # the logit is the feature
+    feature = torch.randn(1, 1, 6, 7)
+    centre = torch.arange(16) - 7.5
+    kernel = 1 - centre.abs() / 8  # bilinear interpolation by 8
+    up = functional.conv_transpose2d(feature, torch.outer(kernel, kernel)[None, None], stride=8, padding=4)
+    result = head([feature], (48, 56))
+    assert up.shape == result.shape
+    torch.testing.assert_close(result[..., 4:-4, 4:-4], up[..., 4:-4, 4:-4], rtol=1e-4, atol=1e-5)
+    assert torch.equal(head([feature], (45, 50)), result[..., :45, :50])
+
+
+def test_skip_head_starts_at_the_deepest_stage_and_takes_one_skip_per_resolution():
+    assert SkipHead((8, 8, 8, 8, 8), (2, 4, 8, 16, 32)).skips == [3, 2, 1, 0]
+    assert SkipHead((8, 8, 8, 8, 8), (2, 4, 8, 16, 16)).skips == [2, 1, 0]
+    assert SkipHead((8, 8, 8, 8, 8), (2, 4, 8, 8, 8)).skips == [1, 0]
+
+
+def test_every_logit_of_the_skip_head_sees_the_whole_image():
+    torch.manual_seed(0)
+    stages = [torch.randn(1, 8, 128 // s, 128 // s, requires_grad=True) for s in (2, 4, 8, 16, 16)]
+    logits = SkipHead((8,) * 5, (2, 4, 8, 16, 16), width=16)(stages, (127, 128))
+    assert logits.shape == (1, 1, 127, 128)
+    logits[0, 0, 0, 0].backward()
+    assert stages[-1].grad[0, :, -1, -1].abs().max() > 0

@@ -1,0 +1,175 @@
+import hashlib
+import urllib.error
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+import torchvision
+
+from usod.errors import UsodError
+from usod.models.backbones import MobileNetV2, ResNet, build_backbone
+from usod.models.config import NetworkConfig
+from usod.models.drn import DRN
+from usod.models.model_file import save_model
+from usod.models.saliency_net import build_network
+from usod.models.weights import describe_weights, load_weights
+
+
+def cityscapes_checkpoint(drn: DRN) -> dict[str, torch.Tensor]:
+    """The state dict of a DRN segmentation network as published, in DataParallel, without step counters."""
+    backbone = {k: v for k, v in drn.state_dict().items() if "num_batches" not in k}
+    named = {"module.base." + key.removeprefix("layer"): value for key, value in backbone.items()}
+    extra = {
+        "seg.weight": torch.zeros(19, 512, 1, 1),
+        "seg.bias": torch.zeros(19),
+        "up.weight": torch.zeros(19, 1, 16, 16),
+    }
+    return named | {"module." + key: value for key, value in extra.items()}
+
+
+def assert_same_backbone(one: torch.nn.Module, other: torch.nn.Module) -> None:
+    theirs = other.state_dict()
+    assert all(torch.equal(v, theirs[k]) for k, v in one.state_dict().items() if "num_batches" not in k)
+
+
+def one_line(error: pytest.ExceptionInfo) -> str:
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("prefix", ["module.", ""])
+def test_drn_cityscapes_checkpoint(tmp_path, prefix):
+    source, target = DRN("drn_d_22"), DRN("drn_d_22")
+    state = {prefix + key.removeprefix("module."): v for key, v in cityscapes_checkpoint(source).items()}
+    assert prefix + "base.3.0.downsample.0.weight" in state
+    path = tmp_path / "drn_d_22_cityscapes.pth"
+    torch.save(state, path)
+    report = load_weights(target, str(path))
+    assert report.missing == report.mismatched == ()
+    assert report.unused == ("seg.bias", "seg.weight", "up.weight")
+    assert_same_backbone(source, target)
+    config = NetworkConfig(name="drn_d_22", weights=str(path))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    expected = {"name": "drn_d_22_cityscapes.pth", "sha256": digest, "labels": "ImageNet+Cityscapes"}
+    assert describe_weights(config) == expected
+
+
+def test_drn_classification_checkpoint_in_the_format_of_2017(tmp_path):
+    source, target = DRN("drn_d_22"), DRN("drn_d_22")
+    state = source.state_dict() | {"fc.weight": torch.zeros(1000, 512, 1, 1), "fc.bias": torch.zeros(1000)}
+    torch.save(state, tmp_path / "drn.pth", _use_new_zipfile_serialization=False)
+    assert load_weights(target, str(tmp_path / "drn.pth")).unused == ("fc.bias", "fc.weight")
+    assert_same_backbone(source, target)
+
+
+def test_moco_checkpoint_fills_from_the_query_encoder(tmp_path):
+    source, target = ResNet("resnet18"), ResNet("resnet18", output_stride=32)
+    state = {"module.encoder_q." + key: value for key, value in source.state_dict().items()}
+    state |= {"module.encoder_k." + key: value * 0 for key, value in source.state_dict().items()}
+    state |= {"module.encoder_q.fc.0.weight": torch.zeros(8, 8), "module.queue": torch.zeros(128, 16)}
+    path = tmp_path / "moco_v2_800ep_pretrain.pth.tar"
+    torch.save({"epoch": 800, "arch": "resnet18", "state_dict": state, "optimizer": {}}, path)
+    assert load_weights(target, str(path)).unused == ("fc.0.weight",)
+    assert_same_backbone(source, target)
+    assert describe_weights(NetworkConfig(name="resnet18", weights=str(path)))["labels"] == "none"
+
+
+def test_torchvision_safetensors_and_an_explicit_label(tmp_path):
+    twin, target = torchvision.models.mobilenet_v2(weights=None), MobileNetV2()
+    path = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file(twin.state_dict(), path)
+    assert not load_weights(target, str(path)).missing
+    assert_same_backbone(target, twin)
+    config = {"name": "mobilenet_v2", "weights": str(path)}
+    assert describe_weights(NetworkConfig(**config))["labels"] == "unknown"
+    assert describe_weights(NetworkConfig(**config, weights_labels="ImageNet"))["labels"] == "ImageNet"
+
+
+def test_own_model_as_starting_point_keeps_its_labels_and_its_head_is_left(tmp_path):
+    torch.manual_seed(0)
+    config = NetworkConfig()
+    first = build_network(config)
+    save_model(tmp_path / "model.safetensors", first, config, training_labels="image tags")
+    start = NetworkConfig(weights=str(tmp_path / "model.safetensors"))
+    second = build_network(start)
+    assert_same_backbone(first.backbone, second.backbone)
+    assert not torch.equal(first.head.classify.weight, second.head.classify.weight)
+    assert second.weights["labels"] == "image tags"
+
+
+def test_part_of_the_tensors_is_reported_and_almost_none_refused(tmp_path):
+    source = ResNet("resnet18").state_dict()
+    del source["layer1.0.conv1.weight"]
+    source["layer1.0.conv2.weight"] = torch.zeros(3)
+    torch.save(source, tmp_path / "part.pth")
+    report = load_weights(ResNet("resnet18"), str(tmp_path / "part.pth"))
+    assert report.missing == ("layer1.0.conv1.weight",)
+    assert report.mismatched == ("layer1.0.conv2.weight",)
+    assert "1 missing, 1 of another shape" in str(report)
+    with pytest.raises(UsodError, match=r"part\.pth does not fit mobilenet_v2: 0 of 255 tensors") as error:
+        load_weights(MobileNetV2(), str(tmp_path / "part.pth"))
+    one_line(error)
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("code of the file was run",))
+
+
+@pytest.mark.parametrize(
+    "name", ["gone.safetensors", "gone.pth", "code.pth", "text.pth", "text.safetensors", "empty.pth"]
+)
+def test_bad_files_are_one_line_with_their_name(tmp_path, capsys, name):
+    path = tmp_path / name
+    if name == "code.pth":
+        torch.save({"layer": Evil()}, path)
+    elif name == "empty.pth":
+        torch.save({"epoch": 3}, path)
+    elif name.startswith("text"):
+        path.write_text("<html>not found</html>")
+    with pytest.raises(UsodError, match="weights: ") as error:
+        build_network(NetworkConfig(name="resnet18", weights=str(path)))
+    assert str(path) in one_line(error)
+    assert "code of the file" not in capsys.readouterr().out
+
+
+def test_without_a_network_the_missing_file_and_its_place_are_named(tmp_path, monkeypatch):
+    def offline(*args, **kwargs):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(UsodError) as error:
+        load_weights(ResNet("resnet18"), "DEFAULT")
+    message = one_line(error)
+    assert "download.pytorch.org/models/resnet18-f37072fd.pth" in message
+    assert str(Path(tmp_path) / "checkpoints" / "resnet18-f37072fd.pth") in message
+
+
+def test_torchvision_name_reads_the_cached_file_and_checks_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    cached = tmp_path / "checkpoints" / "mobilenet_v2-7ebf99e0.pth"
+    cached.parent.mkdir()
+    twin = torchvision.models.mobilenet_v2(weights=None)
+    torch.save(twin.state_dict(), cached)
+    config = NetworkConfig(name="mobilenet_v2", weights="IMAGENET1K_V2")
+    with pytest.raises(UsodError, match="delete it and run again"):
+        describe_weights(config)
+    digest = hashlib.sha256(cached.read_bytes()).hexdigest()
+    monkeypatch.setattr("usod.models.weights._hash_prefix", lambda url: digest[:8])
+    backbone = build_backbone(config)
+    load_weights(backbone, config.weights)
+    assert_same_backbone(backbone, twin)
+    assert describe_weights(config) == {"name": "IMAGENET1K_V2", "sha256": digest, "labels": "ImageNet"}
+    # The same file given by its path is recognised by its digest.
+    by_path = NetworkConfig(name="mobilenet_v2", weights=str(cached))
+    assert describe_weights(by_path)["labels"] == "ImageNet"
+
+
+def test_none_loads_nothing():
+    backbone = MobileNetV2()
+    before = {k: v.clone() for k, v in backbone.state_dict().items()}
+    assert load_weights(backbone, "none").matched == ()
+    assert all(torch.equal(v, before[k]) for k, v in backbone.state_dict().items())
+    assert describe_weights(NetworkConfig(name="mobilenet_v2")) == {"name": "none", "sha256": "", "labels": "none"}

@@ -1,0 +1,217 @@
+"""The checked configuration, and what the rules ask of it. Functions only."""
+
+import json
+import time
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from usod.config import parse_config
+from usod.data.listing import fingerprint
+from usod.devices import machine_has_gpu
+from usod.errors import UsodError
+from usod.provenance import source_files
+
+STARTED = time.time()
+SCENES = "results/data/scenes"
+
+try:
+    SETTINGS = parse_config(config)
+except UsodError as error:
+    raise WorkflowError(str(error)) from None
+
+METHODS = list(SETTINGS.methods)
+STAGES = range(SETTINGS.deepusps.refine.iterations + 1)
+SEEDS = SETTINGS.deepusps.fuse.seeds
+
+
+wildcard_constraints:
+    dataset="|".join(map(re.escape, SETTINGS.datasets)),
+    testset="|".join(map(re.escape, SETTINGS.datasets)),
+    method="|".join(map(re.escape, METHODS)),
+    stage=r"\d+",
+    seed=r"\d+",
+    system=r"[^/]+",
+
+
+scattergather:
+    chunk=SETTINGS.maps.chunks,
+
+
+def code(*modules):
+    """Source files a step runs: as inputs, so that an edit reruns the step. Their content counts, not their date."""
+    here = Path.cwd()
+    files = source_files(*modules)
+    return [str(f.relative_to(here) if f.is_relative_to(here) else f) for f in files]
+
+
+def as_json(section):
+    """A section of the configuration as the JSON that a step's --config takes."""
+    return section.model_dump_json()
+
+
+def gpus(wildcards=None):
+    """GPUs of a job that trains or predicts. A cluster profile overrides it with set-resources."""
+    if SETTINGS.gpu != "auto":
+        return SETTINGS.gpu
+    return 1 if machine_has_gpu() else 0
+
+
+def cores():
+    return workflow.cores or 8
+
+
+def training_threads(jobs):
+    """CPU threads of one of `jobs` trainings that can run side by side."""
+    return 4 if gpus() else max(1, cores() // jobs)
+
+
+# ---- data sets
+
+
+def root(wildcards):
+    """Folder of a data set; the bundled scenes where the configuration names none."""
+    return SETTINGS.datasets[wildcards.dataset].root or SCENES
+
+
+def scenes_of(wildcards):
+    """The drawing of the scenes comes first where the data set is made of them."""
+    return [] if SETTINGS.datasets[wildcards.dataset].root else [f"{SCENES}/split.csv"]
+
+
+def listing(wildcards):
+    """Names, sizes and dates of the data set's files, in short: a file more or less makes a new index."""
+    folder = SETTINGS.datasets[wildcards.dataset].root
+    if folder is None:
+        return "scenes"
+    if not Path(folder).is_dir():
+        raise WorkflowError(f"datasets.{wildcards.dataset}.root: no folder {folder!r}")
+    return fingerprint(folder)
+
+
+def dataset_options(wildcards):
+    section = SETTINGS.datasets[wildcards.dataset]
+    return f"--layout {section.layout}" + (
+        f" --split {section.split}" if section.split else ""
+    )
+
+
+def mask_options(wildcards):
+    section = SETTINGS.datasets[wildcards.dataset]
+    options = f"{dataset_options(wildcards)} --threshold {section.mask_threshold}"
+    return options + (f" --masks {section.masks}" if section.masks else "")
+
+
+# ---- stages and networks
+
+
+def labels_before(wildcards):
+    """What a stage learns: the handcrafted maps, or the moving average of the stage before."""
+    stage = int(wildcards.stage)
+    if stage == 0:
+        return "results/{dataset}/maps/{method}.h5"
+    return f"results/{{dataset}}/deepusps/{{method}}/iter{stage - 1}/labels.h5"
+
+
+def model_before(wildcards):
+    """Handed on by a stage whose labels have settled."""
+    if int(wildcards.stage) == 0 or SETTINGS.refine_of(wildcards.method).stable is None:
+        return []
+    return f"results/{{dataset}}/deepusps/{{method}}/iter{int(wildcards.stage) - 1}/model.safetensors"
+
+
+def weights():
+    """The file of pretrained weights as an input, where the network has one."""
+    spec = SETTINGS.network.weights
+    if not SETTINGS.network.weights_are_file:
+        return []
+    if not Path(spec).is_file():
+        raise WorkflowError(
+            f"network.weights: no file {spec!r}; give the path of a checkpoint, a name, or none"
+        )
+    return [spec]
+
+
+# ---- systems that are scored
+
+
+def label_systems():
+    return [f"{method}-iter{stage}" for method in METHODS for stage in STAGES]
+
+
+def fused_systems():
+    return [f"deepusps-seed{seed}" for seed in SEEDS]
+
+
+def systems_of(testset):
+    """Everything scored on one set: maps, the stages' labels or networks, the fused networks."""
+    stages = (
+        label_systems()
+        if SETTINGS.benchmark.stages or testset == SETTINGS.train
+        else []
+    )
+    return METHODS + stages + fused_systems()
+
+
+def scored_sets():
+    """The test sets, and the training set where its labels can be compared with masks."""
+    train = [SETTINGS.train] if SETTINGS.datasets[SETTINGS.train].has_masks else []
+    return list(dict.fromkeys(SETTINGS.test + train))
+
+
+def score_files(testset):
+    return [f"results/scores/{testset}/{system}.json" for system in systems_of(testset)]
+
+
+def shown_systems():
+    """Columns of the pictures: each method's map and its last stage, then the fused network."""
+    pairs = [(method, f"{method}-iter{STAGES[-1]}") for method in METHODS]
+    return [system for pair in pairs for system in pair] + fused_systems()[:1]
+
+
+def model_of(wildcards):
+    """The network behind a system's name."""
+    base = f"results/{SETTINGS.train}/deepusps"
+    for seed in SEEDS:
+        if wildcards.system == f"deepusps-seed{seed}":
+            return f"{base}/fusion/seed{seed}/model.safetensors"
+    method, _, stage = wildcards.system.rpartition("-iter")
+    if method not in METHODS or not stage.isdecimal() or int(stage) not in STAGES:
+        raise WorkflowError(
+            f"no system {wildcards.system!r}; there are {', '.join(systems_of(wildcards.testset))}"
+        )
+    return f"{base}/{method}/iter{stage}/model.safetensors"
+
+
+def maps_of(testset, system):
+    """The maps that a system's score is about: its own, the stage's labels on the training set, or predictions."""
+    if system in METHODS:
+        return f"results/{testset}/maps/{system}.h5"
+    if testset == SETTINGS.train and system in label_systems():
+        method, _, stage = system.rpartition("-iter")
+        return f"results/{testset}/deepusps/{method}/iter{stage}/labels.h5"
+    return f"results/scores/{testset}/{system}.h5"
+
+
+# ---- what the workflow says at its end
+
+
+def print_where_to_look():
+    table = (
+        Path(f"results/report/scores-{SETTINGS.test[0]}.md") if SETTINGS.test else None
+    )
+    if table and table.exists():
+        print(f"\n{table}\n\n{table.read_text(encoding='utf-8')}", file=sys.stderr)
+    print(
+        "Results: results/report (tables and figures), snakemake --report report.html",
+        file=sys.stderr,
+    )
+
+
+def print_errors_of_jobs():
+    """The one line of each job that failed in this run; it would be buried in the jobs' logs otherwise."""
+    for log in sorted(Path("results/logs").rglob("*.log")):
+        if log.stat().st_mtime >= STARTED:
+            for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+                if line.startswith("usod: error:"):
+                    print(f"{log}: {line}", file=sys.stderr)

@@ -1,0 +1,88 @@
+rule draw_scenes:
+    input:
+        code=code("usod.commands.data", "usod.data.scenes"),
+    output:
+        split=f"{SCENES}/split.csv",
+        tags=f"{SCENES}/tags.csv",
+    log:
+        "results/logs/data/scenes.log",
+    benchmark:
+        "results/timings/data/scenes.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        out=subpath(output.split, parent=True),
+        scenes=" ".join(f"--{key} {value}" for key, value in SETTINGS.scenes),
+    message:
+        "Drawing the demo scenes"
+    shell:
+        "usod data demo --out {params.out} {params.scenes} > {log} 2>&1"
+
+
+rule index_images:
+    input:
+        scenes=scenes_of,
+        code=code("usod.commands.data", "usod.data.index"),
+    output:
+        index="results/{dataset}/index.csv",
+    log:
+        "results/logs/{dataset}/index.log",
+    benchmark:
+        "results/timings/{dataset}/index.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 4
+    params:
+        root=root,
+        options=dataset_options,
+        listing=listing,
+    message:
+        "Listing the images of {wildcards.dataset}"
+    shell:
+        "usod data index {params.root:q} {params.options} --out {output.index} --workers {threads} > {log} 2>&1"
+
+
+rule index_masks:
+    input:
+        scenes=scenes_of,
+        code=code("usod.commands.data", "usod.data.index"),
+    output:
+        masks="results/{dataset}/masks.csv",
+    log:
+        "results/logs/{dataset}/masks.log",
+    benchmark:
+        "results/timings/{dataset}/masks.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        root=root,
+        options=mask_options,
+        listing=listing,
+    message:
+        "Listing the masks of {wildcards.dataset}, for evaluation only"
+    shell:
+        "usod data masks {params.root:q} {params.options} --out {output.masks} > {log} 2>&1"
+
+
+rule decode_images:
+    input:
+        index="results/{dataset}/index.csv",
+        code=code("usod.commands.data", "usod.data.mapstore"),
+    output:
+        images="results/{dataset}/images.h5",
+    log:
+        "results/logs/{dataset}/images.log",
+    benchmark:
+        "results/timings/{dataset}/images.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 4
+    params:
+        size=SETTINGS.size,
+    message:
+        "Decoding the images of {wildcards.dataset}"
+    shell:
+        "usod data images --index {input.index} --size {params.size} --out {output.images} --workers {threads}"
+        " > {log} 2>&1"

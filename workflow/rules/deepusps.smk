@@ -1,0 +1,79 @@
+rule refine_labels:
+    input:
+        images="results/{dataset}/images.h5",
+        maps=labels_before,
+        model=model_before,
+        weights=weights(),
+        code=code("usod.commands.deepusps"),
+    output:
+        labels="results/{dataset}/deepusps/{method}/iter{stage}/labels.h5",
+        model="results/{dataset}/deepusps/{method}/iter{stage}/model.safetensors",
+        history="results/{dataset}/deepusps/{method}/iter{stage}/history.csv",
+    log:
+        "results/logs/{dataset}/deepusps/{method}/iter{stage}.log",
+    benchmark:
+        "results/timings/{dataset}/deepusps/{method}/iter{stage}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: training_threads(len(METHODS))
+    resources:
+        gpu=gpus,
+    params:
+        refine=lambda wildcards: as_json(SETTINGS.refine_of(wildcards.method)),
+        network=as_json(SETTINGS.network),
+        work="results/work/{dataset}/deepusps/{method}/iter{stage}",
+    message:
+        "Refining the {wildcards.method} labels of {wildcards.dataset}, stage {wildcards.stage}"
+    shell:
+        "usod devices run --count {resources.gpu} -- usod deepusps refine --images {input.images}"
+        " --maps {input.maps} --stage {wildcards.stage} --config {params.refine:q} --network {params.network:q}"
+        " --out-labels {output.labels} --out-model {output.model} --history {output.history}"
+        " --work {params.work} --threads {threads} > {log} 2>&1"
+
+
+rule fuse_labels:
+    input:
+        images="results/{dataset}/images.h5",
+        labels=expand(
+            "results/{{dataset}}/deepusps/{method}/iter{stage}/labels.h5",
+            method=METHODS,
+            stage=STAGES[-1],
+        ),
+        weights=weights(),
+        code=code("usod.commands.deepusps"),
+    output:
+        model="results/{dataset}/deepusps/fusion/seed{seed}/model.safetensors",
+        history="results/{dataset}/deepusps/fusion/seed{seed}/history.csv",
+    log:
+        "results/logs/{dataset}/deepusps/fusion/seed{seed}.log",
+    benchmark:
+        "results/timings/{dataset}/deepusps/fusion/seed{seed}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: training_threads(len(SEEDS))
+    resources:
+        gpu=gpus,
+    params:
+        labels=lambda wildcards, input: " ".join(
+            f"--labels {method}={path}"
+            for method, path in zip(METHODS, input.labels, strict=True)
+        ),
+        fuse=SETTINGS.deepusps.fuse.model_dump_json(exclude={"seeds"}),
+        network=as_json(SETTINGS.network),
+        work="results/work/{dataset}/deepusps/fusion/seed{seed}",
+    message:
+        "Fusing the labels of {wildcards.dataset}, seed {wildcards.seed}"
+    shell:
+        "usod devices run --count {resources.gpu} -- usod deepusps fuse --images {input.images} {params.labels}"
+        " --seed {wildcards.seed} --config {params.fuse:q} --network {params.network:q} --out {output.model}"
+        " --history {output.history} --work {params.work} --threads {threads} > {log} 2>&1"
+
+
+rule deepusps:
+    input:
+        expand(
+            "results/{dataset}/deepusps/fusion/seed{seed}/model.safetensors",
+            dataset=SETTINGS.train,
+            seed=SEEDS,
+        ),
+    localrule: True

@@ -1,0 +1,52 @@
+rule predict_maps:
+    input:
+        model=model_of,
+        images="results/{testset}/images.h5",
+        code=code("usod.commands.predict"),
+    output:
+        maps="results/scores/{testset}/{system}.h5",
+    log:
+        "results/logs/scores/{testset}/{system}.predict.log",
+    benchmark:
+        "results/timings/scores/{testset}/{system}.predict.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: training_threads(2)
+    resources:
+        gpu=gpus,
+    params:
+        crf=as_json(SETTINGS.benchmark.crf) if SETTINGS.benchmark.crf else "none",
+        batch=SETTINGS.benchmark.batch_size,
+    message:
+        "Predicting {wildcards.testset} with {wildcards.system}"
+    shell:
+        "usod devices run --count {resources.gpu} -- usod predict {input.model} {input.images} --out {output.maps}"
+        " --crf {params.crf:q} --batch {params.batch} --threads {threads} > {log} 2>&1"
+
+
+rule score_maps:
+    input:
+        maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
+        masks="results/{testset}/masks.csv",
+        code=code("usod.commands.evaluate"),
+    output:
+        per_image="results/scores/{testset}/{system}.csv",
+        summary="results/scores/{testset}/{system}.json",
+    log:
+        "results/logs/scores/{testset}/{system}.log",
+    benchmark:
+        "results/timings/scores/{testset}/{system}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    message:
+        "Scoring {wildcards.system} on {wildcards.testset}"
+    shell:
+        "usod evaluate {input.maps} --index {input.masks} --per-image {output.per_image} --json {output.summary}"
+        " > {log} 2>&1"
+
+
+rule benchmark:
+    input:
+        [file for testset in scored_sets() for file in score_files(testset)],
+    localrule: True

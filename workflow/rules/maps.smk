@@ -1,0 +1,95 @@
+HANDCRAFTED_METHODS = [m for m in METHODS if SETTINGS.methods[m].maps is None]
+IMPORTED_METHODS = [m for m in METHODS if SETTINGS.methods[m].maps is not None]
+
+
+rule extract_maps:
+    input:
+        index="results/{dataset}/index.csv",
+        code=lambda wildcards: code(
+            "usod.commands.maps",
+            f"usod.handcrafted.{SETTINGS.function_of(wildcards.method)}",
+        ),
+    output:
+        maps=temp("results/{dataset}/maps/{method}.{scatteritem}.h5"),
+    log:
+        "results/logs/{dataset}/maps/{method}.{scatteritem}.log",
+    benchmark:
+        "results/timings/{dataset}/maps/{method}.{scatteritem}.tsv"
+    wildcard_constraints:
+        method="|".join(map(re.escape, HANDCRAFTED_METHODS)) or "(?!)",
+    conda:
+        "../../envs/usod.yaml"
+    threads: 4
+    params:
+        function=lambda wildcards: SETTINGS.function_of(wildcards.method),
+        settings=lambda wildcards: json.dumps(SETTINGS.methods[wildcards.method].params),
+        size=SETTINGS.size,
+        max_side=SETTINGS.maps.max_side,
+    message:
+        "Extracting {wildcards.method} maps of {wildcards.dataset}, part {wildcards.scatteritem}"
+    shell:
+        "usod maps extract {params.function} --index {input.index} --out {output.maps} --size {params.size}"
+        " --max-side {params.max_side} --params {params.settings:q} --chunk {wildcards.scatteritem}"
+        " --workers {threads} > {log} 2>&1"
+
+
+rule merge_maps:
+    input:
+        parts=gather.chunk("results/{{dataset}}/maps/{{method}}.{scatteritem}.h5"),
+        index="results/{dataset}/index.csv",
+        code=code("usod.commands.maps", "usod.data.mapstore"),
+    output:
+        maps="results/{dataset}/maps/{method}.h5",
+    log:
+        "results/logs/{dataset}/maps/{method}.log",
+    benchmark:
+        "results/timings/{dataset}/maps/{method}.tsv"
+    wildcard_constraints:
+        method="|".join(map(re.escape, HANDCRAFTED_METHODS)) or "(?!)",
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    message:
+        "Merging the {wildcards.method} maps of {wildcards.dataset}"
+    shell:
+        "usod maps merge {input.parts} --index {input.index} --out {output.maps} > {log} 2>&1"
+
+
+rule import_maps:
+    input:
+        maps=lambda wildcards: SETTINGS.methods[wildcards.method].maps.format(
+            dataset=wildcards.dataset
+        ),
+        index="results/{dataset}/index.csv",
+        code=code("usod.commands.maps", "usod.data.mapstore"),
+    output:
+        maps="results/{dataset}/maps/{method}.h5",
+    log:
+        "results/logs/{dataset}/maps/{method}.log",
+    benchmark:
+        "results/timings/{dataset}/maps/{method}.tsv"
+    wildcard_constraints:
+        method="|".join(map(re.escape, IMPORTED_METHODS)) or "(?!)",
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        size=SETTINGS.size,
+        listing=lambda wildcards: fingerprint(
+            SETTINGS.methods[wildcards.method].maps.format(dataset=wildcards.dataset)
+        ),
+    message:
+        "Importing the {wildcards.method} maps of {wildcards.dataset}"
+    shell:
+        "usod maps import {input.maps:q} --index {input.index} --out {output.maps} --size {params.size}"
+        " > {log} 2>&1"
+
+
+rule maps:
+    input:
+        expand(
+            "results/{dataset}/maps/{method}.h5",
+            dataset=SETTINGS.train,
+            method=METHODS,
+        ),
+    localrule: True

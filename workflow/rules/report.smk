@@ -1,0 +1,176 @@
+rule score_table:
+    input:
+        scores=lambda wildcards: score_files(wildcards.testset),
+        code=code("usod.commands.report", "usod.evaluation.tables"),
+    output:
+        csv="results/report/scores-{testset}.csv",
+        markdown=report(
+            "results/report/scores-{testset}.md",
+            caption="../report/scores.rst",
+            category="Scores",
+            labels={"data set": "{testset}", "as": "table"},
+        ),
+        latex="results/report/scores-{testset}.tex",
+    log:
+        "results/logs/report/scores-{testset}.log",
+    benchmark:
+        "results/timings/report/scores-{testset}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        published=lambda wildcards: SETTINGS.datasets[wildcards.testset].published_as
+        or "none",
+    message:
+        "Writing the score table of {wildcards.testset}"
+    shell:
+        "usod report scores {input.scores} --published {params.published:q} --csv {output.csv}"
+        " --markdown {output.markdown} --latex {output.latex} > {log} 2>&1"
+
+
+rule plot_curves:
+    input:
+        scores=lambda wildcards: score_files(wildcards.testset),
+        code=code("usod.commands.report", "usod.evaluation.figures"),
+    output:
+        figure=report(
+            "results/report/curves-{testset}.svg",
+            caption="../report/curves.rst",
+            category="Scores",
+            labels={"data set": "{testset}", "as": "curves"},
+        ),
+    log:
+        "results/logs/report/curves-{testset}.log",
+    benchmark:
+        "results/timings/report/curves-{testset}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        systems=METHODS + fused_systems(),
+    message:
+        "Drawing the curves of {wildcards.testset}"
+    shell:
+        "usod report curves {input.scores} --systems {params.systems:q} --out {output.figure} > {log} 2>&1"
+
+
+rule plot_label_quality:
+    input:
+        scores=lambda wildcards: score_files(wildcards.testset),
+        code=code("usod.commands.report", "usod.evaluation.figures"),
+    output:
+        figure=report(
+            "results/report/stages-{testset}.svg",
+            caption="../report/label_quality.rst",
+            category="Quality by stage",
+            labels={"data set": "{testset}", "as": "figure"},
+        ),
+        table="results/report/stages-{testset}.csv",
+    log:
+        "results/logs/report/stages-{testset}.log",
+    benchmark:
+        "results/timings/report/stages-{testset}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        methods=METHODS,
+    message:
+        "Drawing the quality of {wildcards.testset} by stage"
+    shell:
+        "usod report stages {input.scores} --methods {params.methods:q} --out {output.figure}"
+        " --csv {output.table} > {log} 2>&1"
+
+
+rule show_examples:
+    input:
+        images="results/{testset}/images.h5",
+        maps=lambda wildcards: [
+            maps_of(wildcards.testset, system)
+            for system in systems_of(wildcards.testset)
+        ],
+        masks=lambda wildcards: (
+            ["results/{testset}/masks.csv"]
+            if wildcards.testset in scored_sets()
+            else []
+        ),
+        code=code("usod.commands.report", "usod.evaluation.figures"),
+    output:
+        figure=report(
+            "results/report/examples-{testset}.png",
+            caption="../report/examples.rst",
+            category="Pictures",
+            labels={"data set": "{testset}"},
+        ),
+    log:
+        "results/logs/report/examples-{testset}.log",
+    benchmark:
+        "results/timings/report/examples-{testset}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        columns=lambda wildcards: [
+            f"--column {system}={maps_of(wildcards.testset, system)}"
+            for system in shown_systems()
+        ],
+        masks=lambda wildcards, input: f"--masks {input.masks}" if input.masks else "",
+        shown=SETTINGS.report.examples,
+    message:
+        "Showing examples of {wildcards.testset}"
+    shell:
+        "usod report examples --images {input.images} {params.columns} {params.masks} --count {params.shown}"
+        " --out {output.figure} > {log} 2>&1"
+
+
+rule plot_training:
+    input:
+        stages=expand(
+            "results/{{dataset}}/deepusps/{method}/iter{stage}/history.csv",
+            method=METHODS,
+            stage=STAGES,
+        ),
+        fusion=expand(
+            "results/{{dataset}}/deepusps/fusion/seed{seed}/history.csv", seed=SEEDS
+        ),
+        code=code("usod.commands.report", "usod.evaluation.figures"),
+    output:
+        figure=report(
+            "results/report/training-{dataset}.svg",
+            caption="../report/training.rst",
+            category="Training",
+            labels={"data set": "{dataset}"},
+        ),
+    log:
+        "results/logs/report/training-{dataset}.log",
+    benchmark:
+        "results/timings/report/training-{dataset}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        histories=lambda wildcards, input: [
+            f"--history {label}={path}"
+            for label, path in zip(
+                label_systems() + fused_systems(),
+                input.stages + input.fusion,
+                strict=True,
+            )
+        ],
+    message:
+        "Drawing the training of {wildcards.dataset}"
+    shell:
+        "usod report training {params.histories} --out {output.figure} > {log} 2>&1"
+
+
+rule report:
+    input:
+        expand("results/report/scores-{testset}.md", testset=scored_sets()),
+        expand("results/report/curves-{testset}.svg", testset=scored_sets()),
+        expand("results/report/stages-{testset}.svg", testset=scored_sets()),
+        expand(
+            "results/report/examples-{testset}.png",
+            testset=dict.fromkeys([*scored_sets(), SETTINGS.train]),
+        ),
+        expand("results/report/training-{dataset}.svg", dataset=SETTINGS.train),
+    localrule: True

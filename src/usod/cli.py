@@ -10,6 +10,9 @@ import typer
 from usod.commands import config, crf, data, deepusps, devices, evaluate, maps, predict, report
 from usod.errors import UsageError, UsodError
 
+# Typer carries its own copy of Click and does not export the base class of its errors.
+_WrongCall = typer.BadParameter.__mro__[2]
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -32,7 +35,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -42,12 +47,18 @@ def main() -> None:
     # A scheduler stops a job with SIGTERM: unwind, so that temporary files are removed.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
-        app()
+        # Without the stand-alone mode the errors of a wrong call come here too, to be one line like all others.
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except _WrongCall as error:
+        if not error.format_message():  # a group without a verb has printed its help
+            sys.exit(2)
+        _fail(f"{error.format_message()} (see --help)", 2)
     except UsageError as error:
         _fail(error, 2)
     except UsodError as error:
         _fail(error, 1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _fail("stopped", 130)
     except BrokenPipeError:
         # The reader of a pipe, such as `head`, has what it wanted.

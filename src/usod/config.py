@@ -98,7 +98,9 @@ class RefineConfig(Section):
     soft_threshold: bool = Field(
         False, description="Released code: no gradient where the network is already more certain than the label"
     )
-    crf: CrfConfig | None = Field(CrfConfig(), description="CRF on the predictions before they are averaged; null: none")
+    crf: CrfConfig | None = Field(
+        CrfConfig(), description="CRF on the predictions before they are averaged; null: none"
+    )
     crf_memory_gb: float = Field(6.0, ge=0, description="Memory for lattices that are kept between epochs")
     flip: bool = Field(False, description="Random horizontal flips (neither the paper nor the code uses any)")
     precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 autocast on CUDA")
@@ -146,7 +148,9 @@ class MethodConfig(Section):
 
 
 class MapsConfig(Section):
-    max_side: int = Field(640, ge=0, description="Larger images are reduced to this side before a method runs; 0: never")
+    max_side: int = Field(
+        640, ge=0, description="Larger images are reduced to this side before a method runs; 0: never"
+    )
     chunks: int = Field(4, ge=1, description="Jobs into which the extraction of one method is split")
 
 
@@ -156,7 +160,9 @@ class DeepUspsConfig(Section):
 
 
 class BenchmarkConfig(Section):
-    crf: CrfConfig | None = Field(CrfConfig(), description="Dense CRF on the predictions, as in DeepUSPS's main table; null: none")
+    crf: CrfConfig | None = Field(
+        CrfConfig(), description="Dense CRF on the predictions, as in DeepUSPS's main table; null: none"
+    )
     stages: bool = Field(True, description="Score the network of every stage too, not the fused ones only")
     batch_size: int = Field(16, ge=1)
 

@@ -6,9 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.linear_model import LassoLars
 
-from usod.handcrafted import dsr as module
 from usod.handcrafted.dsr import (
     bayes_posterior,
     bayesian_integration,
@@ -16,7 +14,6 @@ from usod.handcrafted.dsr import (
     dense_error,
     dsr,
     integrate_scales,
-    lasso,
     object_biased,
     pixel_features,
     propagate_context,
@@ -51,35 +48,6 @@ def test_dense_error_keeps_one_component_beyond_the_energy(rng):
         kept = axes[: 1 + extra]
         expected = np.linalg.norm(centred - centred @ kept.T @ kept, axis=1)
         np.testing.assert_allclose(dense_error(features, templates, extra_components=extra), expected)
-
-
-@pytest.mark.parametrize("sparsity", [0.001, 0.01, 0.1])
-def test_lasso_equals_scikit_learn(rng, sparsity):
-    # scikit-learn divides the squared error by the number of rows of its design, here the dimension.
-    dictionary = rng.random((60, 8))
-    dictionary /= np.linalg.norm(dictionary, axis=1, keepdims=True)
-    signals = rng.random((25, 8))
-    signals /= np.linalg.norm(signals, axis=1, keepdims=True)
-    solver = LassoLars(alpha=sparsity / 8, fit_intercept=False, max_iter=1000)
-    expected = np.stack([solver.fit(dictionary.T, signal).coef_ for signal in signals])
-    np.testing.assert_allclose(lasso(signals, dictionary, sparsity, max_atoms=8), expected, atol=1e-6)
-
-
-def test_lasso_meets_the_optimality_conditions_with_equal_and_opposite_atoms(rng):
-    dictionary = rng.normal(size=(12, 5))
-    dictionary = np.concatenate([dictionary, dictionary, -dictionary[:3], np.zeros((1, 5))])
-    signals = rng.normal(size=(40, 5))
-    codes = lasso(signals, dictionary, 0.05, max_atoms=5)
-    correlation = (signals - codes @ dictionary) @ dictionary.T
-    assert np.abs(correlation).max() <= 0.05 + 1e-9
-    np.testing.assert_allclose(correlation[codes != 0], 0.05 * np.sign(codes[codes != 0]), atol=1e-9)
-
-
-def test_lasso_stops_at_the_atom_limit():
-    dictionary = np.eye(4)
-    signal = np.array([[4.0, 3.0, 2.0, 1.0]])
-    # The third atom may not join; the other two go on shrinking their residual to the wanted penalty.
-    np.testing.assert_allclose(lasso(signal, dictionary, 0.5, max_atoms=2), [[3.5, 2.5, 0.0, 0.0]])
 
 
 def test_sparse_error_of_orthogonal_templates():
@@ -138,7 +106,10 @@ def test_object_biased_gaussian_is_centred_on_the_mass(rng):
 
 def brute_force_posterior(prior: np.ndarray, observer: np.ndarray, bins: int) -> np.ndarray:
     inside = prior > prior.mean()
-    edges = {side: np.linspace(observer[inside == side].min(), observer[inside == side].max(), bins + 1) for side in (True, False)}
+    edges = {
+        side: np.linspace(observer[inside == side].min(), observer[inside == side].max(), bins + 1)
+        for side in (True, False)
+    }
 
     def bin_of(value: float, side: bool) -> int:
         return next((k for k in range(bins) if value <= edges[side][k + 1]), bins - 1)
@@ -223,7 +194,3 @@ def test_maps_agree_with_the_authors_code(dataset):
         correlations.append(np.corrcoef(dsr(image).ravel(), reference.ravel())[0, 1])
     assert np.median(correlations) > 0.96
     assert min(correlations) > 0.75
-
-
-def test_scales_are_the_authors():
-    assert [n for n, _ in module.SCALES] == [50, 100, 150, 200, 250, 300, 350, 400]

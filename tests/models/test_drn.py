@@ -44,7 +44,7 @@ def test_keys_and_shapes_of_the_published_checkpoint():
     }
     assert {key: shapes.get(key) for key in expected} == expected
     assert "layer4.1.downsample.0.weight" not in shapes
-    # 7 plain-level tensors each; per bottleneck 3 convs with BN of 5 tensors; 4 shortcuts.
+    # A convolution and its batch norm are 1 + 5 tensors: 5 plain levels, 3 pairs in each bottleneck, 4 shortcuts.
     assert len(shapes) == 5 * 6 + (3 + 4 + 23 + 3) * 3 * 6 + 4 * 6
 
 

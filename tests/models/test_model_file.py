@@ -39,7 +39,13 @@ def test_round_trip(model):
 def test_the_same_network_gives_the_same_bytes(model, tmp_path):
     network, config, path = model
     extra = {"inputs": {"maps": "ab12"}, "seed": 7}
-    save_model(tmp_path / "again.safetensors", torch.nn.DataParallel(network), config, extra, input_size=(128, 128))
+    save_model(
+        tmp_path / "again.safetensors",
+        torch.nn.DataParallel(torch.compile(network)),
+        config,
+        extra,
+        input_size=(128, 128),
+    )
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
 
 
@@ -54,6 +60,11 @@ def test_a_model_with_frozen_pretrained_weights_opens_where_those_are_absent(mod
     assert metadata["weights"]["name"] == "w.pth"
     assert metadata["labels"] == "unknown+masks"
     assert not again.train().backbone.features[0][1].training
+
+
+def test_only_saliency_networks_are_saved(tmp_path):
+    with pytest.raises(TypeError, match="takes a SaliencyNet, not Linear"):
+        save_model(tmp_path / "model.safetensors", torch.nn.Linear(1, 1), NetworkConfig())
 
 
 def header_of(path):

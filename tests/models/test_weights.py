@@ -64,15 +64,17 @@ def test_drn_classification_checkpoint_in_the_format_of_2017(tmp_path):
 
 
 def test_moco_checkpoint_fills_from_the_query_encoder(tmp_path):
-    source, target = ResNet("resnet18"), ResNet("resnet18", output_stride=32)
-    state = {"module.encoder_q." + key: value for key, value in source.state_dict().items()}
-    state |= {"module.encoder_k." + key: value * 0 for key, value in source.state_dict().items()}
+    source, target = torchvision.models.resnet50(weights=None), ResNet("resnet50", output_stride=32)
+    state = {"module.encoder_q." + key: value for key, value in source.state_dict().items() if "fc." not in key}
+    state |= {"module.encoder_k." + key: value * 0 for key, value in source.layer1.state_dict(prefix="layer1.").items()}
     state |= {"module.encoder_q.fc.0.weight": torch.zeros(8, 8), "module.queue": torch.zeros(128, 16)}
     path = tmp_path / "moco_v2_800ep_pretrain.pth.tar"
-    torch.save({"epoch": 800, "arch": "resnet18", "state_dict": state, "optimizer": {}}, path)
-    assert load_weights(target, str(path)).unused == ("fc.0.weight",)
-    assert_same_backbone(source, target)
-    assert describe_weights(NetworkConfig(name="resnet18", weights=str(path)))["labels"] == "none"
+    torch.save({"epoch": 800, "arch": "resnet50", "state_dict": state, "optimizer": {}}, path)
+    report = load_weights(target, str(path))
+    assert report.missing == report.mismatched == ()
+    assert report.unused == ("fc.0.weight",)
+    assert_same_backbone(target, source)
+    assert describe_weights(NetworkConfig(name="resnet50", weights=str(path)))["labels"] == "none"
 
 
 def test_torchvision_safetensors_and_an_explicit_label(tmp_path):

@@ -40,7 +40,7 @@ rule index_images:
     message:
         "Listing the images of {wildcards.dataset}"
     shell:
-        "usod data index {params.root:q} {params.options} --out {output.index} --workers {threads} > {log} 2>&1"
+        "usod data index {params.root:q} {params.options} --out {output.index} > {log} 2>&1"
 
 
 rule index_masks:

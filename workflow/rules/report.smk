@@ -47,7 +47,7 @@ rule plot_curves:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        systems=METHODS + fused_systems(),
+        systems=" ".join(METHODS + fused_systems()),
     message:
         "Drawing the curves of {wildcards.testset}"
     shell:
@@ -74,7 +74,7 @@ rule plot_label_quality:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        methods=METHODS,
+        methods=" ".join(METHODS),
     message:
         "Drawing the quality of {wildcards.testset} by stage"
     shell:

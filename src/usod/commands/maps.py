@@ -18,8 +18,12 @@ Size = Annotated[int, typer.Option(min=8, help="Side of the square working size 
 @app.command()
 def extract(
     method: Annotated[str, typer.Argument(help="rbd, dsr, mc or hs.")],
-    images: Annotated[list[Path] | None, typer.Argument(help="Images, instead of an index: PNG maps at their size.")] = None,
-    out: Annotated[Path, typer.Option(help="MapStore to write, or a folder for PNG files of single images.")] = Path("maps.h5"),
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="Images, instead of an index: PNG maps at their size.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="MapStore to write, or a folder for PNG files of single images.")] = Path(
+        "maps.h5"
+    ),
     index: Annotated[Path | None, typer.Option(help="Index of the images (usod data index).")] = None,
     size: Size = 432,
     max_side: Annotated[int, typer.Option(min=0, help="Reduce larger images to this side first; 0: never.")] = 640,
@@ -196,7 +200,7 @@ def _parameters(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"--params: not JSON: {error}") from error
     if not isinstance(values, dict):
-        raise UsageError("--params: give an object, such as {\"mu\": 0.1}")
+        raise UsageError('--params: give an object, such as {"mu": 0.1}')
     return values
 
 

@@ -11,8 +11,12 @@ from usod.commands.options import Device, Quiet, Threads
 def predict(
     model: Annotated[Path, typer.Argument(help="model.safetensors of a stage or of the fusion.")],
     inputs: Annotated[list[Path], typer.Argument(help="Images and folders of images, or one images.h5.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for PNG maps at the images' sizes, or a MapStore (.h5).")],
-    crf: Annotated[str, typer.Option(help="Dense CRF on the predictions: none, default, JSON or a YAML file.")] = "none",
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for PNG maps at the images' sizes, or a MapStore (.h5).")
+    ],
+    crf: Annotated[
+        str, typer.Option(help="Dense CRF on the predictions: none, default, JSON or a YAML file.")
+    ] = "none",
     device: Device = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
     threads: Threads = 0,

@@ -20,7 +20,9 @@ def scores(
     markdown: Annotated[Path | None, typer.Option(help="Table as Markdown, percent.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Table as LaTeX, percent.")] = None,
     published: Annotated[str, typer.Option(help="Name of the test set in published tables, or none.")] = "none",
-    model: Annotated[Path | None, typer.Option(help="A network of this run: says which labels its weights saw.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A network of this run: says which labels its weights saw.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Put the scores of all systems into one table, beside the published rows of the same test set.

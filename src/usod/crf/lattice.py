@@ -48,8 +48,7 @@ class Lattice:
     def filter(self, values: Tensor) -> Tensor:
         """Filter (N,) or (N, C) float32 values, one per point, with the Gaussian kernel; the same shape comes back.
 
-        The kernel is 1 at distance 0 up to the approximation of the lattice: the blur multiplies a lone vertex by 1,
-        and a full neighbourhood by 2^(d+1) in all, which is what the factor 1 / (1 + 2^-d) of `build` allows for.
+        The kernel's scale varies with how densely the points lie; `symmetrically_normalised` takes that out.
         """
         return self._slice(self._blur(self._splat(values)))
 
@@ -120,8 +119,11 @@ def build(features: Tensor) -> Lattice:
         features: (d, N) float32, in units of the Gaussian's standard deviation.
 
     Returns:
-        The lattice whose `filter` approximates v_i <- sum_j exp(-|f_i - f_j|^2 / 2) v_j. The square root of the factor
-        1 / (1 + 2^-d), which makes up for the blur's gain, is in the weights.
+        The lattice whose `filter` approximates v_i <- sum_j exp(-|f_i - f_j|^2 / 2) v_j up to its scale. The factor
+        1 / (1 + 2^-d) of Krähenbühl's code is in the weights, its square root for the splat and for the slice.
+
+    Raises:
+        ValueError: the features span so much that the vertices cannot be numbered in 64 bits.
     """
     d, n = features.shape
     # Krähenbühl's code fills up its last block of four points with zeros, and the vertices around them exist, empty,
@@ -140,7 +142,7 @@ def build(features: Tensor) -> Lattice:
 
 
 def _enclosing_simplex(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Section 3.1 of the paper and its Appendix: embed in the hyperplane, round, and sort the remainders.
+    """Embed the points in the lattice's hyperplane, round to the nearest remainder-0 vertex, sort the remainders.
 
     Returns:
         origin: (d+1, N) int32: the simplex's remainder-0 vertex, divided by d + 1.
@@ -202,8 +204,8 @@ def _vertex_keys(origin: Tensor, rank: Tensor) -> tuple[Tensor, int, list[int]]:
 
     keys = torch.empty(rank.shape, dtype=dtype, device=rank.device)
     keys[0] = sum(q.to(dtype) * stride for q, stride in zip(quotient, strides, strict=True))
-    # From the vertex of remainder m - 1 to that of m all coordinates rise by 1, and the one of rank d + 1 - m falls
-    # by d + 1.
+    # From the vertex of remainder m - 1 to that of m all coordinates rise by 1, and then the one of rank d + 1 - m
+    # falls by d + 1: the digit m rises by 1, and one quotient falls by 1.
     steps = torch.tensor([*strides, 0], dtype=dtype, device=rank.device)
     falling = torch.empty_like(keys).scatter_(0, (d - rank).long(), steps[:, None].expand(rank.shape))
     for m in range(1, d + 1):

@@ -87,7 +87,7 @@ def _positions(height: int, width: int, device: torch.device) -> Tensor:
 
 def _divided(values: Tensor, by: float) -> Tensor:
     # Not values / by, for which a GPU multiplies by the reciprocal: then points would change simplex between devices.
-    return values / torch.full((), by, device=values.device)
+    return values / torch.full((), by, dtype=values.dtype, device=values.device)
 
 
 def refine(images: np.ndarray | Tensor, prior: Tensor, params: "CRFParams") -> Tensor:

@@ -116,7 +116,7 @@ def inspect_image(path: str | Path) -> ImageFacts:
     picture = _open(path, content, decode=False)
     height, width = _upright_size(picture, path)
     # A JPEG decoded at an eighth of its size still passes through every compressed byte, at a third of the time.
-    picture.draft(None, (width // 8, height // 8))
+    picture.draft(None, (max(picture.width // 8, 1), max(picture.height // 8, 1)))
     try:
         picture.load()
         oriented = picture.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1)

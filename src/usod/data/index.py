@@ -6,11 +6,10 @@ They are two files so that a training step can be shown not to read a mask: it h
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -162,22 +161,19 @@ def write_index(table: pd.DataFrame, path: str | Path) -> None:
     """
     path = Path(path)
     folder = _absolute(path.parent)
-    folder.mkdir(parents=True, exist_ok=True)
     table = table.copy()
     for column in set(_PATH_COLUMNS) & set(table.columns):
         table[column] = [_stored(_absolute(name), folder) for name in table[column]]
+    temporary = folder / f".{path.name}.{os.getpid()}.tmp"
     try:
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.", suffix=".tmp")
+        folder.mkdir(parents=True, exist_ok=True)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-                table.to_csv(stream, index=False, lineterminator="\n")
-            os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101 mkstemp makes files that only their owner can read
-            os.replace(temporary, path)  # noqa: PTH105
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise UsodError(f"{path}: cannot be written ({error.strerror})") from error
+        raise UsodError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def read_index(path: str | Path) -> pd.DataFrame:
@@ -255,7 +251,7 @@ def _map(work: Callable[[Item], _T], items: Iterable[Item], label: str, progress
             raise
 
 
-def _attributes(data: DataSet, split_source: str, notes: list[str]) -> dict[str, object]:
+def _attributes(data: DataSet, split_source: str, notes: list[str]) -> dict[Hashable | None, Any]:
     return {
         "layout": data.layout.name,
         "data_set": data.known.name if data.known else None,
@@ -271,12 +267,6 @@ def _stored(target: Path, folder: Path) -> str:
 def _absolute(path: str | Path) -> Path:
     # Links stay as they are: a data set linked into the project's folder is still stored relative to it.
     return Path(os.path.normpath(Path(path).absolute()))
-
-
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value
 
 
 def _size(shape: tuple[int, ...]) -> str:

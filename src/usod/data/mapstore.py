@@ -58,7 +58,9 @@ class Store:
         except FileNotFoundError:
             raise UsodError(f"{self.path}: no such file") from None
         except OSError as error:
-            raise UsodError(f"{self.path}: not a readable HDF5 file (truncated?); delete it and make it again") from error
+            raise UsodError(
+                f"{self.path}: not a readable HDF5 file (truncated?); delete it and make it again"
+            ) from error
         try:
             self._open()
         except BaseException:

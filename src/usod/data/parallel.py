@@ -1,6 +1,7 @@
 """Mapping a function over many items in processes, in order."""
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -27,7 +28,7 @@ def parallel_map(work: Callable[[A], B], items: Sequence[A], workers: int) -> It
         return
     # Fresh processes: a forked one could inherit locks that a thread of this process holds.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=context)
+    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=context, initializer=_one_thread)
     try:
         waiting = [pool.submit(work, item) for item in items[: 4 * workers]]
         for following in range(len(waiting), len(items) + len(waiting)):
@@ -39,3 +40,9 @@ def parallel_map(work: Callable[[A], B], items: Sequence[A], workers: int) -> It
         raise UsodError("a worker process was killed (out of memory?); use fewer workers") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_thread() -> None:
+    """The processes share the cores already: no threads of BLAS or OpenMP on top."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[variable] = "1"

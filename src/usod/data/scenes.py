@@ -201,8 +201,9 @@ def _paint(
         if part.pattern is not None:
             share = part.pattern(u, v).clip(0, 1).astype(np.float32)[..., None]
             paint = paint + share * (palette[part.other] - paint)
-        down, right = np.gradient(distance, pixel)
-        edge = (1 + np.minimum(distance, 0) / (1.4 * part.relief)).clip(0, 1) ** 2
+        form = distance if part.form is None else part.form(u, v).astype(np.float32)
+        down, right = np.gradient(form, pixel)
+        edge = (1 + np.minimum(form, 0) / (1.4 * part.relief)).clip(0, 1) ** 2
         shade = 1 + 0.45 * edge * (right * light[0] + down * light[1]).clip(-1, 1)
         cover3 = cover[..., None]
         colour = colour * (1 - cover3) + paint * (shade * cover)[..., None]

@@ -19,7 +19,7 @@ class Part:
     """One part: where it is, and its colour by role in the object's palette.
 
     `pattern` gives the share in [0,1] of the colour `other`; `relief` is the width of its rounded edge; `inside`: it is
-    a marking, seen only on the parts before it.
+    a marking, seen only on the parts before it; `form`: the shape that catches the light, if not the part's own.
     """
 
     distance: Field
@@ -28,6 +28,7 @@ class Part:
     other: str = "second"
     relief: float = 0.25
     inside: bool = False
+    form: Field | None = None
 
 
 ROLES = ("main", "second", "accent", "light", "dark")
@@ -199,13 +200,14 @@ def mug(rng: np.random.Generator) -> list[Part]:
     half, tall, taper = rng.uniform(0.46, 0.62), rng.uniform(0.55, 0.8), rng.uniform(-0.1, 0.16)
     upright = box(0, 0, half, tall, rng.uniform(0.05, 0.2))
     body = lambda u, v: upright(u / (1 - taper * v / tall), v)  # noqa: E731
+    turned = lambda u, v: 0.35 * (np.abs(u / (1 - taper * v / tall)) / half - 1)  # noqa: E731
     out, up, thick = half + rng.uniform(0.0, 0.06), rng.uniform(-0.12, 0.12), rng.uniform(0.07, 0.11)
     handle = without(ellipse(out, up, 0.4, 0.42), ellipse(out, up, 0.4 - 1.6 * thick, 0.42 - 1.6 * thick))
     rim = half * (1 + taper) - 0.02
-    parts = [Part(handle, relief=0.1), Part(body, pattern=_surface(rng) if rng.random() < 0.5 else None, relief=0.32)]
+    parts = [Part(handle, relief=0.1), Part(body, pattern=_surface(rng) if rng.random() < 0.5 else None, form=turned)]
     if rng.random() < 0.75:
         band, middle = rng.uniform(0.08, 0.25), rng.uniform(-0.2, 0.35)
-        parts.append(Part(both(body, box(0, middle, 2, band)), "second", relief=0.4))
+        parts.append(Part(both(body, box(0, middle, 2, band)), "second", form=turned))
     if rng.random() < 0.4:
         parts.append(Part(disc(rng.uniform(-0.15, 0.15), 0.1, 0.2), "accent", relief=0.1, inside=True))
     parts.append(Part(ellipse(0, -tall, rim, 0.15), "light", relief=0.06))
@@ -343,14 +345,18 @@ def vase(rng: np.random.Generator) -> list[Part]:
         side = (np.abs(u) - np.interp(v, fine, profile)) / np.sqrt(1 + 0.5 * slope**2)
         return np.maximum(side, np.abs(v) - 0.95)
 
+    turned = lambda u, v: 0.35 * (np.abs(u) / np.interp(v, fine, profile) - 1)  # noqa: E731
     first, second = np.sort(rng.uniform(-0.6, 0.7, 2))
     bands = joined([box(0, first, 2, rng.uniform(0.04, 0.12)), box(0, second, 2, rng.uniform(0.05, 0.16))])
     mouth = float(profile[0])
-    parts = [Part(body, pattern=_surface(rng), relief=0.27), Part(both(body, bands), "second", relief=0.2)]
+    parts = [
+        Part(body, pattern=_surface(rng), form=turned),
+        Part(both(body, bands), "second", form=turned),
+    ]
     if rng.random() < 0.4:
         wave = rng.uniform(0.05, 0.1)
         zigzag = lambda u, v: np.abs(v - 0.25 - wave * np.sin(14 * u)) - 0.035  # noqa: E731
-        parts.append(Part(both(body, zigzag), "accent", relief=0.05))
+        parts.append(Part(both(body, zigzag), "accent", form=turned))
     return [*parts, Part(ellipse(0, -0.95, mouth, 0.07), "dark", pattern=fading(np.pi / 2, 0.05), other="second")]
 
 

@@ -1,6 +1,6 @@
 """Handcrafted saliency detectors: pure functions from a photograph to a map.
 
-`usod.handcrafted.rbd(image)`, `dsr`, `mc` and `hs` take an (H, W, 3) uint8 RGB array and return an (H, W) float32 map in
+`usod.handcrafted.rbd(image)`, `dsr`, `mc` and `hs` take (H, W, 3) uint8 RGB and return an (H, W) float32 map in
 [0, 1]. `METHODS` maps their names to them. A detector's module is imported when it is first asked for.
 """
 

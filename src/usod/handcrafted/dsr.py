@@ -21,6 +21,7 @@ from skimage import color
 from sklearn.cluster import KMeans
 
 from usod.handcrafted.graph import min_max, paint
+from usod.handcrafted.lasso import lasso
 from usod.handcrafted.superpixels import (
     border_regions,
     check_image,
@@ -59,14 +60,11 @@ def dsr(
         scales: number of superpixels and SLIC compactness of each scale.
         pca_energy: share of the border regions' variance that the PCA basis keeps.
         extra_components: components kept beyond that share; the authors' code keeps one more, the paper none.
-        linearise_rgb: undo the gamma of sRGB on the way to CIELAB, as colour science has it. The authors' maps come
-            from a conversion that does not, which moves the Lab features visibly.
-        sparsity: lambda of the sparse code (Eq. 4).
+        linearise_rgb: undo the gamma of sRGB on the way to CIELAB, as the standard has it; the authors' code does not.
+        sparsity: lambda of the sparse code.
         clusters: K of the k-means in which a region's context is sought.
-        context_weight: tau, the share of the context in a region's error (Eq. 6).
-        pixel_positions: how a pixel's position enters its distance to a region. "paper": in 0..1 as in the region's
-            feature. "as_released": row and column in pixels, as in the authors' code; all scales then weigh nearly
-            the same.
+        context_weight: tau, the share of the context in a region's error.
+        pixel_positions: see `pixel_features`.
         object_spread: standard deviation of the object-biased Gaussian, as share of the image's height and width.
         histogram_bins: bins of the likelihoods in the Bayesian integration.
         seed: of the k-means.
@@ -78,32 +76,30 @@ def dsr(
         ValueError: the image is not (H, W, 3) uint8, or `pixel_positions` is unknown.
     """
     check_image(image)
-    if pixel_positions not in ("as_released", "paper"):
-        raise ValueError(f"pixel_positions must be 'as_released' or 'paper', got {pixel_positions!r}")
     colours = colour_features(image, linearise_rgb)
-    all_labels, all_features, dense, sparse = [], [], [], []
-    for n_segments, compactness in scales:
-        labels = slic(image, n_segments, compactness, variant="epfl")
-        features = region_features(labels, colours)
+    pixels = pixel_features(colours, pixel_positions)
+    all_labels = [slic(image, n_segments, compactness, variant="epfl") for n_segments, compactness in scales]
+    all_features = [region_features(labels, colours) for labels in all_labels]
+    dense: list[Floats] = []
+    sparse: list[Floats] = []
+    for labels, features in zip(all_labels, all_features, strict=True):
         templates = features[border_regions(labels)]
         groups = cluster_regions(features, clusters, seed)
-        for errors, reconstruction in (
+        for errors, residual in (
             (dense, dense_error(features, templates, energy=pca_energy, extra_components=extra_components)),
             (sparse, sparse_error(features, templates, sparsity=sparsity)),
         ):
-            errors.append(propagate_context(min_max(reconstruction), features, groups, context_weight))
-        all_labels.append(labels)
-        all_features.append(features)
+            errors.append(min_max(propagate_context(min_max(residual), features, groups, context_weight)))
 
-    weights = scale_weights(pixel_features(colours, pixel_positions), all_labels, all_features)
-    observers = []
-    for errors in (dense, sparse):
-        pixel_error = integrate_scales(all_labels, [min_max(error) for error in errors], weights)
-        observers.append(object_biased(min_max(pixel_error), object_spread))
-    return bayesian_integration(*observers, bins=histogram_bins).astype(np.float32)
+    weights = scale_weights(pixels, all_labels, all_features)
+    first, second = (
+        object_biased(min_max(integrate_scales(all_labels, errors, weights)), object_spread)
+        for errors in (dense, sparse)
+    )
+    return bayesian_integration(first, second, bins=histogram_bins).astype(np.float32)
 
 
-# ---- Section 2: regions and background templates ----
+# ---- Regions and background templates ----
 
 
 def colour_features(image: NDArray[np.uint8], linearise_rgb: bool = False) -> Floats:
@@ -118,11 +114,11 @@ def region_features(labels: NDArray[np.int32], colours: Floats) -> Floats:
     return np.concatenate([region_mean(labels, colours), region_centre(labels)[:, ::-1]], axis=1)
 
 
-# ---- Section 3.1: dense and sparse reconstruction errors ----
+# ---- Dense and sparse reconstruction errors ----
 
 
 def dense_error(features: Floats, templates: Floats, *, energy: float = 0.95, extra_components: int = 1) -> Floats:
-    """Distance of each region to the affine subspace of the background (Eqs. 2, 3).
+    """Distance of each region to the affine subspace of the background.
 
     The basis are the principal components of the templates; as in the authors' code the regions are centred by their
     own mean, not by that of the templates.
@@ -147,7 +143,7 @@ def dense_error(features: Floats, templates: Floats, *, energy: float = 0.95, ex
 
 
 def sparse_error(features: Floats, templates: Floats, *, sparsity: float = 0.01) -> Floats:
-    """Squared residual of each region's sparse code over the background templates (Eqs. 4, 5).
+    """Squared residual of each region's sparse code over the background templates.
 
     Features and templates are scaled to unit length first; a code uses at most d templates (the features' dimension).
 
@@ -169,127 +165,7 @@ def _unit_rows(vectors: Floats) -> Floats:
     return vectors / np.where(length > 0, length, 1.0)
 
 
-def lasso(signals: Floats, dictionary: Floats, sparsity: float, *, max_atoms: int) -> Floats:
-    """Exact minimisers of 1/2 ||x - sum_k a_k D_k||^2 + sparsity ||a||_1, for each signal x, by the homotopy of LARS.
-
-    Args:
-        signals: (n, d).
-        dictionary: (m, d), one atom per row.
-        sparsity: > 0.
-        max_atoms: a code that has this many atoms on its path gets no further one (SPAMS's L).
-
-    Returns:
-        (n, m) float64 codes.
-    """
-    codes = np.zeros((len(signals), len(dictionary)))
-    _lasso_paths(dictionary @ dictionary.T, signals @ dictionary.T, float(sparsity), max_atoms, codes)
-    return codes
-
-
-@njit(cache=True)
-def _lasso_paths(gram, correlations, sparsity, max_atoms, codes):
-    """Follow each signal's piecewise linear path from the empty code down to the wanted sparsity; fills `codes`.
-
-    Along the path all active atoms have the same absolute correlation with the residual, the current penalty.
-    """
-    m = len(gram)
-    active = np.empty(max_atoms, np.int64)
-    sign = np.empty(max_atoms)
-    factor = np.zeros((max_atoms, max_atoms))
-    slope = np.empty(m)
-    is_active = np.empty(m, np.bool_)
-    for row in range(len(correlations)):
-        correlation = correlations[row]
-        code = codes[row]
-        is_active[:] = False
-        size = 0
-        joining = np.argmax(np.abs(correlation))
-        penalty = abs(correlation[joining])
-        dropped = -1
-        for _ in range(16 * max_atoms):
-            if penalty <= sparsity:
-                break
-            if joining >= 0:
-                active[size] = joining
-                sign[size] = 1.0 if correlation[joining] > 0 else -1.0
-                is_active[joining] = True
-                size += 1
-                if not _cholesky(gram, active, size, factor):  # a combination of the others: it cannot help
-                    size -= 1
-            direction = _solve(factor, sign, size)
-            slope[:] = 0.0
-            for k in range(size):
-                slope += direction[k] * gram[active[k]]
-
-            step = penalty - sparsity
-            joining, leaving = -1, -1
-            if size < max_atoms:
-                for j in range(m):
-                    if is_active[j] or j == dropped:
-                        continue
-                    for s in (1.0, -1.0):
-                        closing = 1.0 - s * slope[j]
-                        if closing > 1e-12:
-                            to_join = max(0.0, (penalty - s * correlation[j]) / closing)
-                            if to_join < step:
-                                step, joining = to_join, j
-            for k in range(size):
-                if code[active[k]] * direction[k] < 0:
-                    to_zero = -code[active[k]] / direction[k]
-                    if to_zero < step:
-                        step, joining, leaving = to_zero, -1, k
-
-            for k in range(size):
-                code[active[k]] += step * direction[k]
-            correlation -= step * slope
-            penalty -= step
-            dropped = -1
-            if leaving >= 0:
-                dropped = active[leaving]
-                code[dropped] = 0.0
-                is_active[dropped] = False
-                size -= 1
-                for k in range(leaving, size):
-                    active[k], sign[k] = active[k + 1], sign[k + 1]
-                _cholesky(gram, active, size, factor)
-            elif joining < 0:
-                break
-    return codes
-
-
-@njit(cache=True)
-def _cholesky(gram, active, size, factor):
-    """Lower Cholesky factor of the active atoms' Gram matrix; False if they are linearly dependent."""
-    for i in range(size):
-        for j in range(i + 1):
-            rest = gram[active[i], active[j]]
-            for k in range(j):
-                rest -= factor[i, k] * factor[j, k]
-            if i > j:
-                factor[i, j] = rest / factor[j, j]
-            elif rest > 1e-10:
-                factor[i, i] = np.sqrt(rest)
-            else:
-                return False
-    return True
-
-
-@njit(cache=True)
-def _solve(factor, target, size):
-    """Solution of (factor factor^T) x = target by forward and back substitution."""
-    x = target[:size].copy()
-    for i in range(size):
-        for k in range(i):
-            x[i] -= factor[i, k] * x[k]
-        x[i] /= factor[i, i]
-    for i in range(size - 1, -1, -1):
-        for k in range(i + 1, size):
-            x[i] -= factor[k, i] * x[k]
-        x[i] /= factor[i, i]
-    return x
-
-
-# ---- Section 3.2: context-based error propagation ----
+# ---- Context-based error propagation ----
 
 
 def cluster_regions(features: Floats, clusters: int = 8, seed: int = 0) -> NDArray[np.int32]:
@@ -301,7 +177,7 @@ def cluster_regions(features: Floats, clusters: int = 8, seed: int = 0) -> NDArr
 def propagate_context(
     errors: Floats, features: Floats, groups: NDArray[np.integer], context_weight: float = 0.5
 ) -> Floats:
-    """Errors drawn towards those of similar regions in the same cluster (Eqs. 6, 7).
+    """Errors drawn towards those of similar regions in the same cluster.
 
     Regions are taken in the order of descending error, each using what those before it have become. A region alone in
     its cluster keeps 1 - tau of its error, as in the authors' code.
@@ -343,24 +219,35 @@ def _propagate(errors, features, groups, order, variance, context_weight):
     return errors
 
 
-# ---- Section 4.1: from regions to pixels ----
+# ---- From regions to pixels ----
 
 
 def pixel_features(colours: Floats, positions: PixelPositions = "as_released") -> Floats:
-    """Features of the pixels, (H, W, 8), to compare with those of regions; for `positions` see `dsr`."""
+    """Features of the pixels, (H, W, 8), to compare with those of regions.
+
+    Args:
+        colours: (H, W, 6), see `colour_features`.
+        positions: "paper": x / W and y / H as in the feature of a region. "as_released": row and column in pixels, as
+            in the authors' code, which makes position outweigh colour and all scales weigh nearly the same.
+
+    Raises:
+        ValueError: unknown `positions`.
+    """
     height, width = colours.shape[:2]
     rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
     if positions == "paper":
         place = np.stack([columns / width, rows / height], axis=-1)
-    else:
+    elif positions == "as_released":
         place = np.stack([rows + 1.0, columns + 1.0], axis=-1)
+    else:
+        raise ValueError(f"pixel_positions must be 'as_released' or 'paper', got {positions!r}")
     return np.concatenate([colours, place], axis=-1)
 
 
 def scale_weights(
     pixels: Floats, all_labels: Sequence[NDArray[np.int32]], all_features: Sequence[Floats]
 ) -> NDArray[np.float32]:
-    """Weight of each scale at each pixel: the inverse distance of the pixel to its region, summing to 1 (Eq. 8).
+    """Weight of each scale at each pixel: the inverse distance of the pixel to its region, summing to 1.
 
     Args:
         pixels: (H, W, d) features of the pixels.
@@ -372,7 +259,10 @@ def scale_weights(
     """
     eps = np.finfo(np.float64).eps
     weights = np.stack(
-        [_inverse_distance(pixels, labels, features, eps) for labels, features in zip(all_labels, all_features, strict=True)]
+        [
+            _inverse_distance(pixels, labels, features, eps)
+            for labels, features in zip(all_labels, all_features, strict=True)
+        ]
     )
     return (weights / weights.sum(axis=0)).astype(np.float32)
 
@@ -393,18 +283,18 @@ def _inverse_distance(pixels, labels, features, eps):
 def integrate_scales(
     all_labels: Sequence[NDArray[np.int32]], all_errors: Sequence[Floats], weights: NDArray[np.float32]
 ) -> Floats:
-    """Error of each pixel, (H, W): the weighted mean over the scales of its regions' errors (Eq. 8)."""
+    """Error of each pixel, (H, W): the weighted mean over the scales of its regions' errors."""
     total = np.zeros(weights.shape[1:])
     for labels, errors, weight in zip(all_labels, all_errors, weights, strict=True):
         total += weight * paint(labels, errors)
     return total
 
 
-# ---- Section 4.2: object-biased Gaussian refinement ----
+# ---- Object-biased Gaussian refinement ----
 
 
 def object_biased(saliency: Floats, spread: float = 0.25) -> Floats:
-    """Saliency times a Gaussian around its own centre of mass, stretched to 0..1 (Eq. 9).
+    """Saliency times a Gaussian around its own centre of mass, stretched to 0..1.
 
     Args:
         saliency: (H, W), >= 0.
@@ -425,11 +315,11 @@ def object_biased(saliency: Floats, spread: float = 0.25) -> Floats:
     return min_max(saliency * along_rows[:, None] * along_columns)
 
 
-# ---- Section 5: Bayesian integration ----
+# ---- Bayesian integration ----
 
 
 def bayes_posterior(prior: Floats, observer: Floats, bins: int = 60) -> Floats:
-    """Posterior saliency of each pixel: `prior` corrected by what `observer` sees (Eqs. 10 to 12).
+    """Posterior saliency of each pixel: `prior` corrected by what `observer` sees.
 
     Pixels whose prior exceeds its mean are the foreground, and the histograms of the observer inside and outside it
     the likelihoods. As in the authors' code each histogram spans its own group's range of values, and a pixel takes
@@ -458,5 +348,5 @@ def bayes_posterior(prior: Floats, observer: Floats, bins: int = 60) -> Floats:
 
 
 def bayesian_integration(first: Floats, second: Floats, bins: int = 60) -> Floats:
-    """Mean of the two posteriors in which each map is the prior and the other the observer, in [0, 1] (Eq. 13)."""
+    """Mean of the two posteriors in which each map is the prior and the other the observer, in [0, 1]."""
     return min_max(bayes_posterior(first, second, bins) + bayes_posterior(second, first, bins))

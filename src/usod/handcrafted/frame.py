@@ -13,10 +13,10 @@ from scipy.ndimage import correlate1d
 class Frame(NamedTuple):
     """Width in pixels of an artificial frame on each side; all 0 where there is none."""
 
-    top: int
-    bottom: int
-    left: int
-    right: int
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
 
     def crop(self, image: NDArray) -> NDArray:
         """The (H, W, ...) image without the frame, as a view."""

@@ -107,6 +107,6 @@ def otsu_threshold(values: NDArray) -> float:
     return float(np.flatnonzero(between >= best * (1 - 1e-12)).mean() / 255.0)
 
 
-def paint(labels: NDArray[np.int32], values: NDArray) -> NDArray[np.float32]:
+def paint(labels: NDArray[np.integer], values: NDArray) -> NDArray[np.float32]:
     """Map of a value per region: (H, W) labels 0..n-1 and (n,) values -> (H, W) float32."""
     return values.astype(np.float32)[labels]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve
 
 from usod.handcrafted.graph import Links, Matrix, min_max, paint, pairwise_distance, two_ring
 from usod.handcrafted.superpixels import adjacency, border_regions, check_image, region_mean, rgb_to_lab, slic
@@ -34,11 +35,11 @@ def mc(
         image: (H, W, 3) uint8 RGB.
         n_segments: wanted number of superpixels.
         compactness: of the superpixels (SLIC's m).
-        steepness: 1 / sigma^2 of Eq. 9, for colour distances stretched to 0..1 over the image's edges.
+        steepness: 1 / sigma^2 of the affinity, for colour distances stretched to 0..1 over the image's edges.
         frame_affinity: if the border regions' summed affinity to those just inside is at most this, they are taken for
             an artificial frame: they leave the chain, and the next ring absorbs instead.
         outlier_affinity: a region whose summed affinity, with 1 to itself, is below this leaves the chain.
-        score_threshold: the absorbed times are weighted by equilibrium (Section 4.2) from this `mid_grey_score` on.
+        score_threshold: the absorbed times are weighted by the equilibrium distribution from this `mid_grey_score` on.
         outlier_saliency: an outlier is salient if a neighbour is more salient than this.
 
     Returns:
@@ -76,7 +77,7 @@ def mc(
     return paint(labels, saliency)
 
 
-def region_colour(labels: NDArray[np.int32], image: NDArray[np.uint8]) -> NDArray[np.float64]:
+def region_colour(labels: NDArray[np.integer], image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Colour of each region, (n, 3) float64: CIE Lab, but of light in steps of 1/255, so with a scale of its own.
 
     The authors' code gives mean RGB in 0..255 to a BT.709 conversion made for 0..1. What counts here is distances
@@ -85,8 +86,8 @@ def region_colour(labels: NDArray[np.int32], image: NDArray[np.uint8]) -> NDArra
     return rgb_to_lab(region_mean(labels, image), "rec709")
 
 
-def chain_links(labels: NDArray[np.int32], touching: Links) -> Links:
-    """Links of the chain, symmetric (n, n) bool: regions at most two steps apart (Section 4.1), where a step also leads
+def chain_links(labels: NDArray[np.integer], touching: Links) -> Links:
+    """Links of the chain, symmetric (n, n) bool: regions at most two steps apart, where a step also leads
     from the image's top to the bottom region of the same column, and likewise from left to right."""
     wrapped = touching.copy()
     for one, other in ((labels[0], labels[-1]), (labels[:, 0], labels[:, -1])):
@@ -96,7 +97,7 @@ def chain_links(labels: NDArray[np.int32], touching: Links) -> Links:
 
 
 def affinity_matrix(colour_distance: Matrix, linked: Links, steepness: float = 10.0) -> Matrix:
-    """Affinity a_ij = exp(-steepness d_ij) (Eq. 9) on links, 1 on the diagonal, else 0; symmetric (n, n) float64.
+    """Affinity a_ij = exp(-steepness d_ij) on links, 1 on the diagonal, else 0; symmetric (n, n) float64.
 
     d_ij is the colour distance stretched to 0..1 over the image's links.
     """
@@ -107,7 +108,7 @@ def affinity_matrix(colour_distance: Matrix, linked: Links, steepness: float = 1
 
 
 def absorbing_regions(
-    labels: NDArray[np.int32], touching: Links, affinity: Matrix, frame_affinity: float = 13.0
+    labels: NDArray[np.integer], touching: Links, affinity: Matrix, frame_affinity: float = 13.0
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which regions absorb, and which are an artificial frame and leave the chain: two (n,) bool.
 
@@ -134,7 +135,7 @@ class Chain(NamedTuple):
 
 
 def absorbed_time(chain: Chain, weight: Vector | None = None) -> Vector:
-    """Expected number of steps until absorption from each region, y = (I - Q)^-1 u (Eqs. 3 and 12), (n,) float64.
+    """Expected number of steps until absorption from each region, y = (I - Q)^-1 u, (n,) float64.
 
     Q holds the transition probabilities between regions. `weight` u is what a visit to each region counts; default 1.
     """
@@ -142,11 +143,11 @@ def absorbed_time(chain: Chain, weight: Vector | None = None) -> Vector:
     if weight is None:
         weight = np.ones_like(total)
     # Multiplied by the row sums, the system is a symmetric, positive definite Laplacian.
-    return np.linalg.solve(np.diag(total) - chain.affinity, total * weight)
+    return solve(np.diag(total) - chain.affinity, total * weight, assume_a="pos")
 
 
 def equilibrium_weight(chain: Chain) -> Vector:
-    """u of Eq. 12: the inverse of the equilibrium distribution (Eq. 6), summing to 1, (n,) float64.
+    """Weights u: the inverse of the equilibrium distribution, summing to 1, (n,) float64.
 
     It takes from regions that are visited long only because many alike lie around them: smooth, wide background.
     """
@@ -155,7 +156,7 @@ def equilibrium_weight(chain: Chain) -> Vector:
 
 
 def mid_grey_score(saliency: Vector) -> float:
-    """How much of a map in [0, 1] is neither clearly salient nor clearly not (Eq. 11): from 1, all in the outermost of
+    """How much of a map in [0, 1] is neither clearly salient nor clearly not: from 1, all in the outermost of
     ten bins, to 5, all in the middle two."""
     bins = np.minimum((saliency * 10).astype(int), 9)
     return float(np.minimum(bins + 1, 10 - bins).mean())

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
 
-from usod.handcrafted.frame import find_frame
+from usod.handcrafted.frame import Frame, find_frame
 from usod.handcrafted.graph import (
     Links,
     Matrix,
@@ -71,11 +71,11 @@ def rbd(
         pixels_per_region: mean size of a superpixel.
         compactness: of the superpixels (SLIC's m).
         border_margin: a superpixel is on the border if it comes within this many pixels of the image's edge.
-        sigma_geodesic: colour scale (Lab) of the spanning area, Eq. 5; None: estimated per image.
+        sigma_geodesic: colour scale (Lab) of the spanning area; None: estimated per image.
         sigma_smooth: colour scale (Lab) of the smoothness term, Eq. 9; None: estimated per image.
         clip: colour step (Lab) that costs a geodesic path nothing; None: estimated per image.
-        sigma_boundary: scale of boundary connectivity, Eq. 7.
-        sigma_spatial: spatial scale of the contrast in units of the image's sides, Eq. 6.
+        sigma_boundary: scale of boundary connectivity, in the background probability.
+        sigma_spatial: spatial scale of the contrast in units of the image's sides.
         certain_connectivity: superpixels of a higher boundary connectivity are held to 0; inf: none are.
         background_weight: factor of the background term of Eq. 9.
         threshold_contrast: set contrasts below Otsu's threshold to 0 before the optimisation.
@@ -89,34 +89,54 @@ def rbd(
         ValueError: `image` is not (H, W, 3) uint8.
     """
     check_image(image)
-    if remove_frame:
-        frame = find_frame(image)
-        image = np.ascontiguousarray(frame.crop(image))
+    frame = find_frame(image) if remove_frame else Frame()
+    regions = measure_regions(np.ascontiguousarray(frame.crop(image)), pixels_per_region, compactness, border_margin)
+    labels, contacts, border, colour_distance, spatial_distance = regions
+    estimated = colour_scales(contacts > 0, colour_distance)
+    clip = estimated.clip if clip is None else clip
+    sigma_geodesic = estimated.geodesic if sigma_geodesic is None else sigma_geodesic
+    sigma_smooth = estimated.smooth if sigma_smooth is None else sigma_smooth
 
-    height, width = image.shape[:2]
-    labels = slic(image, max(1, int(height * width / pixels_per_region + 0.5)), compactness)
-    contacts = contact_orders(labels)
-    touching = contacts > 0
-    border = border_regions(labels, border_margin)
-    colour_distance = pairwise_distance(rgb_to_lab(region_mean(labels, image) / 255.0, "rec709"))
-    spatial_distance = pairwise_distance(region_centre(labels))
-
-    scales = colour_scales(touching, colour_distance)
-    clip = scales.clip if clip is None else clip
-    sigma_geodesic = scales.geodesic if sigma_geodesic is None else sigma_geodesic
-    sigma_smooth = scales.smooth if sigma_smooth is None else sigma_smooth
-
-    connectivity = boundary_connectivity(touching, colour_distance, border, clip, sigma_geodesic)
+    connectivity = boundary_connectivity(contacts > 0, colour_distance, border, clip, sigma_geodesic)
     background = background_probability(connectivity, sigma_boundary)
     contrast = weighted_contrast(colour_distance, spatial_distance, background, sigma_spatial)
     if threshold_contrast:
         contrast[contrast < otsu_threshold(contrast)] = 0.0
+    background[connectivity > certain_connectivity] = 1000.0
     smoothness = smoothness_weight(contacts, colour_distance, border, sigma_smooth, regularisation)
-    held = np.where(connectivity > certain_connectivity, 1000.0, background)
-    saliency = min_max(optimise(smoothness, background_weight * held, contrast))
+    saliency = optimise(smoothness, background_weight * background, contrast)
+    return frame.restore(paint(labels, min_max(saliency)))
 
-    result = paint(labels, saliency)
-    return frame.restore(result) if remove_frame else result
+
+class Regions(NamedTuple):
+    """What the method knows of an image's n superpixels."""
+
+    labels: NDArray[np.int32]
+    """(H, W), 0..n-1."""
+    contacts: Matrix
+    """(n, n), see `contact_orders`."""
+    border: NDArray[np.int64]
+    """Ids of the superpixels on the image border."""
+    colour_distance: Matrix
+    """(n, n), between mean colours, in Lab units."""
+    spatial_distance: Matrix
+    """(n, n), between centres, in units of the image's sides."""
+
+
+def measure_regions(
+    image: NDArray[np.uint8], pixels_per_region: int = 600, compactness: float = 20.0, border_margin: int = 8
+) -> Regions:
+    """Divide an (H, W, 3) uint8 image into superpixels and measure them; parameters as of `rbd`."""
+    height, width = image.shape[:2]
+    labels = slic(image, max(1, int(height * width / pixels_per_region + 0.5)), compactness)
+    colour = rgb_to_lab(region_mean(labels, image) / 255.0, "rec709")
+    return Regions(
+        labels,
+        contact_orders(labels),
+        border_regions(labels, border_margin),
+        pairwise_distance(colour),
+        pairwise_distance(region_centre(labels)),
+    )
 
 
 class ColourScales(NamedTuple):
@@ -153,7 +173,7 @@ def _mean_nearest(links: Links, distance: Matrix) -> float:
 def boundary_connectivity(
     touching: Links, colour_distance: Matrix, border: NDArray[np.int64], clip: float, sigma: float
 ) -> Vector:
-    """BndCon = Len_bnd / sqrt(Area) of each region (Eqs. 2-5), (n,) float64, >= 0.
+    """BndCon = Len_bnd / sqrt(Area) of each region (Section 3), (n,) float64, >= 0.
 
     Both are soft counts of the regions that a region reaches by cheap paths (`sigma` in Lab units): Area of all of
     them, Len_bnd of those on the border. A step costs its colour distance less `clip`; border regions are linked to
@@ -166,18 +186,18 @@ def boundary_connectivity(
 
 
 def background_probability(connectivity: Vector, sigma: float = 1.0) -> Vector:
-    """1 - exp(-BndCon^2 / (2 sigma^2)) of each region (Eq. 7), (n,) float64 in [0, 1)."""
+    """1 - exp(-BndCon^2 / (2 sigma^2)) of each region (Section 4), (n,) float64 in [0, 1)."""
     return 1.0 - np.exp(-(connectivity**2) / (2.0 * sigma**2))
 
 
 def weighted_contrast(
     colour_distance: Matrix, spatial_distance: Matrix, background: Vector, sigma_spatial: float = 0.4
 ) -> Vector:
-    """Contrast of each region to nearby probable background (Eq. 8), (n,) float64 stretched to [0, 1]."""
+    """Contrast of each region to nearby probable background (Section 4), (n,) float64 stretched to [0, 1]."""
     return min_max((colour_distance * gaussian_weight(spatial_distance, sigma_spatial)) @ background)
 
 
-def contact_orders(labels: NDArray[np.int32]) -> Matrix:
+def contact_orders(labels: NDArray[np.integer]) -> Matrix:
     """How two regions touch: symmetric (n, n) float64, 0 where they do not (and on the diagonal), 1 where one of them
     is always on the upper or left side of their common border, 2 where each of them is somewhere.
 

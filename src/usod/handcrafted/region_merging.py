@@ -16,7 +16,7 @@ from usod.handcrafted.superpixels import neighbour_pairs, region_size
 
 
 def region_scale(labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Side in pixels of the largest square that fits into each region (the paper's Definition 1).
+    """Side in pixels of the largest square that fits into each region.
 
     The paper tests one side t at a time, with a t x t box filter of the label map. Here one pass finds all: the largest
     square of one label that ends at a pixel is one larger than the smallest of those ending above it, left of it and

@@ -118,7 +118,7 @@ def _region_scale(height: int, width: int, n_segments: int, variant: str) -> tup
 
 
 def _seed_grid(height: int, width: int, step: int, variant: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    def along(size: int) -> NDArray[np.float64]:
+    def along(size: int) -> NDArray:
         count = size // step
         index = np.arange(count)
         if variant == "rbd":
@@ -227,22 +227,22 @@ def _merge_fragments(clusters, min_size):  # type: ignore[no-untyped-def]
     return labels
 
 
-def region_size(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+def region_size(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     """Pixels in each region: (H, W) labels 0..n-1 -> (n,) int64."""
     return np.bincount(labels.ravel())
 
 
-def region_mean(labels: NDArray[np.int32], values: NDArray) -> NDArray[np.float64]:
+def region_mean(labels: NDArray[np.integer], values: NDArray) -> NDArray[np.float64]:
     """Mean of `values` over each region: (H, W) labels 0..n-1 and (H, W, C) or (H, W) values -> (n, C) float64."""
     if values.shape[:2] != labels.shape:
         raise ValueError(f"values of shape {values.shape} do not fit labels of shape {labels.shape}")
     flat = labels.ravel()
     columns = values.reshape(flat.size, -1)
     sums = [np.bincount(flat, weights=columns[:, c]) for c in range(columns.shape[1])]
-    return np.stack(sums, axis=1) / region_size(labels)[:, None]
+    return np.stack(sums, axis=1).astype(np.float64) / region_size(labels)[:, None]
 
 
-def region_centre(labels: NDArray[np.int32]) -> NDArray[np.float64]:
+def region_centre(labels: NDArray[np.integer]) -> NDArray[np.float64]:
     """Mean (row / H, column / W) of each region, (n, 2) float64: each axis is measured in its own image side."""
     height, width = labels.shape
     flat = labels.ravel()
@@ -251,7 +251,7 @@ def region_centre(labels: NDArray[np.int32]) -> NDArray[np.float64]:
     return np.stack([rows / height, cols / width], axis=1) / region_size(labels)[:, None]
 
 
-def neighbour_pairs(labels: NDArray[np.int32], connectivity: Literal[4, 8] = 4) -> NDArray[np.int64]:
+def neighbour_pairs(labels: NDArray[np.integer], connectivity: Literal[4, 8] = 4) -> NDArray[np.int64]:
     """Pairs of touching regions, (m, 2) int64 with i < j, sorted, each pair once.
 
     Regions touch where one of their pixels is the other's 4-neighbour (`connectivity` 8: also diagonal neighbour).
@@ -274,7 +274,7 @@ def neighbour_pairs(labels: NDArray[np.int32], connectivity: Literal[4, 8] = 4) 
     return np.stack([code // n, code % n], axis=1)
 
 
-def adjacency(labels: NDArray[np.int32], connectivity: Literal[4, 8] = 4) -> NDArray[np.bool_]:
+def adjacency(labels: NDArray[np.integer], connectivity: Literal[4, 8] = 4) -> NDArray[np.bool_]:
     """1-ring adjacency of regions: symmetric (n, n) bool with False on the diagonal; see `neighbour_pairs`."""
     n = int(labels.max()) + 1
     touching = np.zeros((n, n), dtype=bool)
@@ -283,7 +283,7 @@ def adjacency(labels: NDArray[np.int32], connectivity: Literal[4, 8] = 4) -> NDA
     return touching
 
 
-def border_regions(labels: NDArray[np.int32], margin: int = 1) -> NDArray[np.int64]:
+def border_regions(labels: NDArray[np.integer], margin: int = 1) -> NDArray[np.int64]:
     """Sorted ids of the regions with a pixel less than `margin` pixels from the image border (1: on the border)."""
     strips = (labels[:margin], labels[-margin:], labels[:, :margin], labels[:, -margin:])
     return np.unique(np.concatenate([strip.ravel() for strip in strips])).astype(np.int64)

@@ -34,7 +34,7 @@ def save_model(
 
     Parameters
     ----------
-    network : a `SaliencyNet`, possibly compiled or in `DataParallel`, on any device.
+    network : a `SaliencyNet`, possibly compiled or in a data-parallel wrapper, on any device.
     config : what `build_network` made it from.
     extra : anything that JSON can hold, kept as it is (the step's configuration, the digests of its inputs, ...).
     input_size : side or (height, width) in pixels that it was trained at; None if it had none.
@@ -46,10 +46,13 @@ def save_model(
     UsodError
         If the file cannot be written.
     """
-    inner: nn.Module = getattr(network, "_orig_mod", network)
-    inner = inner.module if isinstance(inner, nn.DataParallel) else inner
-    if not isinstance(inner, SaliencyNet):
-        raise TypeError(f"save_model takes a SaliencyNet, not {type(inner).__name__}")
+    inner = network
+    while not isinstance(inner, SaliencyNet):
+        # What torch.compile and the data-parallel wrappers call the network inside them.
+        wrapped = getattr(inner, "_orig_mod", None) or getattr(inner, "module", None)
+        if not isinstance(wrapped, nn.Module):
+            raise TypeError(f"save_model takes a SaliencyNet, not {type(network).__name__}")
+        inner = wrapped
     mean, std = config.mean_std
     labels = [name for name in (inner.weights["labels"], training_labels) if name != "none"]
     header = {

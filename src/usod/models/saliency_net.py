@@ -66,7 +66,8 @@ def build_network(config: NetworkConfig) -> SaliencyNet:
     backbone = build_backbone(config)
     report = load_weights(backbone, config.weights)
     if config.weights != "none":
-        logger.info("%s: %s", config.name, report)
+        level = logging.WARNING if report.missing or report.mismatched else logging.INFO
+        logger.log(level, "%s from %s: %s", config.name, config.weights, report)
     if config.resolved_head == "fcn":
         head: nn.Module = FCNHead(backbone.channels[-1], backbone.strides[-1], config.head_init_std)
     else:

@@ -65,7 +65,9 @@ def load_weights(network: nn.Module, weights: str) -> LoadReport:
     assert isinstance(backbone, Backbone)
     if weights == "none":
         return LoadReport()
-    source = _pretrained_file(weights, backbone.name) if weights in _names(backbone.name) else Path(weights)
+    source = (
+        _pretrained_file(weights, backbone.name) if weights in _names(backbone.name) else Path(weights).expanduser()
+    )
     found = _backbone_tensors(read_tensors(source))
     own = backbone.state_dict()
     # The step counters of batch norms came after the first DRN checkpoints, and nothing here uses them.
@@ -106,7 +108,7 @@ def describe_weights(config: NetworkConfig) -> dict[str, str]:
     if not config.weights_are_file:
         path = _pretrained_file(config.weights, config.name)
         return {"name": config.weights, "sha256": file_digest(path), "labels": config.weights_labels or "ImageNet"}
-    path = _existing(Path(config.weights))
+    path = _existing(Path(config.weights).expanduser())
     labels = config.weights_labels or _recognised_labels(path, config.name)
     return {"name": path.name, "sha256": file_digest(path), "labels": labels}
 

@@ -185,7 +185,9 @@ def refine(
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), stage, identity])
     history = Trainer(net, pixels, objective, schedule, device, keep, f"stage {stage}").fit()
     refined = np.concatenate([_to_uint8(average.read(slice(i, i + 64))) for i in range(0, len(pixels), 64)])
-    movement = float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(refined, labels["labels"], strict=True)]))
+    movement = float(
+        np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(refined, labels["labels"], strict=True)])
+    )
     return Refined(refined, net, history, movement / 255)
 
 

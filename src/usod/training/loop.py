@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from usod.devices import describe_device, seed_everything
+from usod.errors import UsodError
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import duration, say
 from usod.training.checkpoint import Checkpoint
@@ -151,7 +152,7 @@ class Trainer:
         loss = float(total) / len(self.images)
         took = time.perf_counter() - began
         if not np.isfinite(loss):
-            raise FloatingPointError(f"{self.name}: the loss is not finite in epoch {epoch + 1}")
+            raise UsodError(f"{self.name}: the loss is not finite in epoch {epoch + 1}; use a smaller learning rate")
         return {
             "epoch": epoch + 1,
             "loss": loss,
@@ -213,7 +214,9 @@ class Trainer:
 def _groups(network: SaliencyNet, schedule: Schedule) -> list[dict[str, Any]]:
     """Backbone and new layers, with their learning rates; frozen parameters are left out."""
     parts = ((network.backbone, schedule.lr), (network.head, schedule.lr * schedule.head_lr_factor))
-    groups = [{"params": [p for p in part.parameters() if p.requires_grad], "lr": lr, "base_lr": lr} for part, lr in parts]
+    groups = [
+        {"params": [p for p in part.parameters() if p.requires_grad], "lr": lr, "base_lr": lr} for part, lr in parts
+    ]
     return [group for group in groups if group["params"]]
 
 

@@ -1,0 +1,22 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Tests run side by side: threads on top would only make them wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder of the photographs with ground truth; the test is skipped where there are none."""
+    folder = os.environ.get("USOD_REAL_DATA")
+    if not folder:
+        pytest.skip("USOD_REAL_DATA names no folder of photographs")
+    return Path(folder) / "data"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

@@ -1,0 +1,149 @@
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from usod.data.index import build_index, build_masks, load_mask, merge_votes, read_index, read_masks, write_index
+from usod.errors import UsageError, UsodError
+
+
+def picture(path, size=(6, 4), value=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value, 0, 0)).save(path)
+    return path
+
+
+@pytest.fixture
+def small_set(tmp_path):
+    root = tmp_path / "set"
+    for number, name in enumerate(("été 1", "0002", "NA")):
+        picture(root / "images" / f"{name}.jpg", value=number)
+        mask = np.zeros((4, 6), np.uint8)
+        mask[:, :number] = 255
+        (root / "masks").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(root / "masks" / f"{name}.png")
+    return root
+
+
+def test_index_holds_ids_sizes_and_digests_and_survives_the_file(small_set):
+    table = build_index(small_set)
+    assert list(table["id"]) == ["0002", "NA", "été 1"]  # text that looks like a number or a gap stays text
+    assert set(table["height"]) == {4}
+    assert set(table["width"]) == {6}
+    for row in table.itertuples():
+        assert row.sha256 == hashlib.sha256(Path(row.image).read_bytes()).hexdigest()
+    write_index(table, small_set / "index.csv")
+    assert "images/été 1.jpg" in (small_set / "index.csv").read_text(encoding="utf-8")
+    pd.testing.assert_frame_equal(read_index(small_set / "index.csv"), table, check_dtype=False)
+    moved = small_set.rename(small_set.parent / "moved")
+    assert Path(read_index(moved / "index.csv")["image"][0]).is_file()
+    assert sorted(path.name for path in moved.iterdir()) == ["images", "index.csv", "masks"]
+
+
+def test_paths_outside_the_index_folder_are_absolute(small_set, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_index(build_index("set"), "results/demo/index.csv")
+    assert str(small_set) in Path("results/demo/index.csv").read_text(encoding="utf-8")
+    assert Path(read_index("results/demo/index.csv")["image"][0]).is_file()
+
+
+def test_index_never_opens_a_mask(small_set):
+    for mask in (small_set / "masks").iterdir():
+        mask.write_bytes(b"not a mask")
+        mask.chmod(0)
+    assert len(build_index(small_set)) == 3
+
+
+def test_masks_have_the_ids_of_the_index(small_set):
+    table = build_masks(small_set)
+    assert list(table["id"]) == list(build_index(small_set)["id"])
+    assert dict(zip(table["id"], table["foreground_share"], strict=True)) == {"été 1": 0, "0002": 1 / 6, "NA": 2 / 6}
+    assert table.attrs["notes"] == ["1 masks are empty, e.g. été 1"]
+    write_index(table, small_set / "masks.csv")
+    row = read_masks(small_set / "masks.csv").iloc[0]
+    mask = load_mask(row["mask"], row["threshold"])
+    assert mask.dtype == bool
+    assert mask.sum() == 4
+
+
+def test_splits_select_rows(small_set):
+    (small_set / "test.txt").write_text("NA.jpg\n")
+    assert list(build_index(small_set, split="test")["id"]) == ["NA"]
+    assert list(build_masks(small_set, split="train")["id"]) == ["0002", "été 1"]
+    with pytest.raises(UsageError, match="split 'val' has no images; there are test, train"):
+        build_index(small_set, split="val")
+
+
+def test_a_mask_at_another_scale_passes_a_turned_one_does_not(small_set):
+    Image.new("L", (12, 8), 255).save(small_set / "masks" / "NA.png")
+    assert build_masks(small_set)["foreground_share"].max() == 1
+    Image.new("L", (4, 6), 255).save(small_set / "masks" / "NA.png")
+    with pytest.raises(UsodError, match=r"NA\.png: is 4x6, its image .*NA\.jpg is 6x4"):
+        build_masks(small_set)
+
+
+def test_one_line_for_each_mistake(small_set, tmp_path):
+    whole = (small_set / "images" / "NA.jpg").read_bytes()
+    (small_set / "images" / "NA.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UsodError, match=r"NA\.jpg: cannot be decoded"):
+        build_index(small_set)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsodError, match="no images found"):
+        build_index(tmp_path / "empty")
+    with pytest.raises(UsodError, match="no mask matches"):
+        build_masks(picture(tmp_path / "bare" / "a.jpg").parent)
+    tables = {
+        "none.csv": (None, "no such file"),
+        "mask.csv": ("id,mask\na,b\n", "lacks the columns image, height"),
+        "void.csv": ("", "cannot be read as a CSV table"),
+        "rows.csv": ("id,image,height,width,sha256,split\n", "no rows"),
+        "twice.csv": ("id,image,height,width,sha256,split\na,b,1,1,0,x\na,c,1,1,0,x\n", "the id 'a' twice"),
+        "moved.csv": ("id,image,height,width,sha256,split\na,b.jpg,1,1,0,x\n", "was the data set moved"),
+        "text.csv": ("id,image,height,width,sha256,split\na,b.jpg,one,1,0,x\n", "no number"),
+    }
+    for name, (text, message) in tables.items():
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        with pytest.raises(UsodError, match=message) as caught:
+            read_index(tmp_path / name)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def overlay(path, red, blue):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas = np.full((1, 4, 3), 120, np.uint8)
+    canvas[0, red] = (255, 0, 30)
+    canvas[0, blue] = (0, 40, 255)
+    Image.fromarray(canvas).save(path)
+
+
+def test_weizmann_votes(tmp_path):
+    folder = tmp_path / "2obj" / "b" / "human_seg"
+    picture(tmp_path / "2obj" / "b" / "src_color" / "b.png", size=(4, 1))
+    overlay(folder / "b_1.png", [0, 1], [3])
+    assert merge_votes(folder).tolist() == [[True, True, False, True]]  # one annotator decides alone
+    overlay(folder / "b_2.png", [1], [2, 3])
+    assert merge_votes(folder).tolist() == [[False, True, False, True]]  # two must agree
+    overlay(folder / "b_3.png", [3], [2])  # the colours may differ
+    assert merge_votes(folder).tolist() == [[False, True, True, True]]
+    table = build_masks(tmp_path)
+    assert list(table["id"]) == ["b"]
+    assert table["mask"][0] == str(folder)
+    assert load_mask(table["mask"][0]).mean() == table["foreground_share"][0] == 0.75
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif("USOD_REAL_DATA" not in os.environ, reason="USOD_REAL_DATA is not set")
+def test_real_sets():
+    data = Path(os.environ["USOD_REAL_DATA"]) / "data"
+    counts = {"SED2": (100, 100, 0), "SOD": (300, 300, 2), "MSRA1000": (1000, 0, 0)}
+    for name, (images, masks, empty) in counts.items():
+        assert len(build_index(data / name)) == images
+        if masks:
+            table = build_masks(data / name)
+            assert (len(table), (table["foreground_share"] == 0).sum()) == (masks, empty)

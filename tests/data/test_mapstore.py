@@ -1,0 +1,128 @@
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from usod.data.mapstore import ImageStore, MapFolder, MapStore, open_maps, to_uint8, write_images, write_map, write_maps
+from usod.errors import UsodError
+
+ATTRIBUTES = {"created_by": "test", "config": {"a": 1}, "inputs": {"x": "0" * 64}, "usod_version": "0"}
+
+
+def write(path, maps, ids=None, **options):
+    ids = ids or [f"image {i}" for i in range(len(maps))]
+    sizes = np.tile([30, 40], (len(maps), 1))
+    with write_maps(path, ids, maps.shape[1:], sizes, ATTRIBUTES, **options) as rows:
+        for key, saliency in zip(ids, maps, strict=True):
+            rows[key] = saliency
+    return ids
+
+
+def test_maps_come_back_as_they_were_written(tmp_path, rng):
+    maps = rng.random((5, 7, 9)).astype(np.float32)
+    ids = write(tmp_path / "a.h5", maps, ids=["b/ü 1", "a", "c", "d", "e"])
+    with MapStore(tmp_path / "a.h5") as store:
+        assert store.ids == ids and len(store) == 5 and store.shape == (7, 9)
+        assert np.abs(store["b/ü 1"] - maps[0]).max() <= 0.5 / 255 + 1e-7
+        assert [key for key, _ in store] == ids
+        assert store.attributes["config"] == {"a": 1}
+        np.testing.assert_array_equal(store.original_size[2], [30, 40])
+        np.testing.assert_array_equal(store.read_all(["c", "a"]), to_uint8(maps[[2, 1]]))
+
+
+def test_float16_keeps_more_than_8_bits(tmp_path, rng):
+    maps = rng.random((2, 4, 4)).astype(np.float32)
+    write(tmp_path / "a.h5", maps, dtype="float16")
+    with MapStore(tmp_path / "a.h5") as store:
+        assert np.abs(store["image 1"] - maps[1]).max() < 0.0005
+
+
+def test_an_interrupted_writer_leaves_nothing(tmp_path):
+    with pytest.raises(UsodError, match="1 of 2 rows were not written"):
+        with write_maps(tmp_path / "a.h5", ["a", "b"], (4, 4), np.ones((2, 2)), ATTRIBUTES) as rows:
+            rows["a"] = np.zeros((4, 4))
+    with pytest.raises(RuntimeError, match="killed"):
+        with write_maps(tmp_path / "a.h5", ["a"], (4, 4), np.ones((1, 2)), ATTRIBUTES):
+            raise RuntimeError("killed")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_old_file_survives_a_failed_rewrite(tmp_path, rng):
+    maps = rng.random((2, 4, 4))
+    write(tmp_path / "a.h5", maps)
+    before = (tmp_path / "a.h5").read_bytes()
+    with pytest.raises(ValueError, match="shape"):
+        with write_maps(tmp_path / "a.h5", ["a"], (4, 4), np.ones((1, 2)), ATTRIBUTES) as rows:
+            rows["a"] = np.zeros((5, 5))
+    assert (tmp_path / "a.h5").read_bytes() == before
+
+
+def test_every_cut_is_refused_with_the_files_name(tmp_path, rng):
+    write(tmp_path / "a.h5", rng.random((6, 16, 16)))
+    whole = (tmp_path / "a.h5").read_bytes()
+    for length in np.linspace(0, len(whole) - 1, 25).astype(int):
+        (tmp_path / "cut.h5").write_bytes(whole[:length])
+        with pytest.raises(UsodError, match="cut.h5"), MapStore(tmp_path / "cut.h5") as store:
+            store.read_all()
+
+
+def test_a_flipped_byte_names_the_image(tmp_path, rng):
+    ids = write(tmp_path / "a.h5", rng.random((4, 64, 64)))
+    with h5py.File(tmp_path / "a.h5") as file:
+        offset = file["maps"].id.get_chunk_info(2).byte_offset
+    content = bytearray((tmp_path / "a.h5").read_bytes())
+    content[offset + 100] ^= 0x10
+    (tmp_path / "a.h5").write_bytes(content)
+    with MapStore(tmp_path / "a.h5") as store:
+        store.raw(1)
+        with pytest.raises(UsodError, match=ids[2]):
+            store.raw(2)
+
+
+def test_a_file_without_its_end_mark_is_refused(tmp_path, rng):
+    write(tmp_path / "a.h5", rng.random((1, 4, 4)))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file.attrs["complete"]
+    with pytest.raises(UsodError, match="incomplete"):
+        MapStore(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5", None])
+def test_foreign_files_are_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "a.h5").write_bytes(content)
+    with pytest.raises(UsodError, match="a.h5"):
+        MapStore(tmp_path / "a.h5")
+
+
+def test_images_are_no_maps(tmp_path, rng):
+    images = rng.integers(0, 256, (2, 4, 5, 3), dtype=np.uint8)
+    with write_images(tmp_path / "i.h5", ["a", "b"], (4, 5), np.ones((2, 2)), ATTRIBUTES) as rows:
+        rows[0], rows[1] = images
+    with ImageStore(tmp_path / "i.h5") as store:
+        np.testing.assert_array_equal(store["b"], images[1])
+    with pytest.raises(UsodError, match="not a MapStore"):
+        MapStore(tmp_path / "i.h5")
+
+
+def test_missing_ids_are_named(tmp_path, rng):
+    write(tmp_path / "a.h5", rng.random((1, 4, 4)), ids=["a"])
+    with MapStore(tmp_path / "a.h5") as store, pytest.raises(UsodError, match="2 of 3 images have no map here: b, c"):
+        store.require(["a", "b", "c"])
+
+
+def test_a_folder_of_pngs_reads_like_a_store(tmp_path, rng):
+    maps = rng.random((2, 6, 8))
+    write_map(tmp_path / "x" / "a b.png", maps[0])
+    write_map(tmp_path / "é.png", maps[1])
+    (tmp_path / "notes.txt").write_text("no map")
+    folder = open_maps(tmp_path)
+    assert isinstance(folder, MapFolder) and set(folder.ids) == {"x/a b", "é"}
+    assert np.abs(folder["é"] - maps[1]).max() <= 0.5 / 255 + 1e-6
+
+
+def test_two_maps_of_one_id_are_refused(tmp_path):
+    for name in ("a.png", "a.jpg"):
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    with pytest.raises(UsodError, match="second map of 'a'"):
+        MapFolder(tmp_path)

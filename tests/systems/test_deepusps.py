@@ -1,0 +1,146 @@
+import numpy as np
+import pytest
+import torch
+
+from usod.config import FuseConfig, RefineConfig
+from usod.crf import refine as crf_refine
+from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
+from usod.errors import UsodError
+from usod.models.config import NetworkConfig
+from usod.systems import deepusps
+from usod.systems.deepusps import Fusion, PseudoLabels, Refinement, discretisation_threshold
+from usod.training.losses import f_beta_loss
+from usod.training.moving_average import MovingAverage
+
+CPU = torch.device("cpu")
+NETWORK = NetworkConfig(light_width=8)
+ATTRIBUTES = {"created_by": "test", "config": {}, "inputs": {}, "usod_version": "0"}
+FAST = RefineConfig(epochs=2, batch_size=4, lr=3e-3, crf={"bilateral_sxy": 8})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Discs on textured ground, and noisy maps of them: missing halves, false alarms at the border."""
+    folder = tmp_path_factory.mktemp("deepusps")
+    rng = np.random.default_rng(0)
+    n, size = 24, 48
+    y, x = np.mgrid[:size, :size]
+    images, masks, maps = [], [], []
+    for i in range(n):
+        cy, cx, r = rng.uniform(14, 34), rng.uniform(14, 34), rng.uniform(7, 12)
+        mask = (y - cy) ** 2 + (x - cx) ** 2 < r**2
+        ground, colour = rng.uniform(90, 200, 3), rng.uniform(0, 70, 3)
+        image = np.where(mask[..., None], colour, ground) + rng.normal(0, 12, (size, size, 3))
+        noisy = mask * np.where((x > cx) & (i % 2 == 0), 0.1, 0.8) + 0.9 * ((y < 5) & (i % 3 == 0))
+        images.append(np.clip(image, 0, 255).astype(np.uint8))
+        masks.append(mask)
+        maps.append(np.clip(noisy + rng.normal(0, 0.05, mask.shape), 0, 1))
+    ids = [f"i{i}" for i in range(n)]
+    sizes = np.full((n, 2), size)
+    with write_images(folder / "images.h5", ids, (size, size), sizes, ATTRIBUTES) as rows:
+        for key, image in zip(ids, images, strict=True):
+            rows[key] = image
+    # Another order than the images': rows are matched by id.
+    with write_maps(folder / "maps.h5", ids[::-1], (size, size), sizes, ATTRIBUTES) as rows:
+        for key, saliency in zip(ids, maps, strict=True):
+            rows[key] = saliency
+    return ImageStore(folder / "images.h5"), MapStore(folder / "maps.h5"), np.array(masks)
+
+
+def mae(labels, masks):
+    return float(np.abs(labels / 255 - masks).mean())
+
+
+def test_the_threshold_is_one_and_a_half_times_the_mean():
+    maps = np.zeros((2, 2, 2), np.uint8)
+    maps[0], maps[1] = 51, 153  # 0.2 and 0.6: mean 0.4 over the data set
+    np.testing.assert_allclose(discretisation_threshold(maps), [0.6, 0.6], rtol=1e-6)
+    np.testing.assert_allclose(discretisation_threshold(maps, scope="image"), [0.3, 0.9], rtol=1e-6)
+
+
+def test_the_threshold_never_excludes_everything():
+    maps = np.full((1, 2, 2), 255, np.uint8)
+    assert (maps[0] / 255 > discretisation_threshold(maps)[0]).all()
+
+
+def test_labels_are_discretised_before_the_loss():
+    maps = np.array([[[0, 100], [101, 255]]], np.uint8)
+    labels = PseudoLabels(maps, np.array([100 / 255], np.float32))
+    p = torch.rand(1, 2, 2)
+    expected = f_beta_loss(p, torch.tensor([[[0.0, 0.0], [1.0, 1.0]]]), 0.3)
+    torch.testing.assert_close(labels.loss(p, torch.tensor([0]), 0.3, False), expected)
+
+
+def test_fusion_is_the_mean_of_the_losses():
+    rng = np.random.default_rng(1)
+    sources = [
+        PseudoLabels(rng.integers(0, 256, (3, 5, 5)).astype(np.uint8), np.full(3, 0.5, np.float32)) for _ in range(3)
+    ]
+    p, rows = torch.rand(2, 5, 5), torch.tensor([2, 0])
+    expected = sum(s.loss(p, rows, 0.3, False) for s in sources) / 3
+    torch.testing.assert_close(Fusion(sources, FuseConfig()).loss(p, rows), expected)
+
+
+def test_what_is_averaged_is_the_crf_of_the_prediction(data):
+    from usod.crf import CRFParams, DenseCRF
+
+    images, _, _ = data
+    pixels = images.read_all()
+    params = CRFParams(bilateral_sxy=8)
+    average = MovingAverage(len(images), (48, 48), alpha=0.7)
+    objective = Refinement(None, average, DenseCRF(pixels, params), RefineConfig())
+    rows = torch.tensor([5, 1])
+    first, second = torch.rand(2, 2, 48, 48)
+    for p in (first, second):
+        objective.observe(p, rows)
+    refined = [torch.from_numpy(crf_refine(pixels[[5, 1]], p.numpy(), params)) for p in (first, second)]
+    expected = (0.7 * 0.3 * refined[0] + 0.3 * refined[1]) / (1 - 0.7**2)
+    torch.testing.assert_close(average.read(rows), expected, atol=2e-3, rtol=0)
+
+
+def test_stages_make_better_labels_than_they_start_from(data):
+    """The method's claim, in small: consistency between images removes what a single map got wrong."""
+    images, maps, masks = data
+    config = FAST.model_copy(update={"epochs": 14})
+    torch.set_num_threads(1)
+    done = deepusps.refine(images, maps, 0, config, NETWORK, CPU)
+    start = mae(maps.read_all(images.ids), masks)
+    assert mae(done.labels, masks) < 0.7 * start
+    assert 0 < done.movement < 1 and len(done.history) == 14
+
+
+def test_the_same_seed_gives_the_same_labels_and_resuming_too(data, tmp_path):
+    images, maps, _ = data
+    first = deepusps.refine(images, maps, 0, FAST, NETWORK, CPU)
+    assert np.array_equal(first.labels, deepusps.refine(images, maps, 0, FAST, NETWORK, CPU, work=tmp_path).labels)
+    # The state of the finished training lies in `work`: a second call goes on from there, and has nothing left to do.
+    again = deepusps.refine(images, maps, 0, FAST, NETWORK, CPU, work=tmp_path)
+    assert np.array_equal(first.labels, again.labels)
+    other = deepusps.refine(images, maps, 0, FAST.model_copy(update={"seed": 1}), NETWORK, CPU)
+    assert not np.array_equal(first.labels, other.labels)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_fusion_takes_any_number_of_methods(data, count):
+    images, maps, _ = data
+    sources = {f"m{i}": maps for i in range(count)}
+    network, history = deepusps.fuse(images, sources, 0, FuseConfig(epochs=1, batch_size=8), NETWORK, CPU)
+    assert len(history) == 1 and network(torch.zeros(1, 3, 48, 48)).shape == (1, 1, 48, 48)
+
+
+def test_stable_labels_are_recognised():
+    config = RefineConfig(stable=0.01)
+    assert deepusps.is_stable({"movement": 0.009}, 1, config)
+    assert not deepusps.is_stable({"movement": 0.011}, 1, config)
+    assert not deepusps.is_stable({"movement": 0.0}, 0, config)
+    assert not deepusps.is_stable({"movement": 0.0}, 1, RefineConfig())
+
+
+def test_maps_of_another_size_are_one_line(data, tmp_path):
+    images, _, _ = data
+    sizes = np.ones((len(images), 2))
+    with write_maps(tmp_path / "small.h5", images.ids, (24, 24), sizes, ATTRIBUTES) as rows:
+        for key in images.ids:
+            rows[key] = np.zeros((24, 24))
+    with pytest.raises(UsodError, match=r"small.h5: maps of 24x24"):
+        deepusps.refine(images, MapStore(tmp_path / "small.h5"), 0, FAST, NETWORK, CPU)

@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+import torch
+
+from usod.errors import UsodError
+from usod.models.config import NetworkConfig
+from usod.models.saliency_net import build_network
+from usod.training.checkpoint import Checkpoint
+from usod.training.loop import Schedule, Trainer, batches
+from usod.training.losses import f_beta_loss
+
+CPU = torch.device("cpu")
+
+
+class Bright:
+    """Learns which pixels are bright, and counts what it sees."""
+
+    def __init__(self, images, stop_in=None):
+        self.target = torch.from_numpy((images[..., 0] > 127).astype(np.float32))
+        self.seen = torch.zeros(len(images), dtype=torch.int64)
+        self.stop_in = stop_in
+
+    def loss(self, probability, rows):
+        return f_beta_loss(probability, self.target[rows])
+
+    def observe(self, probability, rows):
+        assert probability.requires_grad is False and probability.dtype == torch.float32
+        if self.stop_in is not None and self.seen.min() == self.stop_in:
+            raise KeyboardInterrupt
+        self.seen[rows] += 1
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen.copy_(state["seen"])
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 2, (11, 4, 4, 1)) * 255
+    return np.repeat(np.repeat(np.repeat(coarse, 8, 1), 8, 2), 3, 3).astype(np.uint8)
+
+
+def trainer(images, work=None, identity="x", objective=None, **changes):
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig(light_width=8))
+    schedule = Schedule(**{"epochs": 3, "batch_size": 5, "lr": 3e-3, "flip": True, **changes})
+    return Trainer(network, images, objective or Bright(images), schedule, CPU, Checkpoint(work, identity), "test")
+
+
+def weights(trained):
+    return torch.cat([value.flatten().double() for value in trained.network.state_dict().values()])
+
+
+def test_every_image_once_per_epoch_and_no_lonely_last_one():
+    parts = list(batches(11, 5, torch.Generator().manual_seed(0)))
+    assert sorted(torch.cat(parts).tolist()) == list(range(11))
+    assert [len(part) for part in parts] == [5, 6]
+
+
+def test_the_loss_falls_and_the_history_says_so(images):
+    done = trainer(images, epochs=12)
+    history = done.fit()
+    assert [row["epoch"] for row in history] == list(range(1, 13))
+    assert history[-1]["loss"] < 0.75 * history[0]["loss"]
+    assert done.objective.seen.tolist() == [12] * 11
+    assert all(row["seconds"] >= row["seconds_network"] > 0 for row in history)
+
+
+def test_a_stopped_training_goes_on_to_the_same_end(images, tmp_path):
+    through = trainer(images)
+    through.fit()
+    with pytest.raises(KeyboardInterrupt):
+        trainer(images, tmp_path / "w", objective=Bright(images, stop_in=1)).fit()
+    resumed = trainer(images, tmp_path / "w")
+    resumed.fit()
+    assert torch.equal(weights(through), weights(resumed))
+    assert [row["loss"] for row in through.history] == [row["loss"] for row in resumed.history]
+    assert resumed.objective.seen.tolist() == [3] * 11
+
+
+def test_a_state_of_other_settings_is_not_used(images, tmp_path):
+    trainer(images, tmp_path / "w", epochs=1).fit()
+    other = trainer(images, tmp_path / "w", identity="y", epochs=2)
+    other.fit()
+    assert other.objective.seen.tolist() == [2] * 11
+
+
+def test_a_damaged_state_costs_the_epochs_and_nothing_else(images, tmp_path):
+    trainer(images, tmp_path / "w", epochs=1).fit()
+    state = tmp_path / "w" / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    assert len(trainer(images, tmp_path / "w", epochs=2).fit()) == 2
+
+
+def test_poly_decay_by_hand():
+    schedule = Schedule(epochs=10, batch_size=1, lr=1, lr_decay="poly")
+    assert [schedule.lr_factor(e) for e in (0, 5)] == pytest.approx([1, 0.5**0.9])
+
+
+def test_a_head_can_learn_faster_than_its_backbone(images):
+    groups = trainer(images, head_lr_factor=10).optimiser.param_groups
+    assert [group["lr"] for group in groups] == pytest.approx([3e-3, 3e-2])
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(images):
+    class Broken(Bright):
+        def loss(self, probability, rows):
+            return super().loss(probability, rows) * float("nan")
+
+    with pytest.raises(UsodError, match="not finite in epoch 1"):
+        trainer(images, objective=Broken(images)).fit()

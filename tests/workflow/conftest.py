@@ -1,0 +1,73 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+TINY = {
+    "datasets": {"demo": {"split": "train"}, "demo-test": {"split": "test"}},
+    "train": "demo",
+    "test": ["demo-test"],
+    "scenes": {"train": 10, "test": 4, "size": 64, "seed": 0},
+    "size": 48,
+    "maps": {"chunks": 2},
+    "methods": {"rbd": {}, "mc": {}},
+    "network": {"name": "light", "light_width": 8},
+    "deepusps": {
+        "refine": {"iterations": 1, "epochs": 1, "batch_size": 5, "lr": 0.002, "crf": {"bilateral_sxy": 10}},
+        "fuse": {"epochs": 1, "batch_size": 5, "lr": 0.002},
+    },
+    "benchmark": {"stages": False, "crf": None},
+    "report": {"examples": 2},
+}
+
+
+class Project:
+    """A folder with a config.yaml in which Snakemake runs the project's workflow."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.configure(TINY)
+
+    def configure(self, config: dict) -> None:
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run it; standard output and standard error come back together in `stdout`."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        return subprocess.run(
+            [*command, "--cores", "2", "--directory", str(self.folder), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+            check=False,
+        )
+
+    def planned(self, *arguments: str) -> set[str]:
+        """Output files of the jobs that would run now, relative to results/."""
+        done = self.snakemake("--dry-run", *arguments)
+        assert done.returncode == 0, done.stdout
+        lines = [line.strip() for line in done.stdout.splitlines()]
+        outputs = [part for line in lines if line.startswith("output: ") for part in line[8:].split(", ")]
+        return {output.removeprefix("results/").removesuffix(" (send to storage)") for output in outputs}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Project:
+    """The tiny workflow, run to its end once for all tests of this session's process."""
+    project = Project(tmp_path_factory.mktemp("finished"))
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout
+    return project
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    """The tiny workflow, not run yet."""
+    return Project(tmp_path)

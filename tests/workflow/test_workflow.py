@@ -1,0 +1,149 @@
+"""The workflow from end to end on a handful of scenes, and what a change makes it do again."""
+
+import copy
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from .conftest import ROOT, TINY
+
+# One run serves all tests here, so they stay in one process.
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("workflow")]
+
+RBD_STAGES = {
+    f"demo/deepusps/rbd/iter{k}/{name}" for k in (0, 1) for name in ("labels.h5", "model.safetensors", "history.csv")
+}
+FUSION = {"demo/deepusps/fusion/seed0/model.safetensors", "demo/deepusps/fusion/seed0/history.csv"}
+
+
+def changed(**sections):
+    config = copy.deepcopy(TINY)
+    config.update(sections)
+    return config
+
+
+@pytest.fixture
+def restored(finished):
+    """The finished project, put back to its configuration afterwards."""
+    yield finished
+    finished.configure(TINY)
+
+
+def test_everything_is_made(finished):
+    results = finished.folder / "results"
+    table = pd.read_csv(results / "report/scores-demo-test.csv")
+    assert {"rbd", "mc", "deepusps"} <= set(table["system"])
+    score = json.loads((results / "scores/demo-test/deepusps-seed0.json").read_text())
+    assert score["n"] == 4 and 0 < score["mae"] < 1
+    for figure in ("curves-demo-test.svg", "stages-demo.svg", "examples-demo-test.png", "training-demo.svg"):
+        assert (results / "report" / figure).stat().st_size > 1000
+    assert not list(results.glob("work/**/state.pt")), "resume states outlive their trainings"
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    done = finished.snakemake()
+    assert done.returncode == 0 and "Nothing to be done" in done.stdout
+
+
+def test_every_rule_has_written_its_log_and_its_timing(finished):
+    results = finished.folder / "results"
+    for kind in ("logs", "timings"):
+        assert len(list((results / kind).rglob("*.*"))) >= 30
+
+
+def test_epochs_of_one_method_touch_that_method_only(restored):
+    restored.configure(changed(methods={"rbd": {"refine": {"epochs": 2}}, "mc": {}}))
+    planned = restored.planned()
+    assert planned >= RBD_STAGES | FUSION
+    assert not [name for name in planned if "mc" in name or name.startswith(("demo/maps", "demo/images", "demo/index"))]
+
+
+def test_the_fusions_learning_rate_touches_no_labels(restored):
+    restored.configure(changed(deepusps={**TINY["deepusps"], "fuse": {**TINY["deepusps"]["fuse"], "lr": 0.001}}))
+    planned = restored.planned()
+    assert planned >= FUSION and not [name for name in planned if "iter" in name and name.startswith("demo/")]
+
+
+def test_how_it_runs_changes_nothing(restored):
+    assert restored.planned("--resources", "gpu=4", "--cores", "4") == set()
+
+
+def test_a_deleted_file_is_made_again_with_what_follows(finished):
+    labels = finished.folder / "results/demo/deepusps/rbd/iter0/labels.h5"
+    kept = labels.with_suffix(".kept")
+    shutil.move(labels, kept)
+    try:
+        planned = finished.planned()
+    finally:
+        shutil.move(kept, labels)
+    assert planned >= RBD_STAGES | FUSION
+    assert not [name for name in planned if "/mc/" in name or name.startswith("demo/maps")]
+
+
+def test_training_cannot_read_a_mask(finished):
+    """Whatever has a mask, or anything made from one, above it in the DAG is an evaluation or a report."""
+    summary = finished.snakemake("--detailed-summary").stdout.splitlines()
+    start = next(i for i, line in enumerate(summary) if line.startswith("output_file"))
+    rows = [
+        dict(zip(summary[start].split("\t"), line.split("\t"), strict=False))
+        for line in summary[start + 1 :]
+        if "\t" in line
+    ]
+    assert len(rows) > 40
+    inputs_of = {row["output_file"]: row["input-file(s)"].split(",") for row in rows}
+    rule_of = {row["output_file"]: row["rule"] for row in rows}
+
+    def sees_masks(file):
+        return file.endswith("masks.csv") or any(sees_masks(name) for name in inputs_of.get(file, []))
+
+    seeing = {rule_of[file] for file in inputs_of if sees_masks(file)}
+    assert seeing == {"index_masks", "score_maps", "score_table", "plot_curves", "plot_label_quality", "show_examples"}
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"sise": 64}, "sise: unknown key"),
+        (
+            {"network": {"name": "mobilenet_v2", "weights": "no/such.safetensors"}},
+            "network.weights: no file 'no/such.safetensors'",
+        ),
+        (
+            {"datasets": {"demo": {"root": "nowhere"}, "demo-test": {"split": "test"}}},
+            "datasets.demo.root: no folder 'nowhere'",
+        ),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_before_any_work(project, change, line):
+    project.configure(changed(**change))
+    done = project.snakemake()
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert len([text for text in done.stdout.splitlines() if line in text]) == 1
+    assert not (project.folder / "results").exists()
+
+
+@pytest.mark.parametrize("fault", ["truncated", "empty", "mask size"])
+def test_bad_data_is_one_line_and_leaves_nothing_half_written(project, tmp_path, fault):
+    data = tmp_path / "data"
+    for kind in ("images", "masks"):
+        (data / kind).mkdir(parents=True)
+    if fault != "empty":
+        Image.effect_noise((64, 48), 90).convert("RGB").save(data / "images/a.jpg")
+        Image.new("L", (30, 48) if fault == "mask size" else (64, 48), 255).save(data / "masks/a.png")
+    if fault == "truncated":
+        (data / "images/a.jpg").write_bytes((data / "images/a.jpg").read_bytes()[:600])
+    project.configure(changed(datasets={"d": {"root": str(data)}}, train="d", test=["d"]))
+    target = "results/d/masks.csv" if fault == "mask size" else "results/d/index.csv"
+    done = project.snakemake(target)
+    errors = [text for text in done.stdout.splitlines() if "usod: error:" in text]
+    assert done.returncode != 0 and len(errors) == 1
+    assert {"truncated": "a.jpg", "empty": "data", "mask size": "a.png"}[fault] in errors[0]
+    assert list((project.folder / "results/d").glob("*")) == []
+
+
+def test_the_default_configuration_is_the_demo(project):
+    shutil.copy(ROOT / "config.yaml", project.folder / "config.yaml")
+    assert len([name for name in project.planned() if name.endswith("labels.h5")]) == 12

@@ -5,7 +5,7 @@ from typing import Any
 
 _PACKAGES = ("crf", "data", "evaluation", "handcrafted")
 
-__all__ = ["load", *_PACKAGES]  # noqa: PLE0604  (names of modules)
+__all__ = ["load", *_PACKAGES]
 
 
 def __getattr__(name: str) -> Any:

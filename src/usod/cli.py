@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from usod.commands import config, crf, data, deepusps, devices, evaluate, maps, 
 from usod.errors import UsageError, UsodError
 
 # Typer carries its own copy of Click and does not export the base class of its errors.
-_WrongCall = typer.BadParameter.__mro__[2]
+_WrongCall: Any = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     no_args_is_help=True,

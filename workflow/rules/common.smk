@@ -76,7 +76,7 @@ def root(wildcards):
 
 def scenes_of(wildcards):
     """The drawing of the scenes comes first where the data set is made of them."""
-    return [] if SETTINGS.datasets[wildcards.dataset].root else [f"{SCENES}/split.csv"]
+    return [] if SETTINGS.datasets[wildcards.dataset].root else [SCENES]
 
 
 def listing(wildcards):

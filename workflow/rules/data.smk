@@ -2,8 +2,8 @@ rule draw_scenes:
     input:
         code=code("usod.commands.data", "usod.data.scenes"),
     output:
-        split=f"{SCENES}/split.csv",
-        tags=f"{SCENES}/tags.csv",
+        # As a folder it is emptied before it is drawn again: other settings may mean fewer scenes.
+        scenes=directory(SCENES),
     log:
         "results/logs/data/scenes.log",
     benchmark:
@@ -12,12 +12,11 @@ rule draw_scenes:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        out=subpath(output.split, parent=True),
         scenes=" ".join(f"--{key} {value}" for key, value in SETTINGS.scenes),
     message:
         "Drawing the demo scenes"
     shell:
-        "usod data demo --out {params.out} {params.scenes} > {log} 2>&1"
+        "usod data demo --out {output.scenes} {params.scenes} > {log} 2>&1"
 
 
 rule index_images:

@@ -1,5 +1,6 @@
 """`usod crf`: refine maps with a dense CRF."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,11 @@ import typer
 from usod.commands.options import ConfigText, Device, Quiet, Threads
 
 app = typer.Typer(no_args_is_help=True, help="Refine maps with a dense CRF.")
+
+
+class Backend(StrEnum):
+    torch = "torch"
+    pydensecrf = "pydensecrf"
 
 
 @app.callback()
@@ -21,7 +27,7 @@ def refine(
     images: Annotated[Path, typer.Option(help="Images at the same working size (usod data images).")],
     out: Annotated[Path, typer.Option(help="MapStore of the refined maps.")],
     config: ConfigText = None,
-    backend: Annotated[str, typer.Option(help="torch, or pydensecrf where it is installed.")] = "torch",
+    backend: Annotated[Backend, typer.Option(help="torch, or pydensecrf where it is installed.")] = Backend.torch,
     device: Device = "auto",
     threads: Threads = 0,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
@@ -38,26 +44,24 @@ def refine(
     from usod.crf import refine as refine_batch
     from usod.data.mapstore import ImageStore, MapStore, write_maps
     from usod.devices import start_device
-    from usod.errors import UsageError, UsodError
+    from usod.errors import UsodError
     from usod.progress import progress
     from usod.provenance import describe
 
     settings = parse_section(CrfConfig, config)
-    if backend not in ("torch", "pydensecrf"):
-        raise UsageError(f"--backend {backend}: use torch or pydensecrf")
     chosen = start_device(device, threads)
     with MapStore(maps) as store, ImageStore(images) as pixels:
         pixels.require(store.ids)
-        if store.shape != pixels.shape[:2]:
-            raise UsodError(f"{maps}: maps of {store.shape}, but {images} has images of {pixels.shape[:2]}")
-        origin = describe({"crf": settings.model_dump(), "backend": backend}, {"maps": maps, "images": images})
+        if store.size != pixels.size:
+            raise UsodError(f"{maps}: maps of {store.size}, but {images} has images of {pixels.size}")
+        origin = describe({"crf": settings.model_dump(), "backend": backend.value}, {"maps": maps, "images": images})
         attributes = origin | {"created_by": "usod crf refine"}
-        with write_maps(out, store.ids, store.shape, store.original_size, attributes) as rows:
+        with write_maps(out, store.ids, store.size, store.original_size, attributes) as rows:
             parts = [store.ids[i : i + batch] for i in range(0, len(store), batch)]
             for ids in progress(parts, len(parts), "CRF", f"batch of {batch}"):
                 probabilities = np.stack([store[key] for key in ids])
                 refined = refine_batch(
-                    pixels.read_all(ids), probabilities, CRFParams(**settings.model_dump()), backend, chosen
+                    pixels.read_all(ids), probabilities, CRFParams(**settings.model_dump()), backend.value, chosen
                 )
                 for key, saliency in zip(ids, refined, strict=True):
                     rows[key] = saliency

@@ -1,7 +1,7 @@
 """`usod data`: find images and masks, check a data set, decode it, draw the demo scenes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -119,7 +119,7 @@ def images(
             rows[number] = image
 
 
-def _decode(job: "tuple[str, int, str]"):  # noqa: ANN202  (a NumPy array; NumPy is not imported yet)
+def _decode(job: tuple[str, int, str]) -> Any:
     from usod.data.images import inspect_image, read_image, resize_image
     from usod.errors import UsodError
 

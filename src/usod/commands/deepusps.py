@@ -55,12 +55,10 @@ def refine(
             image_store, map_store, stage, settings, net_config, chosen, work=work, identity=origin["inputs"]
         )
         attributes = origin | {"created_by": f"usod deepusps refine, stage {stage}", "movement": done.movement}
-        with write_maps(
-            out_labels, image_store.ids, image_store.shape[:2], image_store.original_size, attributes
-        ) as rows:
+        with write_maps(out_labels, image_store.ids, image_store.size, image_store.original_size, attributes) as rows:
             for key, label in zip(image_store.ids, done.labels, strict=True):
                 rows[key] = label
-        save_model(out_model, done.network, net_config, origin, input_size=image_store.shape[:2])
+        save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
         write_history(history, done.history)
     _finish(work)
 
@@ -109,7 +107,7 @@ def fuse(
         net, rows = deepusps.fuse(
             image_store, sources, seed, settings, net_config, chosen, work=work, identity=origin["inputs"]
         )
-        save_model(out, net, net_config, origin, input_size=image_store.shape[:2])
+        save_model(out, net, net_config, origin, input_size=image_store.size)
     write_history(history, rows)
     _finish(work)
 

@@ -33,7 +33,7 @@ def evaluate(
     if (index is None) == (masks is None):
         raise UsageError("give the masks: either --index masks.csv or --masks FOLDER")
     maps = open_maps(predictions)
-    table = read_masks(index) if index else masks_in_folder(masks, maps.ids, threshold)
+    table = masks_in_folder(masks, maps.ids, threshold) if masks else read_masks(index)  # type: ignore[arg-type]
     result = run(
         maps,
         table,

@@ -114,7 +114,7 @@ def merge(
         missing = [key for key in table["id"] if key not in of_id]
         if missing:
             raise UsodError(f"{parts[0]} and the other parts lack {len(missing)} images of {index}, e.g. {missing[0]}")
-        shapes = {store.shape for store in stores if len(store)}
+        shapes = {store.size for store in stores if len(store)}
         if len(shapes) > 1:
             raise UsodError(f"{parts[0]} and the other parts hold maps of different sizes")
         attributes = describe(stores[0].attributes["config"], {"index": index}) | {

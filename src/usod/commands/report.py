@@ -47,7 +47,7 @@ def _labels(systems: dict[str, Path], model: Path | None) -> dict[str, str]:
 
     labels = (read_model_header(model) or {}).get("labels", "unknown")
     networks = [name for name in systems if "-" in name]
-    return {name: "none" for name in systems} | {name.partition("-seed")[0]: labels for name in networks}
+    return dict.fromkeys(systems, "none") | {name.partition("-seed")[0]: labels for name in networks}
 
 
 @app.command()
@@ -88,10 +88,8 @@ def stages(
     of_system = {file.stem: json.loads(file.read_text()) for file in files}
     rows = []
     for method in methods.split():
-        names = [method] + sorted(
-            (name for name in of_system if name.rpartition("-iter")[0] == method),
-            key=lambda name: int(name.rpartition("-iter")[2]),
-        )
+        refined = [name for name in of_system if name.rpartition("-iter")[0] == method]
+        names = [method, *sorted(refined, key=lambda name: int(name.rpartition("-iter")[2]))]
         for stage, name in enumerate(names):
             score = of_system[name]
             values = {key: score[key] for key in ("mae", "precision", "recall")}
@@ -114,7 +112,7 @@ def examples(
 ) -> None:
     """Show images and their maps, stage by stage (as DeepUSPS, Figures 2 and 7).
 
-    Example: usod report examples --images images.h5 --column rbd=rbd.h5 --column fused=deepusps-seed0.h5 --out examples.png
+    Example: usod report examples --images images.h5 --column rbd=rbd.h5 --column fused=fused.h5 --out examples.png
     """
     from usod.data.index import load_mask, read_masks
     from usod.data.mapstore import ImageStore, MapStore
@@ -130,8 +128,9 @@ def examples(
             maps.require(list(pixels))
             columns[name] = [maps[key] for key in pixels]
     if masks is not None:
-        table = read_masks(masks).set_index("id")
-        columns["mask"] = [load_mask(table.at[key, "mask"], float(table.at[key, "threshold"])) for key in pixels]
+        table = read_masks(masks)
+        of_id = dict(zip(table["id"], zip(table["mask"], table["threshold"], strict=True), strict=True))
+        columns["mask"] = [load_mask(*of_id[key]) for key in pixels]
     save(stages_figure(list(pixels.values()), columns), out)
 
 

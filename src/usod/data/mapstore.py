@@ -23,11 +23,15 @@ VERSION = 1
 FORMAT = "usod-store"
 
 
-class Maps(Protocol):
-    """Anything that serves one saliency map per id: a MapStore, a folder of PNG files."""
+class Named(Protocol):
+    """A file or folder that holds something for each of `ids`."""
 
     path: Path
     ids: list[str]
+
+
+class Maps(Named, Protocol):
+    """Anything that serves one saliency map per id: a MapStore, a folder of PNG files."""
 
     def __len__(self) -> int: ...
 
@@ -99,6 +103,11 @@ class Store:
         """Shape of one row: (H, W), or (H, W, 3) for images."""
         return self._rows.shape[1:]
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of every row."""
+        return self._rows.shape[1], self._rows.shape[2]
+
     def raw(self, key: str | int) -> np.ndarray:
         """One row as stored.
 
@@ -168,7 +177,7 @@ class ImageStore(Store):
 
 
 class MapFolder:
-    """A folder of map images (PNG and the like), read like a MapStore; the id is the relative path without its ending."""
+    """A folder of map images (PNG and the like), read like a MapStore; ids are relative paths without their endings."""
 
     ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -212,7 +221,7 @@ def open_maps(path: str | Path) -> MapStore | MapFolder:
     return MapFolder(path) if Path(path).is_dir() else MapStore(path)
 
 
-def require_ids(maps: Maps, ids: Sequence[str]) -> None:
+def require_ids(maps: Named, ids: Sequence[str]) -> None:
     """Raise UsodError when `maps` lacks some of `ids`, naming the first few."""
     present = set(maps.ids)
     missing = [key for key in ids if key not in present]

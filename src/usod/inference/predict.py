@@ -94,11 +94,11 @@ def predict_store(model: Model, path: Path, images: Path, out: Path, batch: int)
         If the images are not at the model's working size.
     """
     with ImageStore(images) as pixels:
-        if pixels.shape[:2] != (model.size, model.size):
-            raise UsodError(f"{images}: images of {pixels.shape[:2]}, but the model works at {model.size}x{model.size}")
+        if pixels.size != (model.size, model.size):
+            raise UsodError(f"{images}: images of {pixels.size}, but the model works at {model.size}x{model.size}")
         crf = model.crf.model_dump() if model.crf else None
         attributes = describe({"crf": crf}, {"model": path, "images": images}) | {"created_by": "usod predict"}
-        with write_maps(out, pixels.ids, pixels.shape[:2], pixels.original_size, attributes) as rows:
+        with write_maps(out, pixels.ids, pixels.size, pixels.original_size, attributes) as rows:
             maps = model.predict_all(iter(pixels), batch)
             for key, saliency in progress(maps, len(pixels), "predicting"):
                 rows[key] = saliency

@@ -244,10 +244,10 @@ def is_stable(attributes: Mapping[str, Any], stage: int, config: RefineConfig) -
 def _read(images: ImageStore, sources: Mapping[str, MapStore]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     for store in sources.values():
         store.require(images.ids)
-        if store.shape != images.shape[:2]:
+        if store.size != images.size:
             raise UsodError(
-                f"{store.path}: maps of {store.shape[0]}x{store.shape[1]}, but {images.path} has images of "
-                f"{images.shape[0]}x{images.shape[1]}; make both at one size"
+                f"{store.path}: maps of {store.size[0]}x{store.size[1]}, but {images.path} has images of "
+                f"{images.size[0]}x{images.size[1]}; make both at one size"
             )
     labels = {name: store.read_all(images.ids) for name, store in sources.items()}
     return images.read_all(), {name: _as_uint8(maps) for name, maps in labels.items()}

@@ -104,7 +104,7 @@ class Trainer:
         checkpoint: Checkpoint,
         name: str,
     ):
-        self.network = network.to(device, memory_format=torch.channels_last)
+        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images = _place(torch.from_numpy(images), device)
         self.objective = objective
         self.schedule = schedule

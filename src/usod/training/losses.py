@@ -27,7 +27,7 @@ def f_beta_loss(prediction: Tensor, target: Tensor, beta2: float = 0.3, eps: flo
     return 1 - (1 + beta2) * true_positive / (denominator + eps)
 
 
-def certain_as_label(prediction: Tensor, label: Tensor, threshold: float) -> Tensor:
+def certain_as_label(prediction: Tensor, label: Tensor, threshold: float | Tensor) -> Tensor:
     """Replace predictions that are already more certain than the continuous label (DeepUSPS's released code).
 
     Where the label is above the threshold and the prediction above the label it becomes 1; where both are below, 0.
@@ -36,7 +36,7 @@ def certain_as_label(prediction: Tensor, label: Tensor, threshold: float) -> Ten
     Parameters
     ----------
     prediction, label : (B, H, W) in [0, 1]
-    threshold : binarisation threshold of the labels
+    threshold : binarisation threshold of the labels, broadcast to their shape
     """
     prediction = torch.where((label > threshold) & (prediction > label), 1.0, prediction)
     return torch.where((label < threshold) & (prediction < label), 0.0, prediction)

@@ -1,11 +1,17 @@
 """`usod evaluate`: score maps against masks."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from usod.commands.options import Quiet
+
+
+class Size(StrEnum):
+    mask = "mask"
+    map = "map"
 
 
 def evaluate(
@@ -16,10 +22,11 @@ def evaluate(
     per_image: Annotated[Path | None, typer.Option(help="CSV with one row per image.")] = None,
     json: Annotated[Path | None, typer.Option(help="JSON summary with the protocol and the curves.")] = None,
     normalize: Annotated[bool, typer.Option(help="Stretch every map to 0..1 first, as A2S's code does.")] = False,
+    at: Annotated[Size, typer.Option(help="Score at the masks' sizes, or at the maps' as DeepUSPS does.")] = Size.mask,
     skip_empty: Annotated[bool, typer.Option(help="Leave out images whose mask is empty.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score maps against masks: every F-measure of the field, S, E and MAE, at the masks' own sizes.
+    """Score maps against masks: every F-measure of the field, S, E and MAE.
 
     Example: usod evaluate maps.h5 --index masks.csv --per-image scores.csv --json scores.json
     """
@@ -40,6 +47,7 @@ def evaluate(
         per_image_csv=per_image,
         json_path=json,
         normalize=normalize,
+        size=at.value,
         empty="skip" if skip_empty else "count",
         progress=lambda ids: progress(ids, len(ids), "scoring"),
     )

@@ -209,21 +209,14 @@ def evaluate(
                 mask = resize_nearest(mask, prediction.shape)
             resized += 1
         benchmark.step(key, prediction, mask)
-    results = benchmark.results()
     if per_image_csv is not None:
         with atomic_path(per_image_csv) as temporary:
             benchmark.per_image().to_csv(temporary, index=False, float_format="%.6f")
     if json_path is not None:
-        document = results | {
-            "protocol": describe_protocol(benchmark, size, resized),
-            "curves": _rounded_curves(benchmark),
-        }
+        curves = {name: np.round(values, 6).tolist() for name, values in benchmark.curves().items()}
+        document = benchmark.results() | {"protocol": describe_protocol(benchmark, size, resized), "curves": curves}
         write_text(json_path, json.dumps(document, indent=1) + "\n")
-    return results
-
-
-def _rounded_curves(benchmark: Benchmark) -> dict[str, list[float]]:
-    return {name: np.round(values, 6).tolist() for name, values in benchmark.curves().items()}
+    return benchmark.results()
 
 
 class MaskTable(Mapping[str, NDArray[np.bool_]]):

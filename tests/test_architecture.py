@@ -1,0 +1,46 @@
+"""Imports go downwards only, no file grows past reading, and the ground truth stays where it belongs."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from usod.provenance import PACKAGE, source_files
+
+MODULES = sorted(
+    ".".join(("usod", *path.relative_to(PACKAGE).with_suffix("").parts))
+    for path in PACKAGE.rglob("*.py")
+    if path.stem not in ("__init__", "__main__")
+)
+
+FORBIDDEN = {
+    "data": ("handcrafted", "crf", "models", "training", "systems", "evaluation", "inference", "commands"),
+    "handcrafted": ("crf", "models", "training", "systems", "evaluation", "inference", "commands"),
+    "crf": ("handcrafted", "models", "training", "systems", "evaluation", "inference", "commands"),
+    "models": ("handcrafted", "crf", "training", "systems", "evaluation", "inference", "commands"),
+    "training": ("systems", "evaluation", "inference", "commands"),
+    "systems": ("evaluation", "inference", "commands"),
+    "evaluation": ("handcrafted", "crf", "training", "systems", "inference", "commands"),
+    "inference": ("systems", "evaluation", "commands"),
+}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.split(".")[1] in FORBIDDEN])
+def test_imports_go_downwards(module):
+    reached = {path.relative_to(PACKAGE).parts[0] for path in source_files(module)}
+    assert not reached & set(FORBIDDEN[module.split(".")[1]])
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_files_and_functions_can_be_read(module):
+    path = PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 400
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    long = [f.name for f in functions if f.end_lineno - f.lineno + 1 > 60 and "commands" not in Path(path).parts]
+    assert not long, f"longer than 60 lines: {long}"
+
+
+def test_training_code_cannot_open_masks():
+    names = {path.relative_to(PACKAGE).as_posix() for path in source_files("usod.systems.deepusps")}
+    assert "data/index.py" not in names and "data/mask_folder.py" not in names

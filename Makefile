@@ -32,7 +32,7 @@ setup: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
-	if command -v g++ clang++ > /dev/null; then \
+	if command -v g++ > /dev/null || command -v clang++ > /dev/null; then \
 		$(BIN)/python -m pip install --quiet --no-deps pydensecrf2==1.1 || echo "pydensecrf2 does not build here; going on without it"; \
 	else echo "no C++ compiler: going on without the optional pydensecrf2"; fi
 	touch $@

@@ -166,6 +166,8 @@ def test_quiet_says_nothing(scenes, tmp_path):
         "maps", "import", scenes / "rbd.h5", "--index", scenes / "index.csv", "--out", tmp_path / "a.h5", "--quiet"
     )
     assert done.stdout == done.stderr == ""
+    done = usod("evaluate", scenes / "rbd.h5", "--index", scenes / "masks.csv", "--quiet")
+    assert done.stdout == done.stderr == ""
 
 
 def test_python_finds_the_packages_by_attribute(model):
@@ -219,7 +221,7 @@ CUT = "cut.h5"
         (
             ["deepusps", "fuse", "--images", CUT, "--labels", "rbd", "--out", "OUT", "--history", "OUT"],
             2,
-            "METHOD=labels.h5",
+            "write NAME=path",
         ),
         (["data", "demo"], 2, "Missing option"),
         (["config", "check", "nowhere.yaml"], 2, "nowhere.yaml: no such file"),

@@ -4,8 +4,9 @@ import jsonschema
 import pytest
 import yaml
 
-from usod.config import Config, CrfConfig, RefineConfig, parse_config, parse_section, schema
+from usod.config import Config, deep_merge, parse_config, schema
 from usod.errors import UsageError
+from usod.sections import CrfConfig, RefineConfig, parse_section
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"datasets": {"a": {"root": "x"}}, "train": "a"}
@@ -59,6 +60,17 @@ def test_the_schema_file_is_the_generated_one():
         ({"network": {"name": "vgg"}}, "network.name"),
         ({"deepusps": {"refine": {"lr": [1e-6]}}}, "lr lists 1 values for 3 stages"),
         ({"datasets": {"a b": {"root": "x"}}}, "datasets.a b"),
+        ({"datasets": {"a": {}}}, "datasets.a.root: field required"),
+        ({"datasets": {"a": {"root": "x"}, "scores": {"root": "x"}}}, "datasets.scores"),
+        ({"datasets": {"a": {"root": "x", "layout": "ecsd"}}}, "datasets.a.layout: no 'ecsd'"),
+        ({"datasets": {"a": {"root": "x", "has_masks": False}}, "test": ["a"]}, "no masks to score"),
+        ({"methods": {"rbd": {"params": {"mu": 1}}}}, "methods.rbd.params.mu: unknown key"),
+        ({"methods": {"rbd": {"refine": {"iterations": 5}}}}, "methods.rbd.refine.iterations"),
+        ({"methods": {"rbd-iter0": {"function": "rbd"}}}, "methods.rbd-iter0"),
+        ({"methods": {"mine": {"maps": "x", "function": "mc"}}}, "methods.mine"),
+        ({"deepusps": {"refine": {"lr": -1}}}, "deepusps.refine.lr"),
+        ({"deepusps": {"fuse": {"seeds": [1, 1]}}}, "every seed once"),
+        ({"gpu": 2}, "gpu: "),
     ],
 )
 def test_a_wrong_key_is_one_line_that_names_it(change, complaint):
@@ -74,6 +86,33 @@ def test_a_method_overrides_single_keys():
     )
     assert (config.refine_of("rbd").epochs, config.refine_of("rbd").alpha) == (3, 0.5)
     assert config.refine_of("mc").epochs == 25
+
+
+def test_a_method_keeps_the_rest_of_a_section_it_changes():
+    base = {"deepusps": {"refine": {"crf": {"bilateral_sxy": 25}}}}
+    config = parse_config({**SMALL, **base, "methods": {"rbd": {"refine": {"crf": {"iterations": 3}}}}})
+    assert (config.refine_of("rbd").crf.bilateral_sxy, config.refine_of("rbd").crf.iterations) == (25, 3)
+
+
+def test_files_are_laid_over_one_another_section_by_section():
+    assert deep_merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 4}, "d": {"e": 5}}) == {
+        "a": {"b": 4, "c": 2},
+        "d": {"e": 5},
+    }
+
+
+def test_a_stage_knows_only_what_it_uses():
+    """Another iteration, another threshold of later stages: neither may rerun the first stage."""
+    one = RefineConfig(lr=[1e-3, 2e-3, 3e-3])
+    other = RefineConfig(lr=[1e-3, 2e-3, 4e-3, 5e-3], iterations=3, later_threshold=0.4)
+    assert one.of_stage(0) == other.of_stage(0) and one.of_stage(1) != other.of_stage(1)
+    assert one.of_stage(1).lr_of_stage(1) == 2e-3 and one.of_stage(1).of_stage(1) == one.of_stage(1)
+    assert RefineConfig(threshold=0.3).of_stage(1) == RefineConfig().of_stage(1)
+
+
+def test_home_is_expanded():
+    config = parse_config({"datasets": {"a": {"root": "~/x"}}, "train": "a"})
+    assert config.datasets["a"].root == str(Path.home() / "x")
 
 
 def test_a_section_is_json_or_a_file(tmp_path):

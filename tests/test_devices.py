@@ -72,6 +72,8 @@ def test_the_command_sees_its_devices_and_no_others():
     assert run("--count", "1", CUDA_VISIBLE_DEVICES="7").stdout.strip() == "'7'"
     assert run("--count", "0", CUDA_VISIBLE_DEVICES="7").stdout.strip() == "''"
     assert run("--count", "1", CUDA_VISIBLE_DEVICES="3", SLURM_JOB_ID="1").stdout.strip() == "'3'"
+    # An allocation of several devices is shared out among the commands inside it.
+    assert run("--count", "1", CUDA_VISIBLE_DEVICES="3,5", SLURM_JOB_ID="1").stdout.strip() in ("'3'", "'5'")
 
 
 def test_exit_codes_are_passed_on():

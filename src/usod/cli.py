@@ -60,6 +60,12 @@ def main() -> None:
         _fail(error, 1)
     except (KeyboardInterrupt, typer.Abort):
         _fail("stopped", 130)
+    except MemoryError:
+        _fail("out of memory; use a smaller batch, fewer workers or a smaller working size", 1)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # PyTorch's, which is not imported here
+            raise
+        _fail("the GPU is out of memory; use a smaller batch, --crf-memory-gb or a smaller working size", 1)
     except BrokenPipeError:
         # The reader of a pipe, such as `head`, has what it wanted.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -70,6 +70,23 @@ def describe_device(device: "torch.device") -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})"
 
 
+def available_memory(device: "torch.device") -> int:
+    """Bytes that are free on a device; on a CPU, what the machine and the control group of this process leave."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):
+        meminfo = Path("/proc/meminfo").read_text()
+        free = 1024 * int(re.search(r"MemAvailable:\s+(\d+)", meminfo)[1])  # type: ignore[index]
+    with contextlib.suppress(OSError, ValueError):  # the value is "max" where there is no limit
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / name).read_text() for name in ("memory.max", "memory.current"))
+        free = min(free, int(limit) - int(used))
+    return max(free, 0)
+
+
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and PyTorch (all devices)."""
     import numpy as np
@@ -137,19 +154,22 @@ def lease(count: int, pool: Sequence[str], locks: Path = LOCKS, poll: float = 0.
 def run_leased(count: int, command: Sequence[str]) -> int:
     """Run `command` with `count` free GPUs in CUDA_VISIBLE_DEVICES; return its exit code.
 
-    count = 0 hides every GPU. Under Slurm, and where there is no GPU at all, the command runs with the environment it
-    was given. The lock stays in this process, so that children which outlive the command do not keep the device.
+    count = 0 hides every GPU. Where there is no GPU at all, and in a Slurm job that has no more than `count`, the
+    command runs with the environment it was given. The lock stays in this process, so that children which outlive the
+    command do not keep the device.
     """
     environment = dict(os.environ)
-    if "SLURM_JOB_ID" in environment:
+    pool = visible_devices()
+    job = environment.get("SLURM_JOB_ID")
+    # Slurm has chosen, unless this is an allocation in which several such commands share its devices.
+    if job is not None and len(pool) <= count:
         return _run(command, environment)
     if count == 0:
-        return _run(command, environment | {"CUDA_VISIBLE_DEVICES": ""})
-    pool = visible_devices()
+        return _run(command, environment if job else environment | {"CUDA_VISIBLE_DEVICES": ""})
     if not pool:
         say(f"no GPU is visible; running on the CPU (asked for {count})")
         return _run(command, environment)
-    with lease(count, pool) as devices:
+    with lease(count, pool, LOCKS / f"slurm-{job}" if job else LOCKS) as devices:
         say(f"GPU {', '.join(devices)}")
         order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(devices)}
         return _run(command, environment | order)

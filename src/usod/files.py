@@ -26,6 +26,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(handle)
+    except PermissionError as error:
+        raise UsodError(f"{path}: no permission to write there: choose another folder") from error
     except OSError as error:
         _explain(error, path)
         raise
@@ -64,8 +66,6 @@ _REASONS = {
 
 def _explain(error: OSError, path: Path) -> None:
     """Raise UsodError for what the user can mend; return for anything else, such as an error of another file."""
-    if isinstance(error, PermissionError) and str(error.filename or "").startswith(str(path.parent)):
-        raise UsodError(f"{path}: no permission to write there: choose another folder") from error
     for number, reason in _REASONS.items():
         # HDF5 and torch hide the number in their message.
         if error.errno == number or (error.errno is None and os.strerror(number) in str(error)):

@@ -17,8 +17,10 @@ class _Quiet:
     on = False
 
 
-def set_quiet(on: bool) -> None:
+def set_quiet(on: bool) -> bool:
+    """Switch the messages of this process off (or on); returns `on`, as the callback of a command-line option must."""
     _Quiet.on = on
+    return on
 
 
 def say(text: str) -> None:

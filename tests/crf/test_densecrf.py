@@ -175,19 +175,19 @@ def test_what_does_not_fit_is_refused(images, maps):
         refine(images, maps[:, :-1])
     with pytest.raises(ValueError, match="do not fit"):
         refine(images[0], maps[:1])
-    with pytest.raises(ValueError, match=r"\(B,H,W,3\)"):
+    with pytest.raises(ValueError, match=r"\(B, H, W, 3\)"):
         refine(images[..., :2], maps)
     with pytest.raises(ValueError, match="uint8"):
         refine(images.astype(np.float32), maps)
     with pytest.raises(ValueError, match="float32"):
         refine(images, (255 * maps).astype(np.uint8))
-    with pytest.raises(ValueError, match=r"\[0,1\]"):
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
         refine(images, maps + 1)
     with pytest.raises(ValueError, match="NaN"):
         refine(images, np.full_like(maps, np.nan))
     with pytest.raises(ValueError, match="backend"):
         refine(images, maps, backend="other")
-    with pytest.raises(ValueError, match=r"\(B,H,W,3\)"):
+    with pytest.raises(ValueError, match=r"\(B, H, W, 3\)"):
         DenseCRF(images[0])
     with pytest.raises(ValueError, match=r"must have shape \(2, 18, 23\)"):
         DenseCRF(images).refine(maps, [0, 1])

@@ -51,6 +51,19 @@ def test_paths_outside_the_index_folder_are_absolute(small_set, tmp_path, monkey
     assert Path(read_index("results/demo/index.csv")["image"][0]).is_file()
 
 
+def test_progress_is_a_line_in_a_log(small_set, capsys):
+    build_index(small_set)
+    assert capsys.readouterr().err == ""
+    build_index(small_set, progress=True)
+    assert capsys.readouterr().err.startswith("indexing: 3 images in ")
+
+
+def test_a_table_that_cannot_be_written_is_one_line(small_set, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsodError, match=r"file/index\.csv: cannot be written"):
+        write_index(build_index(small_set), tmp_path / "file" / "index.csv")
+
+
 def test_index_never_opens_a_mask(small_set):
     for mask in (small_set / "masks").iterdir():
         mask.write_bytes(b"not a mask")

@@ -88,13 +88,14 @@ def test_torchvision_safetensors_and_an_explicit_label(tmp_path):
     assert describe_weights(NetworkConfig(**config, weights_labels="ImageNet"))["labels"] == "ImageNet"
 
 
-def test_own_model_as_starting_point_keeps_its_labels_and_its_head_is_left(tmp_path):
+def test_own_model_as_starting_point_keeps_its_labels_and_its_head_is_left(tmp_path, capsys):
     torch.manual_seed(0)
     config = NetworkConfig()
     first = build_network(config)
     save_model(tmp_path / "model.safetensors", first, config, training_labels="image tags")
     start = NetworkConfig(weights=str(tmp_path / "model.safetensors"))
     second = build_network(start)
+    assert "tensors loaded, 0 missing" in capsys.readouterr().err
     assert_same_backbone(first.backbone, second.backbone)
     assert not torch.equal(first.head.classify.weight, second.head.classify.weight)
     assert second.weights["labels"] == "image tags"

@@ -1,12 +1,15 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from usod.config import FuseConfig, RefineConfig
 from usod.crf import refine as crf_refine
 from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
+from usod.sections import FuseConfig, RefineConfig
 from usod.systems import deepusps
 from usod.systems.deepusps import Fusion, PseudoLabels, Refinement, discretisation_threshold
 from usod.training.losses import f_beta_loss
@@ -144,3 +147,20 @@ def test_maps_of_another_size_are_one_line(data, tmp_path):
             rows[key] = np.zeros((24, 24))
     with pytest.raises(UsodError, match=r"small.h5: maps of 24x24"):
         deepusps.refine(images, MapStore(tmp_path / "small.h5"), 0, FAST, NETWORK, CPU)
+
+
+def test_settled_labels_are_handed_on_with_their_network(data, tmp_path):
+    images, maps, _ = data
+    with write_maps(
+        tmp_path / "labels.h5", images.ids, images.size, images.original_size, ATTRIBUTES | {"movement": 0.001}
+    ) as rows:
+        for key in images.ids:
+            rows[key] = maps[key]
+    (tmp_path / "model.safetensors").write_bytes(b"the network")
+    command = ["deepusps", "refine", "--images", images.path, "--maps", tmp_path / "labels.h5", "--stage", 2]
+    outputs = ["--out-labels", tmp_path / "l.h5", "--out-model", tmp_path / "m", "--history", tmp_path / "h.csv"]
+    more = ["--model-before", tmp_path / "model.safetensors", "--config", '{"stable": 0.01}']
+    subprocess.run([sys.executable, "-m", "usod", *map(str, command + outputs + more)], check=True)
+    assert (tmp_path / "m").read_bytes() == b"the network"
+    assert (tmp_path / "l.h5").read_bytes() == (tmp_path / "labels.h5").read_bytes()
+    assert (tmp_path / "h.csv").read_text().startswith("epoch,loss")

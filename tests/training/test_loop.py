@@ -5,6 +5,7 @@ import torch
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import build_network
+from usod.sections import FuseConfig
 from usod.training.checkpoint import Checkpoint
 from usod.training.loop import Schedule, Trainer, batches
 from usod.training.losses import f_beta_loss
@@ -112,3 +113,9 @@ def test_a_loss_that_is_not_finite_stops_the_training(images):
 
     with pytest.raises(UsodError, match="not finite in epoch 1"):
         trainer(images, objective=Broken(images)).fit()
+
+
+def test_settings_become_a_schedule():
+    schedule = Schedule.of(FuseConfig(epochs=7, flip=True, lr_decay="constant"), lr=0.5, seed=3)
+    assert (schedule.epochs, schedule.batch_size, schedule.lr, schedule.seed) == (7, 20, 0.5, 3)
+    assert schedule.flip and schedule.lr_decay == "constant"

@@ -9,7 +9,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 
 TINY = {
-    "datasets": {"demo": {"split": "train"}, "demo-test": {"split": "test"}},
+    "datasets": {"demo": {"root": "demo", "split": "train"}, "demo-test": {"root": "demo", "split": "test"}},
     "train": "demo",
     "test": ["demo-test"],
     "scenes": {"train": 10, "test": 4, "size": 64, "seed": 0},
@@ -54,6 +54,7 @@ class Project:
         done = self.snakemake("--dry-run", *arguments)
         assert done.returncode == 0, done.stdout
         lines = [line.strip() for line in done.stdout.splitlines()]
+        assert "Nothing to be done" in done.stdout or any(line.startswith("output: ") for line in lines)
         outputs = [part for line in lines if line.startswith("output: ") for part in line[8:].split(", ")]
         return {output.removeprefix("results/").removesuffix(" (send to storage)") for output in outputs}
 

@@ -112,7 +112,7 @@ def test_training_cannot_read_a_mask(finished):
             "network.weights: no file 'no/such.safetensors'",
         ),
         (
-            {"datasets": {"demo": {"root": "nowhere"}, "demo-test": {"split": "test"}}},
+            {"datasets": {"demo": {"root": "nowhere"}, "demo-test": {"root": "demo", "split": "test"}}},
             "datasets.demo.root: no folder 'nowhere'",
         ),
     ],

@@ -71,18 +71,19 @@ def training_threads(jobs):
 
 def root(wildcards):
     """Folder of a data set; the bundled scenes where the configuration names none."""
-    return SETTINGS.datasets[wildcards.dataset].root or SCENES
+    folder = SETTINGS.datasets[wildcards.dataset].root
+    return SCENES if folder == "demo" else folder
 
 
 def scenes_of(wildcards):
     """The drawing of the scenes comes first where the data set is made of them."""
-    return [] if SETTINGS.datasets[wildcards.dataset].root else [SCENES]
+    return [SCENES] if SETTINGS.datasets[wildcards.dataset].root == "demo" else []
 
 
 def listing(wildcards):
     """Names, sizes and dates of the data set's files, in short: a file more or less makes a new index."""
     folder = SETTINGS.datasets[wildcards.dataset].root
-    if folder is None:
+    if folder == "demo":
         return "scenes"
     if not Path(folder).is_dir():
         raise WorkflowError(f"datasets.{wildcards.dataset}.root: no folder {folder!r}")
@@ -91,15 +92,13 @@ def listing(wildcards):
 
 def dataset_options(wildcards):
     section = SETTINGS.datasets[wildcards.dataset]
-    return f"--layout {section.layout}" + (
-        f" --split {section.split}" if section.split else ""
-    )
+    return ["--layout", section.layout, *(["--split", section.split] if section.split else [])]
 
 
 def mask_options(wildcards):
     section = SETTINGS.datasets[wildcards.dataset]
-    options = f"{dataset_options(wildcards)} --threshold {section.mask_threshold}"
-    return options + (f" --masks {section.masks}" if section.masks else "")
+    options = [*dataset_options(wildcards), "--threshold", str(section.mask_threshold)]
+    return [*options, *(["--masks", section.masks] if section.masks else [])]
 
 
 # ---- stages and networks
@@ -126,9 +125,7 @@ def weights():
     if not SETTINGS.network.weights_are_file:
         return []
     if not Path(spec).is_file():
-        raise WorkflowError(
-            f"network.weights: no file {spec!r}; give the path of a checkpoint, a name, or none"
-        )
+        raise WorkflowError(f"network.weights: no file {spec!r}; give the path of a checkpoint, a name, or none")
     return [spec]
 
 
@@ -145,11 +142,7 @@ def fused_systems():
 
 def systems_of(testset):
     """Everything scored on one set: maps, the stages' labels or networks, the fused networks."""
-    stages = (
-        label_systems()
-        if SETTINGS.benchmark.stages or testset == SETTINGS.train
-        else []
-    )
+    stages = label_systems() if SETTINGS.benchmark.stages or testset == SETTINGS.train else []
     return METHODS + stages + fused_systems()
 
 
@@ -163,10 +156,10 @@ def score_files(testset):
     return [f"results/scores/{testset}/{system}.json" for system in systems_of(testset)]
 
 
-def shown_systems():
+def shown_systems(testset):
     """Columns of the pictures: each method's map and its last stage, then the fused network."""
     pairs = [(method, f"{method}-iter{STAGES[-1]}") for method in METHODS]
-    return [system for pair in pairs for system in pair] + fused_systems()[:1]
+    return [s for pair in pairs for s in pair if s in systems_of(testset)] + fused_systems()[:1]
 
 
 def model_of(wildcards):
@@ -177,9 +170,7 @@ def model_of(wildcards):
             return f"{base}/fusion/seed{seed}/model.safetensors"
     method, _, stage = wildcards.system.rpartition("-iter")
     if method not in METHODS or not stage.isdecimal() or int(stage) not in STAGES:
-        raise WorkflowError(
-            f"no system {wildcards.system!r}; there are {', '.join(systems_of(wildcards.testset))}"
-        )
+        raise WorkflowError(f"no system {wildcards.system!r}; there are {', '.join(systems_of(wildcards.testset))}")
     return f"{base}/{method}/iter{stage}/model.safetensors"
 
 
@@ -197,21 +188,20 @@ def maps_of(testset, system):
 
 
 def print_where_to_look():
-    table = (
-        Path(f"results/report/scores-{SETTINGS.test[0]}.md") if SETTINGS.test else None
-    )
+    table = Path(f"results/report/scores-{SETTINGS.test[0]}.md") if SETTINGS.test else None
     if table and table.exists():
         print(f"\n{table}\n\n{table.read_text(encoding='utf-8')}", file=sys.stderr)
-    print(
-        "Results: results/report (tables and figures), snakemake --report report.html",
-        file=sys.stderr,
-    )
+    if Path("results/report").is_dir():
+        print("Tables and figures: results/report; all in one page: snakemake --report report.html", file=sys.stderr)
 
 
 def print_errors_of_jobs():
     """The one line of each job that failed in this run; it would be buried in the jobs' logs otherwise."""
     for log in sorted(Path("results/logs").rglob("*.log")):
-        if log.stat().st_mtime >= STARTED:
-            for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-                if line.startswith("usod: error:"):
-                    print(f"{log}: {line}", file=sys.stderr)
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        if log.stat().st_mtime >= STARTED and lines:
+            errors = [line for line in lines if line.startswith("usod: error:")]
+            if not errors and any(line.startswith("Traceback") or "command not found" in line for line in lines):
+                errors = lines[-1:]
+            for line in errors:
+                print(f"{log}: {line}", file=sys.stderr)

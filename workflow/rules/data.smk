@@ -13,8 +13,6 @@ rule draw_scenes:
     threads: 1
     params:
         scenes=" ".join(f"--{key} {value}" for key, value in SETTINGS.scenes),
-    message:
-        "Drawing the demo scenes"
     shell:
         "usod data demo --out {output.scenes} {params.scenes} > {log} 2>&1"
 
@@ -36,10 +34,8 @@ rule index_images:
         root=root,
         options=dataset_options,
         listing=listing,
-    message:
-        "Listing the images of {wildcards.dataset}"
     shell:
-        "usod data index {params.root:q} {params.options} --out {output.index} > {log} 2>&1"
+        "usod data index {params.root:q} {params.options:q} --out {output.index} > {log} 2>&1"
 
 
 rule index_masks:
@@ -59,10 +55,8 @@ rule index_masks:
         root=root,
         options=mask_options,
         listing=listing,
-    message:
-        "Listing the masks of {wildcards.dataset}, for evaluation only"
     shell:
-        "usod data masks {params.root:q} {params.options} --out {output.masks} > {log} 2>&1"
+        "usod data masks {params.root:q} {params.options:q} --out {output.masks} > {log} 2>&1"
 
 
 rule decode_images:
@@ -80,8 +74,6 @@ rule decode_images:
     threads: 4
     params:
         size=SETTINGS.size,
-    message:
-        "Decoding the images of {wildcards.dataset}"
     shell:
         "usod data images --index {input.index} --size {params.size} --out {output.images} --workers {threads}"
         " > {log} 2>&1"

@@ -19,15 +19,14 @@ rule refine_labels:
     resources:
         gpu=gpus,
     params:
-        refine=lambda wildcards: as_json(SETTINGS.refine_of(wildcards.method)),
+        refine=lambda wildcards: as_json(SETTINGS.refine_of(wildcards.method).of_stage(int(wildcards.stage))),
         network=as_json(SETTINGS.network),
+        model_before=lambda wildcards, input: (f"--model-before {input.model}" if input.model else ""),
         work="results/work/{dataset}/deepusps/{method}/iter{stage}",
-    message:
-        "Refining the {wildcards.method} labels of {wildcards.dataset}, stage {wildcards.stage}"
     shell:
         "usod devices run --count {resources.gpu} -- usod deepusps refine --images {input.images}"
         " --maps {input.maps} --stage {wildcards.stage} --config {params.refine:q} --network {params.network:q}"
-        " --out-labels {output.labels} --out-model {output.model} --history {output.history}"
+        " {params.model_before} --out-labels {output.labels} --out-model {output.model} --history {output.history}"
         " --work {params.work} --threads {threads} > {log} 2>&1"
 
 
@@ -55,14 +54,11 @@ rule fuse_labels:
         gpu=gpus,
     params:
         labels=lambda wildcards, input: " ".join(
-            f"--labels {method}={path}"
-            for method, path in zip(METHODS, input.labels, strict=True)
+            f"--labels {method}={path}" for method, path in zip(METHODS, input.labels, strict=True)
         ),
         fuse=SETTINGS.deepusps.fuse.model_dump_json(exclude={"seeds"}),
         network=as_json(SETTINGS.network),
         work="results/work/{dataset}/deepusps/fusion/seed{seed}",
-    message:
-        "Fusing the labels of {wildcards.dataset}, seed {wildcards.seed}"
     shell:
         "usod devices run --count {resources.gpu} -- usod deepusps fuse --images {input.images} {params.labels}"
         " --seed {wildcards.seed} --config {params.fuse:q} --network {params.network:q} --out {output.model}"

@@ -17,8 +17,6 @@ rule predict_maps:
     params:
         crf=as_json(SETTINGS.benchmark.crf) if SETTINGS.benchmark.crf else "none",
         batch=SETTINGS.benchmark.batch_size,
-    message:
-        "Predicting {wildcards.testset} with {wildcards.system}"
     shell:
         "usod devices run --count {resources.gpu} -- usod predict {input.model} {input.images} --out {output.maps}"
         " --crf {params.crf:q} --batch {params.batch} --threads {threads} > {log} 2>&1"
@@ -39,8 +37,6 @@ rule score_maps:
     conda:
         "../../envs/usod.yaml"
     threads: 1
-    message:
-        "Scoring {wildcards.system} on {wildcards.testset}"
     shell:
         "usod evaluate {input.maps} --index {input.masks} --per-image {output.per_image} --json {output.summary}"
         " > {log} 2>&1"

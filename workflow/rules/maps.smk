@@ -25,8 +25,6 @@ rule extract_maps:
         settings=lambda wildcards: json.dumps(SETTINGS.methods[wildcards.method].params),
         size=SETTINGS.size,
         max_side=SETTINGS.maps.max_side,
-    message:
-        "Extracting {wildcards.method} maps of {wildcards.dataset}, part {wildcards.scatteritem}"
     shell:
         "usod maps extract {params.function} --index {input.index} --out {output.maps} --size {params.size}"
         " --max-side {params.max_side} --params {params.settings:q} --chunk {wildcards.scatteritem}"
@@ -49,17 +47,13 @@ rule merge_maps:
     conda:
         "../../envs/usod.yaml"
     threads: 1
-    message:
-        "Merging the {wildcards.method} maps of {wildcards.dataset}"
     shell:
         "usod maps merge {input.parts} --index {input.index} --out {output.maps} > {log} 2>&1"
 
 
 rule import_maps:
     input:
-        maps=lambda wildcards: SETTINGS.methods[wildcards.method].maps.format(
-            dataset=wildcards.dataset
-        ),
+        maps=lambda wildcards: SETTINGS.methods[wildcards.method].maps.format(dataset=wildcards.dataset),
         index="results/{dataset}/index.csv",
         code=code("usod.commands.maps", "usod.data.mapstore"),
     output:
@@ -76,13 +70,10 @@ rule import_maps:
     params:
         size=SETTINGS.size,
         listing=lambda wildcards: fingerprint(
-            SETTINGS.methods[wildcards.method].maps.format(dataset=wildcards.dataset)
+            SETTINGS.methods[wildcards.method].maps.replace("{dataset}", wildcards.dataset)
         ),
-    message:
-        "Importing the {wildcards.method} maps of {wildcards.dataset}"
     shell:
-        "usod maps import {input.maps:q} --index {input.index} --out {output.maps} --size {params.size}"
-        " > {log} 2>&1"
+        "usod maps import {input.maps:q} --index {input.index} --out {output.maps} --size {params.size}" " > {log} 2>&1"
 
 
 rule maps:

@@ -1,6 +1,7 @@
 rule score_table:
     input:
         scores=lambda wildcards: score_files(wildcards.testset),
+        model=f"results/{SETTINGS.train}/deepusps/fusion/seed{SEEDS[0]}/model.safetensors",
         code=code("usod.commands.report", "usod.evaluation.tables"),
     output:
         csv="results/report/scores-{testset}.csv",
@@ -19,12 +20,10 @@ rule score_table:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        published=lambda wildcards: SETTINGS.datasets[wildcards.testset].published_as
-        or "none",
-    message:
-        "Writing the score table of {wildcards.testset}"
+        maps=" ".join(METHODS),
+        published=lambda wildcards: SETTINGS.datasets[wildcards.testset].published_as or "none",
     shell:
-        "usod report scores {input.scores} --published {params.published:q} --csv {output.csv}"
+        "usod report scores {input.scores} --published {params.published:q} --model {input.model} --maps {params.maps:q} --csv {output.csv}"
         " --markdown {output.markdown} --latex {output.latex} > {log} 2>&1"
 
 
@@ -48,8 +47,6 @@ rule plot_curves:
     threads: 1
     params:
         systems=" ".join(METHODS + fused_systems()),
-    message:
-        "Drawing the curves of {wildcards.testset}"
     shell:
         "usod report curves {input.scores} --systems {params.systems:q} --out {output.figure} > {log} 2>&1"
 
@@ -75,8 +72,6 @@ rule plot_label_quality:
     threads: 1
     params:
         methods=" ".join(METHODS),
-    message:
-        "Drawing the quality of {wildcards.testset} by stage"
     shell:
         "usod report stages {input.scores} --methods {params.methods:q} --out {output.figure}"
         " --csv {output.table} > {log} 2>&1"
@@ -85,15 +80,8 @@ rule plot_label_quality:
 rule show_examples:
     input:
         images="results/{testset}/images.h5",
-        maps=lambda wildcards: [
-            maps_of(wildcards.testset, system)
-            for system in systems_of(wildcards.testset)
-        ],
-        masks=lambda wildcards: (
-            ["results/{testset}/masks.csv"]
-            if wildcards.testset in scored_sets()
-            else []
-        ),
+        maps=lambda wildcards: [maps_of(wildcards.testset, s) for s in shown_systems(wildcards.testset)],
+        masks=lambda wildcards: (["results/{testset}/masks.csv"] if wildcards.testset in scored_sets() else []),
         code=code("usod.commands.report", "usod.evaluation.figures"),
     output:
         figure=report(
@@ -111,13 +99,10 @@ rule show_examples:
     threads: 1
     params:
         columns=lambda wildcards: [
-            f"--column {system}={maps_of(wildcards.testset, system)}"
-            for system in shown_systems()
+            f"--column {system}={maps_of(wildcards.testset, system)}" for system in shown_systems(wildcards.testset)
         ],
         masks=lambda wildcards, input: f"--masks {input.masks}" if input.masks else "",
         shown=SETTINGS.report.examples,
-    message:
-        "Showing examples of {wildcards.testset}"
     shell:
         "usod report examples --images {input.images} {params.columns} {params.masks} --count {params.shown}"
         " --out {output.figure} > {log} 2>&1"
@@ -130,9 +115,7 @@ rule plot_training:
             method=METHODS,
             stage=STAGES,
         ),
-        fusion=expand(
-            "results/{{dataset}}/deepusps/fusion/seed{seed}/history.csv", seed=SEEDS
-        ),
+        fusion=expand("results/{{dataset}}/deepusps/fusion/seed{seed}/history.csv", seed=SEEDS),
         code=code("usod.commands.report", "usod.evaluation.figures"),
     output:
         figure=report(
@@ -157,8 +140,6 @@ rule plot_training:
                 strict=True,
             )
         ],
-    message:
-        "Drawing the training of {wildcards.dataset}"
     shell:
         "usod report training {params.histories} --out {output.figure} > {log} 2>&1"
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,11 +22,12 @@ def check(
     """
     import yaml
 
-    from usod.config import parse_config, read_yaml
+    from usod.config import deep_merge, parse_config
+    from usod.sections import read_yaml
 
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     for file in files:
-        values |= read_yaml(file)
+        values = deep_merge(values, read_yaml(file))
     settings = parse_config(values, ", ".join(map(str, files)))
     if not quiet:
         print(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")

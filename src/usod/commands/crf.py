@@ -39,7 +39,6 @@ def refine(
     """
     import numpy as np
 
-    from usod.config import CrfConfig, parse_section
     from usod.crf import CRFParams
     from usod.crf import refine as refine_batch
     from usod.data.mapstore import ImageStore, MapStore, write_maps
@@ -47,6 +46,7 @@ def refine(
     from usod.errors import UsodError
     from usod.progress import progress
     from usod.provenance import describe
+    from usod.sections import CrfConfig, parse_section
 
     settings = parse_section(CrfConfig, config)
     chosen = start_device(device, threads)

@@ -85,7 +85,7 @@ def check(root: Root, layout: Layout = "auto", quiet: Quiet = False) -> None:
     """
     from usod.data.check import check as run_check
 
-    report = run_check(root, layout)
+    report = run_check(root, layout, progress=True)
     for line in report.lines():
         print(line)
     raise typer.Exit(0 if report.ok else 1)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from usod.commands.options import ConfigText, Device, Network, Quiet, Threads, Work
+from usod.commands.options import ConfigText, Device, Network, Quiet, Threads, Work, named_paths
 
 app = typer.Typer(no_args_is_help=True, help="DeepUSPS: refine handcrafted maps with networks, fuse the results.")
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
@@ -19,10 +19,16 @@ def refine(
     out_model: Annotated[Path, typer.Option(help="The stage's network, safetensors.")],
     history: Annotated[Path, typer.Option(help="CSV, one row per epoch.")],
     stage: Annotated[int, typer.Option(min=0, help="0: inter-image consistency; 1, 2, ...: self-supervision.")] = 0,
+    model_before: Annotated[
+        Path | None, typer.Option(help="Network of the stage before: handed on where `stable` says the labels are.")
+    ] = None,
     config: ConfigText = None,
     network: Network = None,
     device: Device = "auto",
     threads: Threads = 0,
+    crf_memory_gb: Annotated[
+        float | None, typer.Option(min=0, help="For CRF lattices kept between epochs; none: a quarter of what is free.")
+    ] = None,
     work: Work = None,
     quiet: Quiet = False,
 ) -> None:
@@ -31,28 +37,40 @@ def refine(
     Example: usod deepusps refine --images images.h5 --maps rbd.h5 --stage 0 --out-labels iter0.h5
     --out-model iter0.safetensors --history iter0.csv
     """
-    from usod.config import RefineConfig, parse_section
     from usod.data.mapstore import ImageStore, MapStore, write_maps
     from usod.devices import start_device
     from usod.models.config import NetworkConfig
     from usod.models.model_file import save_model
     from usod.provenance import describe
+    from usod.sections import RefineConfig, parse_section
     from usod.systems import deepusps
     from usod.training.history import write_history
 
-    settings = parse_section(RefineConfig, config)
+    settings = parse_section(RefineConfig, config).of_stage(stage)
     net_config = parse_section(NetworkConfig, network, "--network")
     chosen = start_device(device, threads)
     origin = describe(
-        {"stage": stage, "refine": settings.model_dump(), "network": net_config.model_dump(mode="json")},
+        {
+            "stage": stage,
+            "refine": settings.of_stage(stage).model_dump(),
+            "network": net_config.model_dump(mode="json"),
+        },
         {"images": images, "maps": maps},
     )
     with ImageStore(images) as image_store, MapStore(maps) as map_store:
         if deepusps.is_stable(map_store.attributes, stage, settings):
-            _hand_on(map_store, maps, out_labels, out_model, history)
+            _hand_on(map_store, model_before, out_labels, out_model, history)
             return
         done = deepusps.refine(
-            image_store, map_store, stage, settings, net_config, chosen, work=work, identity=origin["inputs"]
+            image_store,
+            map_store,
+            stage,
+            settings,
+            net_config,
+            chosen,
+            crf_memory_gb=crf_memory_gb,
+            work=work,
+            identity=_identity(origin),
         )
         attributes = origin | {"created_by": f"usod deepusps refine, stage {stage}", "movement": done.movement}
         with write_maps(out_labels, image_store.ids, image_store.size, image_store.original_size, attributes) as rows:
@@ -84,18 +102,18 @@ def fuse(
     """
     from contextlib import ExitStack
 
-    from usod.config import FuseConfig, parse_section
     from usod.data.mapstore import ImageStore, MapStore
     from usod.devices import start_device
     from usod.models.config import NetworkConfig
     from usod.models.model_file import save_model
     from usod.provenance import describe
+    from usod.sections import FuseConfig, parse_section
     from usod.systems import deepusps
     from usod.training.history import write_history
 
     settings = parse_section(FuseConfig, config)
     net_config = parse_section(NetworkConfig, network, "--network")
-    paths = _named_paths(labels)
+    paths = named_paths(labels, "--labels")
     chosen = start_device(device, threads)
     origin = describe(
         {"seed": seed, "fuse": settings.model_dump(), "network": net_config.model_dump(mode="json")},
@@ -105,37 +123,35 @@ def fuse(
         image_store = stack.enter_context(ImageStore(images))
         sources = {name: stack.enter_context(MapStore(path)) for name, path in paths.items()}
         net, rows = deepusps.fuse(
-            image_store, sources, seed, settings, net_config, chosen, work=work, identity=origin["inputs"]
+            image_store, sources, seed, settings, net_config, chosen, work=work, identity=_identity(origin)
         )
         save_model(out, net, net_config, origin, input_size=image_store.size)
     write_history(history, rows)
     _finish(work)
 
 
-def _named_paths(labels: list[str]) -> dict[str, Path]:
-    from usod.errors import UsageError
+def _identity(origin: dict[str, Any]) -> dict[str, Any]:
+    """What a resume state must have been made from: inputs, code and libraries (the settings are added to it)."""
+    from usod.provenance import digests, source_files, versions
 
-    paths: dict[str, Path] = {}
-    for item in labels:
-        name, equals, path = item.partition("=")
-        if not equals or not name or not path:
-            raise UsageError(f"--labels {item}: write METHOD=labels.h5")
-        if name in paths:
-            raise UsageError(f"--labels {item}: method {name!r} is named twice")
-        paths[name] = Path(path)
-    return paths
+    code = digests({str(file): file for file in source_files("usod.systems.deepusps")})
+    return {"inputs": origin["inputs"], "code": code, "versions": versions()}
 
 
-def _hand_on(map_store: Any, maps: Path, out_labels: Path, out_model: Path, history: Path) -> None:
+def _hand_on(map_store: Any, model: Path | None, out_labels: Path, out_model: Path, history: Path) -> None:
     """The labels have settled: this stage's results are those of the stage before."""
     import shutil
 
+    from usod.errors import UsageError
     from usod.files import atomic_path
     from usod.progress import say
     from usod.training.history import write_history
 
+    maps = map_store.path
+    if model is None:
+        raise UsageError(f"{maps}: its labels are stable, give the network of their stage with --model-before")
     say(f"{maps}: moved by {map_store.attributes['movement']:.4f} in its stage: stable, handed on unchanged")
-    for source, target in ((maps, out_labels), (maps.with_name("model.safetensors"), out_model)):
+    for source, target in ((maps, out_labels), (model, out_model)):
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
     write_history(history, [])

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from usod.errors import UsageError
 from usod.progress import set_quiet
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", callback=set_quiet)]
@@ -16,3 +17,22 @@ Network = Annotated[str | None, typer.Option(help="The network: JSON, or the pat
 Work = Annotated[Path | None, typer.Option(help="Folder for the resume state; without it nothing can be resumed.")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads of PyTorch; 0: PyTorch's own choice.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes to work with.")]
+
+
+def named_paths(items: list[str], option: str) -> dict[str, Path]:
+    """`NAME=path` items of a repeated option.
+
+    Raises
+    ------
+    UsageError
+        If one is written otherwise or a name comes twice.
+    """
+    paths: dict[str, Path] = {}
+    for item in items:
+        name, equals, path = item.partition("=")
+        if not equals or not name or not path:
+            raise UsageError(f"{option} {item}: write NAME=path")
+        if name in paths:
+            raise UsageError(f"{option} {item}: {name!r} is named twice")
+        paths[name] = Path(path)
+    return paths

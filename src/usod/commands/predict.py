@@ -26,11 +26,11 @@ def predict(
 
     Example: usod predict model.safetensors photos --out maps
     """
-    from usod.config import CrfConfig, parse_section
     from usod.devices import describe_device, start_device
     from usod.errors import UsageError
     from usod.inference.predict import Model, predict_files, predict_store
     from usod.progress import say
+    from usod.sections import CrfConfig, parse_section
 
     start_device(device, threads)
     settings = None if crf == "none" else parse_section(CrfConfig, None if crf == "default" else crf, "--crf")

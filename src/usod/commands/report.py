@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from usod.commands.options import Quiet
+from usod.commands.options import Quiet, named_paths
+from usod.errors import UsageError, UsodError
 
 app = typer.Typer(no_args_is_help=True, help="Tables and figures from scores, maps and training histories.")
 Scores = Annotated[list[Path], typer.Argument(help="JSON files of `usod evaluate`, named SYSTEM.json.")]
@@ -23,6 +24,9 @@ def scores(
     model: Annotated[
         Path | None, typer.Option(help="A network of this run: says which labels its weights saw.")
     ] = None,
+    maps: Annotated[
+        str, typer.Option(help="With --model: the systems that are no networks, separated by blanks.")
+    ] = "",
     quiet: Quiet = False,
 ) -> None:
     """Put the scores of all systems into one table, beside the published rows of the same test set.
@@ -33,21 +37,20 @@ def scores(
 
     systems = {file.stem: file for file in files}
     reference = None if published == "none" else "deepusps_table1"
-    table = score_table(systems, published, reference=reference, pretraining_labels=_labels(systems, model))
+    table = score_table(systems, published, reference=reference, pretraining_labels=_labels(systems, model, maps))
     for path in (csv, markdown, latex):
         if path is not None:
             write_table(table, path)
 
 
-def _labels(systems: dict[str, Path], model: Path | None) -> dict[str, str]:
+def _labels(systems: dict[str, Path], model: Path | None, maps: str) -> dict[str, str]:
     """Human labels behind every system: none behind a handcrafted map, those of the pretraining behind a network."""
     if model is None:
         return {}
     from usod.models.weights import read_model_header
 
     labels = (read_model_header(model) or {}).get("labels", "unknown")
-    networks = [name for name in systems if "-" in name]
-    return dict.fromkeys(systems, "none") | {name.partition("-seed")[0]: labels for name in networks}
+    return {name.partition("-seed")[0]: "none" if name in maps.split() else labels for name in systems}
 
 
 @app.command()
@@ -63,9 +66,12 @@ def curves(
     """
     from usod.evaluation.figures import curves_figure, save
 
-    wanted = systems.split()
-    chosen = {file.stem: json.loads(file.read_text())["curves"] for file in files if not wanted or file.stem in wanted}
-    save(curves_figure({name: chosen[name] for name in (wanted or chosen)}), out)
+    scores = _read_scores(files)
+    wanted = systems.split() or list(scores)
+    for name in wanted:
+        if name not in scores:
+            raise UsageError(f"--systems {name}: no score of that name; there are {', '.join(scores)}")
+    save(curves_figure({name: scores[name]["curves"] for name in wanted}), out)
 
 
 @app.command()
@@ -85,9 +91,11 @@ def stages(
     from usod.evaluation.figures import label_quality_figure, save
     from usod.files import atomic_path
 
-    of_system = {file.stem: json.loads(file.read_text()) for file in files}
+    of_system = _read_scores(files)
     rows = []
     for method in methods.split():
+        if method not in of_system:
+            raise UsageError(f"--methods {method}: no score of that name; there are {', '.join(of_system)}")
         refined = [name for name in of_system if name.rpartition("-iter")[0] == method]
         names = [method, *sorted(refined, key=lambda name: int(name.rpartition("-iter")[2]))]
         for stage, name in enumerate(names):
@@ -118,18 +126,19 @@ def examples(
     from usod.data.mapstore import ImageStore, MapStore
     from usod.evaluation.figures import save, stages_figure
 
-    with ImageStore(images) as store:
-        ids = store.ids
-        pixels = {key: store[key] for key in ids[:: max(1, len(ids) // count)][:count]}
-    columns = {}
-    for item in column:
-        name, _, path = item.partition("=")
-        with MapStore(Path(path)) as maps:
-            maps.require(list(pixels))
-            columns[name] = [maps[key] for key in pixels]
+    of_id = {}
     if masks is not None:
         table = read_masks(masks)
         of_id = dict(zip(table["id"], zip(table["mask"], table["threshold"], strict=True), strict=True))
+    with ImageStore(images) as store:
+        ids = [key for key in store.ids if key in of_id or masks is None]
+        pixels = {key: store[key] for key in ids[:: max(1, len(ids) // count)][:count]}
+    columns = {}
+    for name, path in named_paths(column, "--column").items():
+        with MapStore(path) as maps:
+            maps.require(list(pixels))
+            columns[name] = [maps[key] for key in pixels]
+    if masks is not None:
         columns["mask"] = [load_mask(*of_id[key]) for key in pixels]
     save(stages_figure(list(pixels.values()), columns), out)
 
@@ -146,5 +155,15 @@ def training(
     """
     from usod.evaluation.figures import save, training_figure
 
-    files = dict(item.split("=", 1) for item in history)
-    save(training_figure(files, columns=("loss", "images_per_s")), out)
+    save(training_figure(named_paths(history, "--history"), columns=("loss", "images_per_s")), out)
+
+
+def _read_scores(files: list[Path]) -> dict[str, dict[str, Any]]:
+    scores = {}
+    for file in files:
+        try:
+            scores[file.stem] = json.loads(file.read_text(encoding="utf-8"))
+            scores[file.stem]["curves"]
+        except (OSError, ValueError, KeyError) as error:
+            raise UsodError(f"{file}: not a score of `usod evaluate --json` ({error})") from error
+    return scores

@@ -29,14 +29,15 @@ Backend = Literal["torch", "pydensecrf"]
 class CRFParams:
     """Parameters of the CRF; the defaults are those of DeepUSPS (Nguyen et al., NeurIPS 2019) and of its training.
 
-    Attributes:
-        gaussian_sxy: standard deviation of the smoothness kernel, in pixels.
-        gaussian_compat: weight of the smoothness kernel; 0 leaves it out.
-        bilateral_sxy: standard deviation of the appearance kernel in the image plane, in pixels.
-        bilateral_srgb: standard deviation of the appearance kernel in colour, in grey levels of 0..255.
-        bilateral_compat: weight of the appearance kernel; 0 leaves it out.
-        iterations: number of mean-field iterations.
-        clip: both labels' probabilities are raised to at least this before their logarithm is taken.
+    Attributes
+    ----------
+    gaussian_sxy : standard deviation of the smoothness kernel, in pixels
+    gaussian_compat : weight of the smoothness kernel; 0 leaves it out
+    bilateral_sxy : standard deviation of the appearance kernel in the image plane, in pixels
+    bilateral_srgb : standard deviation of the appearance kernel in colour, in grey levels of 0..255
+    bilateral_compat : weight of the appearance kernel; 0 leaves it out
+    iterations : number of mean-field iterations
+    clip : both labels' probabilities are raised to at least this before their logarithm is taken
     """
 
     gaussian_sxy: float = 3.0
@@ -67,19 +68,24 @@ def refine(
 ) -> Array:
     """Mean-field marginals of the dense CRF, for images that are seen once.
 
-    Args:
-        images: (B,H,W,3) or (H,W,3) uint8 RGB.
-        probabilities: (B,H,W) or (H,W) float32 in [0,1], the probability of salient.
-        params: the CRF's parameters; the defaults of `CRFParams` when None.
-        backend: "torch", or "pydensecrf" for the original C++ code, which must be installed.
-        device: where the torch backend works; None: where `probabilities` lie.
+    Parameters
+    ----------
+    images : (B, H, W, 3) or (H, W, 3) uint8 RGB
+    probabilities : (B, H, W) or (H, W) float32 in [0, 1], the probability of salient
+    params : the CRF's parameters; the defaults of `CRFParams` when None
+    backend : "torch", or "pydensecrf" for the original C++ code, which must be installed
+    device : where the torch backend works; None: where `probabilities` lie
 
-    Returns:
-        float32 in [0,1], of the shape, the kind (NumPy array or tensor) and the device of `probabilities`.
+    Returns
+    -------
+    float32 in [0, 1], of the shape, the kind (NumPy array or tensor) and the device of `probabilities`
 
-    Raises:
-        ValueError: a shape, type or value is not as above.
-        UsodError: the backend is "pydensecrf" and it is not installed.
+    Raises
+    ------
+    ValueError
+        If a shape, type or value is not as above.
+    UsodError
+        If the backend is "pydensecrf" and it is not installed.
     """
     params = params or CRFParams()
     prior = _as_probabilities(probabilities)
@@ -88,7 +94,7 @@ def refine(
     if tuple(prior.shape) != tuple(images.shape[:-1]):
         raise ValueError(
             f"probabilities {tuple(prior.shape)} do not fit images {tuple(images.shape)}: "
-            "(B,H,W) with (B,H,W,3), or (H,W) with (H,W,3)"
+            "(B, H, W) with (B, H, W, 3), or (H, W) with (H, W, 3)"
         )
     prior = prior.reshape(pixels.shape[:3])
 
@@ -114,15 +120,18 @@ class DenseCRF:
     each image once per epoch in random order, keeping the first ones serves the same share of the visits from memory as
     any other choice, while dropping the least recently used ones would serve none.
 
-    Args:
-        images: (B,H,W,3) uint8 RGB: array, tensor or h5py data set, kept by reference and read when a lattice is built.
-        params: the CRF's parameters; the defaults of `CRFParams` when None.
-        device: where the lattices lie and the filtering is done.
-        memory_gb: gigabytes (10^9 bytes) for the kept lattices; None: no limit. An image takes about 50 bytes a pixel,
-            9.3 MB at 432 x 432.
+    Parameters
+    ----------
+    images : (B, H, W, 3) uint8 RGB: array, tensor or h5py data set, kept by reference and read when a lattice is built
+    params : the CRF's parameters; the defaults of `CRFParams` when None
+    device : where the lattices lie and the filtering is done
+    memory_gb : gigabytes (10^9 bytes) for the kept lattices; None: no limit. An image takes about 50 bytes a pixel,
+        9.3 MB at 432 x 432.
 
-    Raises:
-        ValueError: the images have another shape or type, or the budget is negative.
+    Raises
+    ------
+    ValueError
+        If the images have another shape or type, or the budget is negative.
     """
 
     def __init__(
@@ -153,16 +162,21 @@ class DenseCRF:
     def refine(self, probabilities: Array, indices: Sequence[int] | np.ndarray | Tensor | None = None) -> Array:
         """Mean-field marginals for `images[indices]`, all images when None.
 
-        Args:
-            probabilities: (n,H,W) float32 in [0,1], the probability of salient; on any device.
-            indices: n image numbers, in any order.
+        Parameters
+        ----------
+        probabilities : (n, H, W) float32 in [0, 1], the probability of salient; on any device
+        indices : n image numbers, in any order
 
-        Returns:
-            (n,H,W) float32 in [0,1], of the kind and device of `probabilities`.
+        Returns
+        -------
+        (n, H, W) float32 in [0, 1], of the kind and device of `probabilities`
 
-        Raises:
-            ValueError: the shape is not that of the images named, or a value is not a probability.
-            IndexError: an index is out of range.
+        Raises
+        ------
+        ValueError
+            If the shape is not that of the images named, or a value is not a probability.
+        IndexError
+            If an index is out of range.
         """
         from usod.crf.torch_backend import mean_field
 
@@ -180,7 +194,7 @@ class DenseCRF:
 
 def _check_images(images: Images) -> None:
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:3]:
-        raise ValueError(f"images must have shape (B,H,W,3) or (H,W,3), got {tuple(images.shape)}")
+        raise ValueError(f"images must have shape (B, H, W, 3) or (H, W, 3), got {tuple(images.shape)}")
     if str(images.dtype).removeprefix("torch.") != "uint8":
         raise ValueError(f"images must be uint8, got {images.dtype}")
 
@@ -195,7 +209,7 @@ def _as_probabilities(probabilities: np.ndarray | Tensor) -> Tensor:
         raise ValueError(f"probabilities must be float32, got {probabilities.dtype}")
     # Written so that NaN fails too.
     if values.numel() and not (values.min() >= 0 and values.max() <= 1):
-        raise ValueError("probabilities must lie in [0,1] and hold no NaN")
+        raise ValueError("probabilities must lie in [0, 1] and hold no NaN")
     return values.to(torch.float32)
 
 

@@ -24,11 +24,12 @@ from torch import Tensor
 class Lattice:
     """Where N points lie among the M vertices of the lattice that they touch.
 
-    Attributes:
-        vertices: (N, d+1) int32 in [0, M): the corners of each point's simplex.
-        weights: (N, d+1) float32: barycentric coordinates; `symmetrically_normalised` scales them.
-        neighbours: (d+1, 2, M) int32: the vertices before and after each one along each direction; M where no point
-            touches that vertex, so that it counts as zero.
+    Attributes
+    ----------
+    vertices : (N, d+1) int32 in [0, M): the corners of each point's simplex
+    weights : (N, d+1) float32: barycentric coordinates; `symmetrically_normalised` scales them
+    neighbours : (d+1, 2, M) int32: the vertices before and after each one along each direction; M where no point
+        touches that vertex, so that it counts as zero
     """
 
     vertices: Tensor
@@ -115,15 +116,19 @@ def join(lattices: Sequence[Lattice]) -> Lattice:
 def build(features: Tensor) -> Lattice:
     """Find the simplex of each point and the vertices' neighbours.
 
-    Args:
-        features: (d, N) float32, in units of the Gaussian's standard deviation.
+    Parameters
+    ----------
+    features : (d, N) float32, in units of the Gaussian's standard deviation
 
-    Returns:
-        The lattice whose `filter` approximates v_i <- sum_j exp(-|f_i - f_j|^2 / 2) v_j up to its scale. The factor
-        1 / (1 + 2^-d) of Krähenbühl's code is in the weights, its square root for the splat and for the slice.
+    Returns
+    -------
+    The lattice whose `filter` approximates v_i <- sum_j exp(-|f_i - f_j|^2 / 2) v_j up to its scale. The factor
+    1 / (1 + 2^-d) of Krähenbühl's code is in the weights, its square root for the splat and for the slice.
 
-    Raises:
-        ValueError: the features span so much that the vertices cannot be numbered in 64 bits.
+    Raises
+    ------
+    ValueError
+        If the features span so much that the vertices cannot be numbered in 64 bits.
     """
     d, n = features.shape
     # Krähenbühl's code fills up its last block of four points with zeros, and the vertices around them exist, empty,
@@ -144,10 +149,11 @@ def build(features: Tensor) -> Lattice:
 def _enclosing_simplex(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Embed the points in the lattice's hyperplane, round to the nearest remainder-0 vertex, sort the remainders.
 
-    Returns:
-        origin: (d+1, N) int32: the simplex's remainder-0 vertex, divided by d + 1.
-        rank: (d+1, N) int8: the place of each coordinate when the remainders are sorted in descending order.
-        barycentric: (d+1, N) float32: the weight of the vertex of each remainder 0..d.
+    Returns
+    -------
+    origin : (d+1, N) int32: the simplex's remainder-0 vertex, divided by d + 1
+    rank : (d+1, N) int8: the place of each coordinate when the remainders are sorted in descending order
+    barycentric : (d+1, N) float32: the weight of the vertex of each remainder 0..d
     """
     d, n = features.shape
     # The order of the operations is that of Krähenbühl's code: points on an edge of two simplices fall on its side.

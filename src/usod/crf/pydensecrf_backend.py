@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 
 def refine(images: np.ndarray | Tensor, prior: Tensor, params: "CRFParams") -> Tensor:
-    """Marginals of salient (B,H,W) float32 for (B,H,W,3) uint8 images and (B,H,W) float32 priors.
+    """Marginals of salient (B, H, W) float32 for (B, H, W, 3) uint8 images and (B, H, W) float32 priors.
 
-    Raises:
-        UsodError: pydensecrf is not installed.
+    Raises
+    ------
+    UsodError
+        If pydensecrf is not installed.
     """
     try:
         from pydensecrf.densecrf import DIAG_KERNEL, NORMALIZE_SYMMETRIC, DenseCRF2D

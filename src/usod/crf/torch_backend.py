@@ -27,7 +27,7 @@ GPU_BATCH = 16
 
 
 class KernelCache:
-    """The normalised kernels of images (B,H,W,3) uint8, built when first asked for and kept within a budget."""
+    """The normalised kernels of images (B, H, W, 3) uint8, built when first asked for and kept within a budget."""
 
     def __init__(self, images: Any, params: "CRFParams", device: torch.device, memory_gb: float | None) -> None:
         self._images = images
@@ -72,7 +72,7 @@ def smoothness_kernel(height: int, width: int, sxy: float, device: torch.device)
 
 
 def appearance_kernel(image: Tensor, sxy: float, srgb: float) -> Lattice:
-    """The normalised bilateral kernel of an (H,W,3) uint8 image, on the image's device."""
+    """The normalised bilateral kernel of an (H, W, 3) uint8 image, on the image's device."""
     height, width = image.shape[:2]
     colours = image.reshape(-1, 3).t().to(torch.float32)
     features = torch.cat((_divided(_positions(height, width, image.device), sxy), _divided(colours, srgb)))
@@ -91,7 +91,10 @@ def _divided(values: Tensor, by: float) -> Tensor:
 
 
 def refine(images: np.ndarray | Tensor, prior: Tensor, params: "CRFParams") -> Tensor:
-    """Marginals of salient (B,H,W) for (B,H,W,3) uint8 images and (B,H,W) float32 priors, on the priors' device."""
+    """Marginals of salient (B, H, W), on the priors' device.
+
+    Images are (B, H, W, 3) uint8, priors (B, H, W) float32.
+    """
     # Nothing is kept: with a budget of 0 every image's lattice is dropped after its use.
     kernels = KernelCache(images, params, prior.device, memory_gb=0.0)
     return mean_field(prior, kernels, range(len(images)), params)
@@ -101,14 +104,16 @@ def refine(images: np.ndarray | Tensor, prior: Tensor, params: "CRFParams") -> T
 def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: "CRFParams") -> Tensor:
     """Marginals of salient after `params.iterations` updates.
 
-    Args:
-        prior: (n,H,W) float32 in [0,1], on the kernels' device.
-        kernels: the kernels of all images.
-        numbers: n image numbers: the prior `prior[k]` belongs to image `numbers[k]`.
-        params: the CRF's parameters.
+    Parameters
+    ----------
+    prior : (n, H, W) float32 in [0, 1], on the kernels' device
+    kernels : the kernels of all images
+    numbers : n image numbers: the prior `prior[k]` belongs to image `numbers[k]`
+    params : the CRF's parameters
 
-    Returns:
-        (n,H,W) float32 in [0,1].
+    Returns
+    -------
+    (n, H, W) float32 in [0, 1]
     """
     refined = torch.empty_like(prior)
     for batch in _batches(len(numbers), prior.device):

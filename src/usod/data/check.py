@@ -1,10 +1,7 @@
 """`usod data check`: everything odd about a data set in one pass, before hours are spent on it."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import numpy as np
 from usod.data.images import ImageFacts, inspect_image, read_graded_mask
 from usod.data.index import merge_votes
 from usod.data.pairing import DataSet, Item, find_dataset
+from usod.data.parallel import read_all
 from usod.data.splits import assign_splits
 from usod.errors import UsodError
 
@@ -85,16 +83,22 @@ class CheckReport:
         return [*lines, *(f"warning: {text}" for text in self.warnings), "ok" if self.ok else "problems found"]
 
 
-def check(root: str | Path, layout: str = "auto", threshold: float = 0.5) -> CheckReport:
+def check(root: str | Path, layout: str = "auto", threshold: float = 0.5, progress: bool = False) -> CheckReport:
     """Read every image and mask below `root` and report all that is odd; no problem stops it.
 
-    Args:
-        root: folder of the data set.
-        layout: see `usod.data.pairing.find_dataset`.
-        threshold: for empty and full masks; see `usod.data.images.read_mask`.
+    Parameters
+    ----------
+    root : folder of the data set
+    layout : see `usod.data.pairing.find_dataset`
+    threshold : for empty and full masks; see `usod.data.images.read_mask`
+    progress : show progress (`usod.progress.progress`)
 
-    Raises:
-        UsageError, UsodError: no such folder or layout, no images, or lists of splits that cannot be read.
+    Raises
+    ------
+    UsageError
+        If there is no such folder or layout.
+    UsodError
+        If there are no images, or lists of splits cannot be read.
     """
     data = find_dataset(root, layout)
     splits = assign_splits(data)
@@ -118,8 +122,7 @@ def check(root: str | Path, layout: str = "auto", threshold: float = 0.5) -> Che
     report.counts_differ = _compare_counts(report)
     if data.known and data.known.warning:
         report.warnings.append(data.known.warning)
-    with ThreadPoolExecutor() as pool:
-        findings = list(pool.map(lambda item: _examine(item, threshold), data.items))
+    findings = read_all(lambda item: _examine(item, threshold), data.items, "checking", progress)
     _collect(report, data, findings, splits.of)
     return report
 

@@ -1,7 +1,5 @@
 """Image and mask files as arrays: decoding, orientation, depth, alpha, and the errors of broken files."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import struct
@@ -49,14 +47,17 @@ def read_image(path: str | Path) -> np.ndarray:
     """Decode an image file to RGB, upright.
 
     The EXIF orientation is applied. Grey, palette, CMYK and 1-bit images become RGB; transparent pixels are composited
-    over white; 16-bit samples are scaled (65535 -> 255), float samples are taken as [0,1] if none exceeds 1, else as
-    [0,255] or scaled by their maximum. Of an animation the first frame is read. Colour profiles are not applied.
+    over white; 16-bit samples are scaled (65535 -> 255), float samples are taken as [0, 1] if none exceeds 1, else as
+    [0, 255] or scaled by their maximum. Of an animation the first frame is read. Colour profiles are not applied.
 
-    Returns:
-        (H,W,3) uint8, RGB.
+    Returns
+    -------
+    (H, W, 3) uint8, RGB
 
-    Raises:
-        UsodError: missing, truncated or unreadable file, more than MAX_PIXELS pixels; the message names the file.
+    Raises
+    ------
+    UsodError
+        If the file is missing, truncated or unreadable, or has more than MAX_PIXELS pixels; the message names the file.
     """
     return _decode_rgb(_open(path), path)
 
@@ -70,22 +71,26 @@ def read_mask(path: str | Path, threshold: float = 0.5) -> np.ndarray:
     cut-out: its alpha is the mask. A palette that holds colours makes a label map: every index but 0 is foreground;
     a grey palette gives graded values.
 
-    Args:
-        path: the mask file.
-        threshold: in [0,1).
+    Parameters
+    ----------
+    path : the mask file
+    threshold : in [0, 1)
 
-    Returns:
-        (H,W) bool.
+    Returns
+    -------
+    (H, W) bool
 
-    Raises:
-        UsodError: as for `read_image`.
+    Raises
+    ------
+    UsodError
+        As `read_image`.
     """
     values = read_graded_mask(path)
     return values > threshold
 
 
 def read_graded_mask(path: str | Path) -> np.ndarray:
-    """The normalised values (H,W) float32 in [0,1] that `read_mask` compares with its threshold."""
+    """The normalised values (H, W) float32 in [0, 1] that `read_mask` compares with its threshold."""
     picture = _open(path)
     try:
         values = _mask_values(picture)
@@ -106,8 +111,10 @@ def image_size(path: str | Path) -> tuple[int, int]:
 def inspect_image(path: str | Path) -> ImageFacts:
     """Read the file once: its size after EXIF orientation, its SHA-256, and proof that all of it can be decoded.
 
-    Raises:
-        UsodError: as for `read_image`.
+    Raises
+    ------
+    UsodError
+        As `read_image`.
     """
     try:
         content = Path(path).read_bytes()
@@ -126,7 +133,7 @@ def inspect_image(path: str | Path) -> ImageFacts:
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize (H,W,3) uint8 to `size` = (height, width): bilinear, antialiased when it shrinks. Returns uint8."""
+    """Resize (H, W, 3) uint8 to `size` = (height, width): bilinear, antialiased when it shrinks. Returns uint8."""
     if image.shape[:2] == tuple(size):
         return image
     height, width = size
@@ -134,9 +141,9 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def resize_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a (H,W) map to `size` = (height, width): bilinear, antialiased when it shrinks. Returns float32.
+    """Resize a (H, W) map to `size` = (height, width): bilinear, antialiased when it shrinks. Returns float32.
 
-    No value leaves the range of its neighbours. A bool mask becomes its coverage in [0,1]: compare with 0.5.
+    No value leaves the range of its neighbours. A bool mask becomes its coverage in [0, 1]: compare with 0.5.
     """
     values = np.ascontiguousarray(values, dtype=np.float32)
     if values.shape == tuple(size):
@@ -201,7 +208,7 @@ def _to_uint8(samples: np.ndarray) -> np.ndarray:
 
 
 def _mask_values(picture: Image.Image) -> np.ndarray:
-    """The (H,W) float32 values of a mask in the units of its file."""
+    """The (H, W) float32 values of a mask in the units of its file."""
     picture = ImageOps.exif_transpose(picture)
     if picture.mode == "P" and "transparency" not in picture.info:
         labels = np.asarray(picture)

@@ -3,28 +3,24 @@
 They are two files so that a training step can be shown not to read a mask: it has no path to one.
 """
 
-from __future__ import annotations
-
 import os
-from collections.abc import Callable, Hashable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from usod.data.images import image_size, inspect_image, read_image, read_mask
 from usod.data.pairing import DataSet, Item, find_dataset
+from usod.data.parallel import read_all
 from usod.data.splits import assign_splits
 from usod.errors import UsageError, UsodError
+from usod.files import atomic_path
 
 INDEX_COLUMNS = ("id", "image", "height", "width", "sha256", "split")
 MASK_COLUMNS = ("id", "mask", "threshold", "foreground_share")
 _PATH_COLUMNS = ("image", "mask")
-_READERS = 8  # threads: decoding leaves the interpreter lock, and network file systems have latency
-_T = TypeVar("_T")
 
 
 def build_index(
@@ -36,25 +32,30 @@ def build_index(
 ) -> pd.DataFrame:
     """The images below `root`, each decoded once to prove that it can be; no mask is opened.
 
-    Args:
-        root: folder of the data set, as unpacked, or any tree of images.
-        layout: see `usod.data.pairing.find_dataset`.
-        split: keep only the images of this split.
-        test_share: see `usod.data.splits.assign_splits`; used where the data set says nothing of splits.
-        progress: draw a progress bar on a terminal.
+    Parameters
+    ----------
+    root : folder of the data set, as unpacked, or any tree of images
+    layout : see `usod.data.pairing.find_dataset`
+    split : keep only the images of this split
+    test_share : see `usod.data.splits.assign_splits`; used where the data set says nothing of splits
+    progress : show progress (`usod.progress.progress`)
 
-    Returns:
-        One row per image in order of id: id (str, unique), image (absolute path), height, width (pixels, upright),
-        sha256 (of the file's bytes), split. `attrs` holds layout, data_set, split_source and notes (list of str).
+    Returns
+    -------
+    One row per image in order of id: id (str, unique), image (absolute path), height, width (pixels, upright), sha256
+    (of the file's bytes), split. `attrs` holds layout, data_set, split_source and notes (list of str).
 
-    Raises:
-        UsageError: no such folder, layout or split.
-        UsodError: no images, or a broken one; the message names the file.
+    Raises
+    ------
+    UsageError
+        If there is no such folder, layout or split.
+    UsodError
+        If there are no images, or one is broken; the message names the file.
     """
     data = find_dataset(root, layout)
     splits = assign_splits(data, test_share)
     items = _of_split(data.items, splits.of, split)
-    facts = _map(lambda item: inspect_image(item.image), items, "index", progress)
+    facts = read_all(lambda item: inspect_image(item.image), items, "indexing", progress)
     table = pd.DataFrame(
         {
             "id": [item.id for item in items],
@@ -80,17 +81,23 @@ def build_masks(
 ) -> pd.DataFrame:
     """The masks of the images below `root`, under the ids that `build_index(root, layout)` gives.
 
-    Args:
-        root, layout, split, progress: as for `build_index`; splits that rest on a hash are those of `build_index`.
-        masks_dir: a folder of masks kept elsewhere, paired by relative path or stem.
-        threshold: a pixel is foreground where its normalised value is > threshold (`read_mask`), in [0,1).
+    Parameters
+    ----------
+    root, layout, split, progress : as for `build_index`; splits that rest on a hash are those of `build_index`
+    masks_dir : a folder of masks kept elsewhere, paired by relative path or stem
+    threshold : a pixel is foreground where its normalised value is > threshold (`read_mask`), in [0, 1)
 
-    Returns:
-        One row per image with a mask: id, mask (absolute path of a file, or of a `human_seg` folder), threshold,
-        foreground_share in [0,1]. `attrs` as for `build_index`; notes tell what has no mask and what is empty.
+    Returns
+    -------
+    One row per image with a mask: id, mask (absolute path of a file, or of a `human_seg` folder), threshold,
+    foreground_share in [0, 1]. `attrs` as for `build_index`; notes tell what has no mask and what is empty.
 
-    Raises:
-        UsodError: no masks, a broken mask, or one of another shape than its image.
+    Raises
+    ------
+    UsageError
+        As `build_index`, or if the threshold is out of range.
+    UsodError
+        If there are no masks, or one is broken or of another shape than its image.
     """
     if not 0 <= threshold < 1:
         raise UsageError(f"threshold {threshold} is not in [0, 1)")
@@ -99,7 +106,7 @@ def build_masks(
     items = [item for item in _of_split(data.items, splits.of, split) if item.mask is not None]
     if not items:
         raise UsodError(f"{masks_dir or root}: no mask matches an image by name; give the folder of masks")
-    shares = _map(lambda item: _foreground_share(item, threshold), items, "masks", progress)
+    shares = read_all(lambda item: _foreground_share(item, threshold), items, "reading masks", progress)
     table = pd.DataFrame(
         {
             "id": [item.id for item in items],
@@ -121,7 +128,7 @@ def build_masks(
 
 
 def load_mask(mask: str | Path, threshold: float = 0.5) -> np.ndarray:
-    """The mask that a row of masks.csv names, from its columns `mask` and `threshold`: (H,W) bool.
+    """The mask that a row of masks.csv names, from its columns `mask` and `threshold`: (H, W) bool.
 
     A folder holds one colour overlay per annotator (`merge_votes`), a file is read by `read_mask`.
     """
@@ -130,14 +137,16 @@ def load_mask(mask: str | Path, threshold: float = 0.5) -> np.ndarray:
 
 
 def merge_votes(folder: str | Path) -> np.ndarray:
-    """The consensus of the annotators of one Weizmann image (SED1, SED2): (H,W) bool.
+    """The consensus of the annotators of one Weizmann image (SED1, SED2): (H, W) bool.
 
     Each overlay paints object 1 pure red and object 2 pure blue over the grey image. A pixel is salient where at least
     two annotators painted it in either colour, as the authors' scorer counts votes; with fewer than three annotators
     the majority decides, which for two of them means both.
 
-    Raises:
-        UsodError: no overlays, or overlays of different sizes.
+    Raises
+    ------
+    UsodError
+        If there are no overlays, or overlays of different sizes.
     """
     folder = Path(folder)
     overlays = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png" and path.name[0] != ".")
@@ -155,32 +164,31 @@ def merge_votes(folder: str | Path) -> np.ndarray:
 
 
 def write_index(table: pd.DataFrame, path: str | Path) -> None:
-    """Write an index or a mask table as CSV: to a temporary file first, so that a reader never sees half of it.
+    """Write an index or a mask table as CSV, atomically.
 
     Paths below the folder of `path` are stored relative to it, so that the folder can be moved; others are absolute.
+
+    Raises
+    ------
+    UsodError
+        If the disk is full or the folder cannot be written; the old file is left as it was.
     """
     path = Path(path)
     folder = _absolute(path.parent)
     table = table.copy()
     for column in set(_PATH_COLUMNS) & set(table.columns):
         table[column] = [_stored(_absolute(name), folder) for name in table[column]]
-    temporary = folder / f".{path.name}.{os.getpid()}.tmp"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsodError(f"{path}: cannot be written ({error.strerror or error})") from error
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
 
 def read_index(path: str | Path) -> pd.DataFrame:
     """Read index.csv: the columns of `build_index` with absolute paths.
 
-    Raises:
-        UsodError: missing file, not such a table, no rows, an id twice, or images that are no longer there.
+    Raises
+    ------
+    UsodError
+        If the file is missing or no such table, has no rows or an id twice, or names images that are no longer there.
     """
     return _read_table(Path(path), INDEX_COLUMNS, "usod data index ROOT --out index.csv")
 
@@ -236,19 +244,6 @@ def _foreground_share(item: Item, threshold: float) -> float:
     if abs(mask.shape[0] * size[1] / (mask.shape[1] * size[0]) - 1) > 0.02:
         raise UsodError(f"{item.mask}: is {_size(mask.shape)}, its image {item.image} is {_size(size)}")
     return float(mask.mean())
-
-
-def _map(work: Callable[[Item], _T], items: Iterable[Item], label: str, progress: bool) -> list[_T]:
-    """`work` on every item, in threads; the first error in order of the items stops the rest."""
-    items = list(items)
-    with ThreadPoolExecutor(_READERS) as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            done = tqdm(futures, desc=label, unit=" images", disable=None if progress else True, leave=False)
-            return [future.result() for future in done]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _attributes(data: DataSet, split_source: str, notes: list[str]) -> dict[Hashable | None, Any]:

@@ -4,8 +4,6 @@ Only names are read here, never a pixel: a layout is recognised by its folders, 
 common stem, never by the position in two sorted lists.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter, defaultdict
@@ -41,8 +39,12 @@ MASK_FOLDERS = (
 class Layout:
     """Where images and masks lie below the root.
 
-    `image_folders`, `mask_folders`: patterns of folder names (none: every folder); `twins`: a .png beside another image
-    file of the same stem is that image's mask; `votes`: the mask is a folder with one coloured overlay per annotator.
+    Attributes
+    ----------
+    name, meaning : what to call it, and what it looks like
+    image_folders, mask_folders : patterns of folder names; none: every folder
+    twins : a .png beside another image file of the same stem is that image's mask
+    votes : the mask is a folder with one coloured overlay per annotator
     """
 
     name: str
@@ -69,10 +71,15 @@ LAYOUTS = {
 class KnownSet:
     """A published data set: how to recognise a copy of it, and what a complete copy holds.
 
-    `expected`: split -> number of images ("all": of the whole set, "masks": with a mask, where not every image has
-    one); `names`: patterns for the name of its root folder or of a folder directly in it; `signature`: folders, all of
-    which only this set has; `test_only`: it has no training images; `rest`: the split of the images that its own lists
-    leave out; `warning`: which other data its images overlap.
+    Attributes
+    ----------
+    name : by which `layout` can name it
+    expected : split -> number of images; "all": of the whole set, "masks": with a mask, where not every image has one
+    names : patterns for the name of its root folder or of a folder directly in it
+    signature : folders, all of which only this set has
+    test_only : it has no training images
+    rest : the split of the images that its own lists leave out
+    warning : which other data its images overlap
     """
 
     name: str

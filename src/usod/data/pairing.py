@@ -1,7 +1,5 @@
 """The images of a folder with their masks and ids: who belongs to whom, by name and never by position in a list."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -27,7 +25,14 @@ from usod.errors import UsageError, UsodError
 
 @dataclass(frozen=True)
 class Item:
-    """One image: `id` unique in its data set, `image` its file, `mask` its mask (a file, or the annotators' folder)."""
+    """One image of a data set.
+
+    Attributes
+    ----------
+    id : unique in its data set
+    image : its file
+    mask : its mask: a file, or the annotators' folder; None: it has none
+    """
 
     id: str
     image: Path
@@ -64,14 +69,18 @@ _Keys = dict[PurePosixPath, _Key]
 def find_dataset(root: str | Path, layout: str = "auto", masks_dir: str | Path | None = None) -> DataSet:
     """Find the images below `root` and the mask of each where there is one, from file names alone.
 
-    Args:
-        root: folder of the data set, as unpacked, or any tree of images.
-        layout: "auto", a key of LAYOUTS, or a key of KNOWN_SETS (then the layout is detected and the counts are set).
-        masks_dir: take the masks from this folder instead, paired by relative path, else by stem.
+    Parameters
+    ----------
+    root : folder of the data set, as unpacked, or any tree of images
+    layout : "auto", a key of LAYOUTS, or a key of KNOWN_SETS (then the layout is detected and the counts are set)
+    masks_dir : take the masks from this folder instead, paired by relative path, else by stem
 
-    Raises:
-        UsageError: no such folder, or an unknown layout.
-        UsodError: no images in it.
+    Raises
+    ------
+    UsageError
+        If there is no such folder, or the layout is unknown.
+    UsodError
+        If there are no images in it.
     """
     root = Path(root)
     if layout not in ("auto", *LAYOUTS, *KNOWN_SETS):

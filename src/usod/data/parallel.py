@@ -1,16 +1,18 @@
-"""Mapping a function over many items in processes, in order."""
+"""Mapping a function over many items, in order: in processes for computing, in threads for reading files."""
 
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from usod.errors import UsodError
+from usod.progress import progress
 
 A = TypeVar("A")
 B = TypeVar("B")
+_READERS = 8  # threads: decoding leaves the interpreter lock, and network file systems have latency
 
 
 def parallel_map(work: Callable[[A], B], items: Sequence[A], workers: int) -> Iterator[B]:
@@ -40,6 +42,19 @@ def parallel_map(work: Callable[[A], B], items: Sequence[A], workers: int) -> It
         raise UsodError("a worker process was killed (out of memory?); use fewer workers") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def read_all(work: Callable[[A], B], items: Sequence[A], what: str, shown: bool) -> list[B]:
+    """Results of `work`, which reads files, for `items` in their order; the first error in that order stops the rest.
+
+    Parameters
+    ----------
+    what : what is being done, for the progress
+    shown : show progress (`usod.progress.progress`)
+    """
+    with ThreadPoolExecutor(_READERS) as pool:
+        results = pool.map(work, items)
+        return list(progress(results, len(items), what) if shown else results)
 
 
 def _one_thread() -> None:

@@ -4,8 +4,6 @@ They stand in for a benchmark where none can be shipped. Objects of ten kinds sh
 clutter, size and place vary so that the handcrafted methods fail on some of them, and not all on the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +37,14 @@ _LEAN = {"mug": 0.4, "vase": 0.45, "mushroom": 0.5, "creature": 0.45, "fish": 0.
 
 @dataclass(frozen=True)
 class Scene:
-    """`image` (H,W,3) uint8 sRGB; `mask` (H,W) bool, True on the objects; `tags`: their kinds, sorted, each once."""
+    """A picture and what it shows.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8 sRGB
+    mask : (H, W) bool, True on the objects
+    tags : the kinds of the objects, sorted, each once
+    """
 
     image: np.ndarray
     mask: np.ndarray
@@ -49,10 +54,11 @@ class Scene:
 def draw_scene(seed: int, index: int, size: int | tuple[int, int], kinds: Sequence[str] = tuple(KINDS)) -> Scene:
     """Scene number `index` of the series `seed`; it depends on nothing but the arguments.
 
-    Args:
-        seed, index: non-negative integers.
-        size: the longer side in pixels (the shape is then 3:4, 1:1 or 4:3), or (height, width).
-        kinds: the kinds of objects to draw from, keys of `usod.data.sprites.KINDS`.
+    Parameters
+    ----------
+    seed, index : non-negative integers
+    size : the longer side in pixels (the shape is then 3:4, 1:1 or 4:3), or (height, width)
+    kinds : the kinds of objects to draw from, keys of `usod.data.sprites.KINDS`
     """
     rng = np.random.default_rng([seed, index])
     rows, columns = _ASPECTS[rng.integers(len(_ASPECTS))]
@@ -74,21 +80,26 @@ def draw_scene(seed: int, index: int, size: int | tuple[int, int], kinds: Sequen
 def write_demo(
     out: str | Path, train: int, test: int, size: int, seed: int = 0, held_out: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Write a demo data set: `images/ID.jpg`, `masks/ID.png` (0/255), `tags.csv` (id,tags) and `split.csv` (id,split).
+    """Write a demo data set: `images/ID.jpg` and `masks/ID.png` (0/255), then `tags.csv` (id, tags) and `split.csv`.
 
-    Args:
-        out: folder, made if missing; the same call writes the same pixels again.
-        train, test: number of scenes.
-        size: longer side in pixels.
-        seed: of the series; scene i of a seed is the same whatever the other numbers.
-        held_out: kinds that appear in test scenes only.
+    Parameters
+    ----------
+    out : folder, made if missing; the same call writes the same pixels again
+    train, test : number of scenes
+    size : longer side in pixels
+    seed : of the series; scene i of a seed is the same whatever the other numbers
+    held_out : kinds that appear in test scenes only
 
-    Returns:
-        One row per scene: id, split, tags (separated by ";").
+    Returns
+    -------
+    One row per scene: id, split, tags (separated by ";")
 
-    Raises:
-        UsageError: numbers out of range, an unknown kind, or a folder that holds other images.
-        UsodError: the folder cannot be written.
+    Raises
+    ------
+    UsageError
+        If a number is out of range, a kind unknown, or the folder holds other images.
+    UsodError
+        If the folder cannot be written.
     """
     out = Path(out)
     seen = _check_demo(train, test, size, held_out)
@@ -154,7 +165,7 @@ def _object_colours(rng: np.random.Generator, back: np.ndarray) -> dict[str, np.
 
 
 def _draw_backdrop(rng: np.random.Generator, shape: tuple[int, int], back: np.ndarray) -> np.ndarray:
-    """(H,W,3) float32: a background, often with things on it that stand out from it but are not the subject."""
+    """(H, W, 3) float32: a background, often with things on it that stand out from it but are not the subject."""
     canvas = draw_background(rng, shape, oklab_to_srgb(back))
     others = oklab_to_srgb(
         np.array([draw_at_contrast(rng, back, rng.uniform(0.05, 0.22), (0, 0.12)) for _ in range(6)])
@@ -170,7 +181,7 @@ def _draw_backdrop(rng: np.random.Generator, shape: tuple[int, int], back: np.nd
 
 @dataclass(frozen=True)
 class _Layer:
-    """A rendered object: its colour premultiplied by `alpha` (h,w), for the window of the canvas that it covers."""
+    """A rendered object: its colour premultiplied by `alpha` (h, w), for the window of the canvas that it covers."""
 
     window: tuple[slice, slice]
     colour: np.ndarray
@@ -189,7 +200,7 @@ def _paint(
     palette: dict[str, np.ndarray],
     light: tuple[float, float],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Premultiplied colour (h,w,3) and alpha (h,w) of parts over each other; `pixel` is a pixel's size in (u,v)."""
+    """Premultiplied colour (h, w, 3) and alpha (h, w) of parts over each other; `pixel` is a pixel's size in (u, v)."""
     alpha = np.zeros(u.shape, np.float32)
     colour = np.zeros((*u.shape, 3), np.float32)
     for part in parts:
@@ -220,7 +231,7 @@ def _draw_object(
     palette: dict[str, np.ndarray],
     light: tuple[float, float],
 ) -> _Layer:
-    """One object of `kind` at `centre` (y,x in pixels) that would cover `area` pixels if nothing cut it off."""
+    """One object of `kind` at `centre` (y, x in pixels) that would cover `area` pixels if nothing cut it off."""
     parts = KINDS[kind](rng)
     coarse = np.linspace(-1.4, 1.4, 48, dtype=np.float32)
     _, fill = _paint(parts, *np.meshgrid(coarse, coarse), 2.8 / 48, palette, light)
@@ -252,7 +263,7 @@ def _place_objects(
     light: tuple[float, float],
     kinds: list[str],
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """The picture (H,W,3), how much of each pixel the objects cover (H,W), and their kinds."""
+    """The picture (H, W, 3), how much of each pixel the objects cover (H, W), and their kinds."""
     height, width = shape = backdrop.shape[:2]
     count = 2 if rng.random() < 0.2 else 1
     total = np.exp(rng.uniform(np.log(0.045), np.log(0.36)))
@@ -322,7 +333,7 @@ def _scatter_distractors(
 
 
 def _finish(rng: np.random.Generator, canvas: np.ndarray) -> np.ndarray:
-    """What a camera adds: uneven light, vignette, slight blur, noise. (H,W,3) uint8."""
+    """What a camera adds: uneven light, vignette, slight blur, noise. (H, W, 3) uint8."""
     shape = canvas.shape[:2]
     y, x = grid(shape)
     off = np.hypot(y - y.mean(), x - x.mean())

@@ -1,7 +1,5 @@
 """Which images are for training and which for testing: the data set's own lists, its folders, or a hash of the id."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections import Counter
@@ -29,7 +27,14 @@ DEFAULT_TEST_SHARE = 0.2
 
 @dataclass
 class Splits:
-    """`of`: id -> "train", "val", "test" or another name; `source`: where that comes from; `notes`: what is odd."""
+    """Which image belongs to which split.
+
+    Attributes
+    ----------
+    of : id -> "train", "val", "test" or another name
+    source : where that comes from
+    notes : what is odd
+    """
 
     of: dict[str, str]
     source: str
@@ -47,8 +52,10 @@ def assign_splits(data: DataSet, test_share: float | None = None) -> Splits:
     5. a share of "test", the rest "train", by SHA-256 of the id, so that an image added later moves no other.
        `test_share` None: 0.2 where there are masks to test against, else 0.
 
-    Raises:
-        UsodError: a split.csv without the columns id and split, or a list that cannot be read.
+    Raises
+    ------
+    UsodError
+        If a split.csv lacks the columns id and split, or a list cannot be read.
     """
     names = _Names(data)
     table = data.root / "split.csv"
@@ -70,7 +77,7 @@ def assign_splits(data: DataSet, test_share: float | None = None) -> Splits:
 
 
 def _uniform(name: str) -> float:
-    """A number in [0,1) that depends on the name alone."""
+    """A number in [0, 1) that depends on the name alone."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 

@@ -4,8 +4,6 @@ An object is a list of parts in a frame of its own: u to the right, v down, the 
 A part's shape is a signed distance (negative inside), so that outlines are exact at every size.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,8 +16,15 @@ Field = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (u, v) -> value, all o
 class Part:
     """One part: where it is, and its colour by role in the object's palette.
 
-    `pattern` gives the share in [0,1] of the colour `other`; `relief` is the width of its rounded edge; `inside`: it is
-    a marking, seen only on the parts before it; `form`: the shape that catches the light, if not the part's own.
+    Attributes
+    ----------
+    distance : signed distance to its outline
+    colour : a role of `ROLES`
+    pattern : share in [0, 1] of the colour `other`
+    other : the second colour of the pattern, a role too
+    relief : width of its rounded edge
+    inside : it is a marking, seen only on the parts before it
+    form : the shape that catches the light, if not the part's own
     """
 
     distance: Field

@@ -3,8 +3,6 @@
 Everything is drawn from the generator that is passed in, so a scene depends on its seed alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -29,7 +27,7 @@ _LMS_TO_RGB = np.array(
 
 
 def oklab_to_srgb(lab: np.ndarray) -> np.ndarray:
-    """(...,3) OKLab to (...,3) float32 sRGB in [0,1]; colours outside the gamut are clipped."""
+    """(..., 3) OKLab to (..., 3) float32 sRGB in [0, 1]; colours outside the gamut are clipped."""
     linear = ((lab @ _LAB_TO_LMS.T) ** 3 @ _LMS_TO_RGB.T).clip(0, 1)
     gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return gamma.astype(np.float32)
@@ -41,7 +39,7 @@ def draw_colours(
     lightness: tuple[float, float] = (0.2, 0.95),
     chroma: tuple[float, float] = (0.0, 0.2),
 ) -> np.ndarray:
-    """(count,3) random OKLab colours; lightness and chroma are uniform in their ranges."""
+    """(count, 3) random OKLab colours; lightness and chroma are uniform in their ranges."""
     hue = rng.uniform(0, 2 * np.pi, count)
     c = rng.uniform(*chroma, count)
     return np.stack([rng.uniform(*lightness, count), c * np.cos(hue), c * np.sin(hue)], axis=1)
@@ -50,18 +48,19 @@ def draw_colours(
 def draw_at_contrast(
     rng: np.random.Generator, others: np.ndarray, contrast: float, chroma: tuple[float, float] = (0.03, 0.2)
 ) -> np.ndarray:
-    """(3,) OKLab colour whose distance to the nearest of `others` (k,3) is close to `contrast`."""
+    """(3,) OKLab colour whose distance to the nearest of `others` (k, 3) is close to `contrast`."""
     candidates = draw_colours(rng, 48, chroma=chroma)
     distance = np.linalg.norm(candidates[:, None] - others[None], axis=2).min(1)
     return candidates[np.abs(distance - contrast).argmin()]
 
 
 def noise(rng: np.random.Generator, shape: Shape, cell: float, octaves: int = 1, gain: float = 0.55) -> np.ndarray:
-    """(H,W) float32 smooth noise, mean about 0, standard deviation about 1.
+    """(H, W) float32 smooth noise, mean about 0, standard deviation about 1.
 
-    Args:
-        cell: size of the largest grains in pixels.
-        octaves: each next one has half the grain and `gain` times the weight.
+    Parameters
+    ----------
+    cell : size of the largest grains in pixels
+    octaves : each next one has half the grain and `gain` times the weight
     """
     rng = rng.spawn(1)[0]  # how many numbers it takes depends on the size; what is drawn after it must not
     height, width = shape
@@ -76,7 +75,7 @@ def noise(rng: np.random.Generator, shape: Shape, cell: float, octaves: int = 1,
 
 
 def streaks(rng: np.random.Generator, shape: Shape, length: float, breadth: float) -> np.ndarray:
-    """(H,W) float32 noise drawn out in one direction, as wood, water or brushed metal; standard deviation 1."""
+    """(H, W) float32 noise drawn out in one direction, as wood, water or brushed metal; standard deviation 1."""
     angle = float(rng.uniform(0, 180))
     rng = rng.spawn(1)[0]
     side = int(np.hypot(*shape)) + 2
@@ -89,14 +88,14 @@ def streaks(rng: np.random.Generator, shape: Shape, length: float, breadth: floa
 
 
 def blend(colours: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """(H,W,3) float32: the ramp through `colours` (k,3) sRGB at `position` (H,W), 0 the first and 1 the last."""
+    """(H, W, 3) float32: the ramp through `colours` (k, 3) sRGB at `position` (H, W), 0 the first and 1 the last."""
     stops = np.linspace(0, 1, len(colours))
     ramp = np.stack([np.interp(np.linspace(0, 1, 256), stops, colours[:, c]) for c in range(3)], axis=1)
     return ramp.astype(np.float32)[(position.clip(0, 1) * 255).astype(np.intp)]
 
 
 def grid(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel centres as (H,1) y and (1,W) x, float32, the longer side spanning [0,1]."""
+    """Pixel centres as (H, 1) y and (1, W) x, float32, the longer side spanning [0, 1]."""
     scale = max(shape)
     y = (np.arange(shape[0], dtype=np.float32)[:, None] + 0.5) / scale
     x = (np.arange(shape[1], dtype=np.float32)[None, :] + 0.5) / scale
@@ -107,8 +106,16 @@ def _enlarge(values: np.ndarray, shape: Shape) -> np.ndarray:
     return np.asarray(Image.fromarray(values).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
 
 
+def _superellipse(
+    p: np.ndarray, q: np.ndarray, angle: float, a: float, b: float, corner: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Place along the axis, and level (1 on the outline), at (p, q) from the centre; `corner` 2: ellipse, inf: box."""
+    along, across = np.cos(angle) * p + np.sin(angle) * q, np.cos(angle) * q - np.sin(angle) * p
+    return along, (np.abs(along / a) ** corner + np.abs(across / b) ** corner) ** (1 / corner)
+
+
 def _ramp(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-    """(H,W) linear from 0 to 1 in a random direction."""
+    """(H, W) linear from 0 to 1 in a random direction."""
     y, x = grid(shape)
     angle = rng.uniform(0, 2 * np.pi)
     field = np.cos(angle) * x + np.sin(angle) * y
@@ -202,7 +209,7 @@ BACKGROUNDS: dict[str, Background] = {
 
 
 def draw_background(rng: np.random.Generator, shape: Shape, colours: np.ndarray) -> np.ndarray:
-    """(H,W,3) float32 sRGB in [0,1]: a background of a random family in the colours (k,3) sRGB, sometimes defocused."""
+    """(H, W, 3) float32 sRGB in [0, 1]: a background of a random family in the colours (k, 3), sometimes defocused."""
     family = list(BACKGROUNDS.values())[rng.integers(len(BACKGROUNDS))]
     image = family(rng, shape, colours)
     if rng.random() < 0.35:
@@ -211,7 +218,7 @@ def draw_background(rng: np.random.Generator, shape: Shape, colours: np.ndarray)
 
 
 def defocus(image: np.ndarray, radius: float) -> np.ndarray:
-    """Gaussian blur of (H,W) or (H,W,C); `radius` is its standard deviation in pixels."""
+    """Gaussian blur of (H, W) or (H, W, C); `radius` is its standard deviation in pixels."""
     return gaussian_filter(image, (radius, radius, 0)[: image.ndim])
 
 
@@ -223,8 +230,7 @@ def mat(rng: np.random.Generator, canvas: np.ndarray, colours: np.ndarray) -> np
     a, b = rng.uniform(0.22, 0.5, 2)
     p = x - rng.normal(0.5, 0.08) * shape[1] / max(shape)
     q = y - rng.normal(0.5, 0.08) * shape[0] / max(shape)
-    along, across = np.cos(angle) * p + np.sin(angle) * q, np.cos(angle) * q - np.sin(angle) * p
-    level = (np.abs(along / a) ** corner + np.abs(across / b) ** corner) ** (1 / corner)
+    _, level = _superellipse(p, q, angle, a, b, corner)
     inside = expit((1 - level) * min(a, b) * max(shape) / 0.6)
     texture = list(BACKGROUNDS.values())[rng.choice([0, 1, 2, 6])](rng, shape, colours)
     if rng.random() < 0.5:  # a hem
@@ -234,15 +240,14 @@ def mat(rng: np.random.Generator, canvas: np.ndarray, colours: np.ndarray) -> np
 
 
 def blurred_things(rng: np.random.Generator, canvas: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Things behind the subject and out of focus: soft ellipses and bars in the colours (k,3)."""
+    """Things behind the subject and out of focus: soft ellipses and bars in the colours (k, 3)."""
     shape = canvas.shape[:2]
     y, x = grid(shape)
     for colour in colours:
         angle, corner = rng.uniform(0, np.pi), rng.choice([2.0, 6.0])
         a, b = np.exp(rng.uniform(np.log(0.06), np.log(0.25), 2))
         p, q = x - rng.uniform(0, x.max()), y - rng.uniform(0, y.max())
-        along, across = np.cos(angle) * p + np.sin(angle) * q, np.cos(angle) * q - np.sin(angle) * p
-        level = (np.abs(along / a) ** corner + np.abs(across / b) ** corner) ** (1 / corner)
+        along, level = _superellipse(p, q, angle, a, b, corner)
         cover = expit((1 - level) * min(a, b) / rng.uniform(0.006, 0.02)) * rng.uniform(0.5, 1)
         shade = 1 + 0.25 * np.sin(5 * along + rng.uniform(0, 6))
         canvas = canvas + cover[..., None] * (colour * shade[..., None] - canvas)

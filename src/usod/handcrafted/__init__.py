@@ -4,9 +4,11 @@
 [0, 1]. `METHODS` maps their names to them. A detector's module is imported when it is first asked for.
 """
 
+import ast
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,13 @@ class _Methods(Mapping[str, Method]):
 
 
 METHODS: Mapping[str, Method] = _Methods()
+
+
+def parameters(name: str) -> list[str]:
+    """The keyword parameters of a detector, read from its source: nothing of it is imported."""
+    source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+    return next([argument.arg for argument in f.args.kwonlyargs] for f in functions if f.name == name)
 
 
 class _Package(ModuleType):

@@ -9,8 +9,6 @@ The defaults follow the authors' code, whose maps are what the field compares wi
 intent, a keyword says so and offers the other.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 
@@ -55,25 +53,28 @@ def dsr(
 ) -> NDArray[np.float32]:
     """Saliency map of an image by dense and sparse reconstruction.
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        scales: number of superpixels and SLIC compactness of each scale.
-        pca_energy: share of the border regions' variance that the PCA basis keeps.
-        extra_components: components kept beyond that share; the authors' code keeps one more, the paper none.
-        linearise_rgb: undo the gamma of sRGB on the way to CIELAB, as the standard has it; the authors' code does not.
-        sparsity: lambda of the sparse code.
-        clusters: K of the k-means in which a region's context is sought.
-        context_weight: tau, the share of the context in a region's error.
-        pixel_positions: see `pixel_features`.
-        object_spread: standard deviation of the object-biased Gaussian, as share of the image's height and width.
-        histogram_bins: bins of the likelihoods in the Bayesian integration.
-        seed: of the k-means.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    scales : number of superpixels and SLIC compactness of each scale
+    pca_energy : share of the border regions' variance that the PCA basis keeps
+    extra_components : components kept beyond that share; the authors' code keeps one more, the paper none
+    linearise_rgb : undo the gamma of sRGB on the way to CIELAB, as the standard has it; the authors' code does not
+    sparsity : lambda of the sparse code
+    clusters, seed : K of the k-means in which a region's context is sought, and its seed
+    context_weight : tau, the share of the context in a region's error
+    pixel_positions : see `pixel_features`
+    object_spread : standard deviation of the object-biased Gaussian, as share of the image's height and width
+    histogram_bins : bins of the likelihoods in the Bayesian integration
 
-    Returns:
-        (H, W) float32 in [0, 1]; zero everywhere where the border explains the image.
+    Returns
+    -------
+    (H, W) float32 in [0, 1]; zero everywhere where the border explains the image
 
-    Raises:
-        ValueError: the image is not (H, W, 3) uint8, or `pixel_positions` is unknown.
+    Raises
+    ------
+    ValueError
+        If the image is not (H, W, 3) uint8, or `pixel_positions` is unknown.
     """
     check_image(image)
     colours = colour_features(image, linearise_rgb)
@@ -92,10 +93,8 @@ def dsr(
             errors.append(min_max(propagate_context(min_max(residual), features, groups, context_weight)))
 
     weights = scale_weights(pixels, all_labels, all_features)
-    first, second = (
-        object_biased(min_max(integrate_scales(all_labels, errors, weights)), object_spread)
-        for errors in (dense, sparse)
-    )
+    pixel_errors = (min_max(integrate_scales(all_labels, errors, weights)) for errors in (dense, sparse))
+    first, second = (object_biased(errors, object_spread) for errors in pixel_errors)
     return bayesian_integration(first, second, bins=histogram_bins).astype(np.float32)
 
 
@@ -123,14 +122,16 @@ def dense_error(features: Floats, templates: Floats, *, energy: float = 0.95, ex
     The basis are the principal components of the templates; as in the authors' code the regions are centred by their
     own mean, not by that of the templates.
 
-    Args:
-        features: (n, d) of all regions.
-        templates: (m, d) of the border regions.
-        energy: share of the templates' variance to keep.
-        extra_components: components kept beyond it, as far as the templates span any.
+    Parameters
+    ----------
+    features : (n, d) of all regions
+    templates : (m, d) of the border regions
+    energy : share of the templates' variance to keep
+    extra_components : components kept beyond it, as far as the templates span any
 
-    Returns:
-        (n,) float64 Euclidean norms of the residuals.
+    Returns
+    -------
+    (n,) float64 Euclidean norms of the residuals
     """
     centred_templates = templates - templates.mean(axis=0)
     variance, axes = np.linalg.eigh(centred_templates.T @ centred_templates)
@@ -147,13 +148,15 @@ def sparse_error(features: Floats, templates: Floats, *, sparsity: float = 0.01)
 
     Features and templates are scaled to unit length first; a code uses at most d templates (the features' dimension).
 
-    Args:
-        features: (n, d) of all regions.
-        templates: (m, d) of the border regions.
-        sparsity: lambda in 1/2 ||x - D a||^2 + lambda ||a||_1.
+    Parameters
+    ----------
+    features : (n, d) of all regions
+    templates : (m, d) of the border regions
+    sparsity : lambda in 1/2 ||x - D a||^2 + lambda ||a||_1
 
-    Returns:
-        (n,) float64.
+    Returns
+    -------
+    (n,) float64
     """
     signals, dictionary = _unit_rows(features), _unit_rows(templates)
     codes = lasso(signals, dictionary, sparsity, max_atoms=features.shape[1])
@@ -182,14 +185,16 @@ def propagate_context(
     Regions are taken in the order of descending error, each using what those before it have become. A region alone in
     its cluster keeps 1 - tau of its error, as in the authors' code.
 
-    Args:
-        errors: (n,) reconstruction errors.
-        features: (n, d) features of the regions; the similarity's sigma^2 is their mean variance over the d.
-        groups: (n,) cluster of each region.
-        context_weight: tau in [0, 1].
+    Parameters
+    ----------
+    errors : (n,) reconstruction errors
+    features : (n, d) features of the regions; the similarity's sigma^2 is their mean variance over the d
+    groups : (n,) cluster of each region
+    context_weight : tau in [0, 1]
 
-    Returns:
-        (n,) float64.
+    Returns
+    -------
+    (n,) float64
     """
     if len(errors) < 2:
         return np.asarray(errors, dtype=np.float64)
@@ -225,13 +230,16 @@ def _propagate(errors, features, groups, order, variance, context_weight):
 def pixel_features(colours: Floats, positions: PixelPositions = "as_released") -> Floats:
     """Features of the pixels, (H, W, 8), to compare with those of regions.
 
-    Args:
-        colours: (H, W, 6), see `colour_features`.
-        positions: "paper": x / W and y / H as in the feature of a region. "as_released": row and column in pixels, as
-            in the authors' code, which makes position outweigh colour and all scales weigh nearly the same.
+    Parameters
+    ----------
+    colours : (H, W, 6), see `colour_features`
+    positions : "paper": x / W and y / H as in the feature of a region. "as_released": row and column in pixels, as in
+        the authors' code, which makes position outweigh colour and all scales weigh nearly the same.
 
-    Raises:
-        ValueError: unknown `positions`.
+    Raises
+    ------
+    ValueError
+        If `positions` is unknown.
     """
     height, width = colours.shape[:2]
     rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
@@ -249,13 +257,15 @@ def scale_weights(
 ) -> NDArray[np.float32]:
     """Weight of each scale at each pixel: the inverse distance of the pixel to its region, summing to 1.
 
-    Args:
-        pixels: (H, W, d) features of the pixels.
-        all_labels: for each of S scales, (H, W) labels.
-        all_features: for each scale, (n_s, d) features of its regions.
+    Parameters
+    ----------
+    pixels : (H, W, d) features of the pixels
+    all_labels : for each of S scales, (H, W) labels
+    all_features : for each scale, (n_s, d) features of its regions
 
-    Returns:
-        (S, H, W) float32.
+    Returns
+    -------
+    (S, H, W) float32
     """
     eps = np.finfo(np.float64).eps
     weights = np.stack(
@@ -296,12 +306,14 @@ def integrate_scales(
 def object_biased(saliency: Floats, spread: float = 0.25) -> Floats:
     """Saliency times a Gaussian around its own centre of mass, stretched to 0..1.
 
-    Args:
-        saliency: (H, W), >= 0.
-        spread: standard deviation as share of the height (for rows) and of the width (for columns).
+    Parameters
+    ----------
+    saliency : (H, W), >= 0
+    spread : standard deviation as share of the height (for rows) and of the width (for columns)
 
-    Returns:
-        (H, W) float64 in [0, 1].
+    Returns
+    -------
+    (H, W) float64 in [0, 1]
     """
     height, width = saliency.shape
     mass = saliency.sum()
@@ -325,13 +337,15 @@ def bayes_posterior(prior: Floats, observer: Floats, bins: int = 60) -> Floats:
     the likelihoods. As in the authors' code each histogram spans its own group's range of values, and a pixel takes
     from both histograms the bin that its value has in its own group.
 
-    Args:
-        prior: (H, W) in [0, 1].
-        observer: (H, W).
-        bins: number of bins.
+    Parameters
+    ----------
+    prior : (H, W) in [0, 1]
+    observer : (H, W)
+    bins : number of bins
 
-    Returns:
-        (H, W) float64 in [0, 1], stretched.
+    Returns
+    -------
+    (H, W) float64 in [0, 1], stretched
     """
     inside = prior > prior.mean()
     if not inside.any():

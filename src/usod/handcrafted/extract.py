@@ -1,6 +1,5 @@
 """Running a handcrafted method over many images."""
 
-import inspect
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,9 +24,9 @@ class Job(NamedTuple):
 
 def check_params(method: str, params: dict[str, Any]) -> None:
     """Raise UsageError unless `params` are keyword arguments of the method."""
-    from usod.handcrafted import METHODS
+    from usod.handcrafted import parameters
 
-    known = [name for name, p in inspect.signature(METHODS[method]).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    known = parameters(method)
     unknown = [name for name in params if name not in known]
     if unknown:
         raise UsageError(f"{method} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")

@@ -34,10 +34,11 @@ def find_frame(image: NDArray[np.uint8], max_width: int = 30, min_density: float
     A row or column at most `max_width` pixels from its side ends a frame if more than `min_density` of its pixels are
     Sobel edges; the innermost such line counts. If any side has a frame, sides without one get the largest width.
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        max_width: widest frame in pixels; never more than a quarter of the side.
-        min_density: share of edge pixels in a frame line, 0..1.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    max_width : widest frame in pixels; never more than a quarter of the side
+    min_density : share of edge pixels in a frame line, 0..1
     """
     edges = sobel_edges(image @ np.array([0.299, 0.587, 0.114]))
     height, width = edges.shape

@@ -8,6 +8,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
+Vector = NDArray[np.float64]
 Links = NDArray[np.bool_]
 
 
@@ -49,12 +50,14 @@ def with_clique(links: Links, members: NDArray[np.int64]) -> Links:
 def geodesic_distance(links: Links, edge_cost: Matrix) -> Matrix:
     """Cost of the cheapest path between every two nodes of an undirected graph.
 
-    Args:
-        links: symmetric (n, n) bool.
-        edge_cost: symmetric (n, n), >= 0; read only where `links` is True. A cost of 0 is a link, not a gap.
+    Parameters
+    ----------
+    links : symmetric (n, n) bool
+    edge_cost : symmetric (n, n), >= 0; read only where `links` is True. A cost of 0 is a link, not a gap.
 
-    Returns:
-        (n, n) float64, 0 on the diagonal, inf between nodes that no path joins.
+    Returns
+    -------
+    (n, n) float64, 0 on the diagonal, inf between nodes that no path joins
     """
     cost = np.where(links, edge_cost, np.inf).astype(np.float64)
     np.fill_diagonal(cost, 0.0)

@@ -11,8 +11,6 @@ the unit: square pixels, so that no direction counts more, and the coarse layer 
 as the paper's text has it. A longer unit suits data sets whose objects lie off centre, a shorter one those centred.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -55,19 +53,23 @@ def hs(
 ) -> NDArray[np.float32]:
     """Hierarchical saliency map of an image.
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        scale_thresholds: smallest region scale of each layer in pixels, from fine to coarse (Section 3.1).
-        sigma: spatial range of the local contrast; a layer of threshold t uses sigma**2 * t (Section 3.2).
-        location_weight: weight of the squared distance to the image centre.
-        data_weights: beta of each layer. The paper does not print them.
-        hierarchy_weights: lambda between each layer and the next. Not printed either.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    scale_thresholds : smallest region scale of each layer in pixels, from fine to coarse (Section 3.1)
+    sigma : spatial range of the local contrast; a layer of threshold t uses sigma**2 * t (Section 3.2)
+    location_weight : weight of the squared distance to the image centre
+    data_weights : beta of each layer. The paper does not print them.
+    hierarchy_weights : lambda between each layer and the next. Not printed either.
 
-    Returns:
-        (H, W) float32 in [0, 1]; zero everywhere where the image has no contrast.
+    Returns
+    -------
+    (H, W) float32 in [0, 1]; zero everywhere where the image has no contrast
 
-    Raises:
-        ValueError: the image is not (H, W, 3) uint8, or the parameters of the layers do not fit together.
+    Raises
+    ------
+    ValueError
+        If the image is not (H, W, 3) uint8, or the parameters of the layers do not fit together.
     """
     check_image(image)
     if len(data_weights) != len(scale_thresholds) or len(hierarchy_weights) != len(scale_thresholds) - 1:
@@ -89,11 +91,13 @@ def hs(
 def over_segment(luv: NDArray[np.floating]) -> NDArray[np.int32]:
     """Initial regions: the watershed of the gradient magnitude.
 
-    Args:
-        luv: (H, W, 3) colours in CIELUV. The gradient is the sum of the Sobel magnitudes of its channels.
+    Parameters
+    ----------
+    luv : (H, W, 3) colours in CIELUV. The gradient is the sum of the Sobel magnitudes of its channels.
 
-    Returns:
-        (H, W) int32 labels 0..n-1; every pixel belongs to a region, there are no watershed lines.
+    Returns
+    -------
+    (H, W) int32 labels 0..n-1; every pixel belongs to a region, there are no watershed lines
     """
     gradient = np.zeros(luv.shape[:2])
     for channel in np.moveaxis(luv, -1, 0):
@@ -107,15 +111,19 @@ def region_layers(
 ) -> list[NDArray[np.int32]]:
     """Nested segmentations of an image, from fine to coarse.
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        scale_thresholds: regions of a smaller scale are merged into the neighbour of the nearest mean CIELUV colour.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    scale_thresholds : regions of a smaller scale are merged into the neighbour of the nearest mean CIELUV colour
 
-    Returns:
-        One (H, W) int32 label map 0..n-1 per threshold; each region lies in one region of the next layer.
+    Returns
+    -------
+    One (H, W) int32 label map 0..n-1 per threshold; each region lies in one region of the next layer
 
-    Raises:
-        ValueError: the thresholds do not increase.
+    Raises
+    ------
+    ValueError
+        If the thresholds do not increase.
     """
     if any(coarse <= fine for fine, coarse in pairwise(scale_thresholds)):
         raise ValueError(f"scale thresholds must increase from layer to layer, got {tuple(scale_thresholds)}")
@@ -148,14 +156,16 @@ def local_contrast(
 
     C_i = sum over j of n_j exp(-||x_i - x_j||^2 / spatial_variance) ||c_i - c_j||
 
-    Args:
-        colours: (n, 3) mean CIELAB colours c.
-        centres: (n, 2) centres x of the regions, in the unit of `spatial_variance`.
-        pixel_counts: (n,) number of pixels n_j.
-        spatial_variance: the paper's sigma^2, which is 0.2^2 times the layer's scale threshold.
+    Parameters
+    ----------
+    colours : (n, 3) mean CIELAB colours c
+    centres : (n, 2) centres x of the regions, in the unit of `spatial_variance`
+    pixel_counts : (n,) number of pixels n_j
+    spatial_variance : the paper's sigma^2, which is 0.2^2 times the layer's scale threshold
 
-    Returns:
-        (n,) float64, not normalised.
+    Returns
+    -------
+    (n,) float64, not normalised
     """
     # Thousands of regions make millions of pairs: single precision halves the time and is exact to six digits.
     values = np.concatenate([colours, centres], axis=1).T.astype(np.float32)
@@ -183,12 +193,14 @@ def _local_contrast(values, pixel_counts, precision):
 def location_prior(labels: NDArray[np.integer], weight: float = 9.0) -> NDArray[np.float64]:
     """Nearness of each region to the image centre x_c: the mean over its pixels of exp(-weight ||x - x_c||^2).
 
-    Args:
-        labels: (H, W) region labels 0..n-1.
-        weight: the paper's lambda, for coordinates where the image diagonal is 1.
+    Parameters
+    ----------
+    labels : (H, W) region labels 0..n-1
+    weight : the paper's lambda, for coordinates where the image diagonal is 1
 
-    Returns:
-        (n,) float64 in (0, 1].
+    Returns
+    -------
+    (n,) float64 in (0, 1]
     """
     height, width = labels.shape
     rows = np.arange(height) - (height - 1) / 2
@@ -223,14 +235,16 @@ def hierarchical_inference(
     E is quadratic and its graph is a forest, so one sweep of belief propagation up and one down give the exact
     minimum. The message of a region to its parent is again a quadratic, held as its weight and its minimiser.
 
-    Args:
-        cues: (n_l,) initial saliency of the regions of each layer, from fine to coarse.
-        parents: for every layer but the last, (n_l,) index of the region of the next layer that holds each region.
-        data_weights: beta_l > 0 of each layer.
-        hierarchy_weights: lambda_l >= 0 between layer l and the next.
+    Parameters
+    ----------
+    cues : (n_l,) initial saliency of the regions of each layer, from fine to coarse
+    parents : for every layer but the last, (n_l,) index of the region of the next layer that holds each region
+    data_weights : beta_l > 0 of each layer
+    hierarchy_weights : lambda_l >= 0 between layer l and the next
 
-    Returns:
-        (n_l,) float64 saliency of each layer, within the range of the cues.
+    Returns
+    -------
+    (n_l,) float64 saliency of each layer, within the range of the cues
     """
     weight = [np.full(len(cue), beta, dtype=np.float64) for cue, beta in zip(cues, data_weights, strict=True)]
     optimum = [np.asarray(cue, dtype=np.float64) for cue in cues]

@@ -4,8 +4,6 @@ The minimiser is a piecewise linear function of the penalty. Followed from the p
 to the one asked for, it is exact, and a limit on the atoms of a code has a meaning: it is what SPAMS calls L.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -16,14 +14,16 @@ def lasso(
 ) -> NDArray[np.float64]:
     """Minimisers of 1/2 ||x - sum_k a_k D_k||^2 + penalty ||a||_1 for each signal x.
 
-    Args:
-        signals: (n, d).
-        dictionary: (m, d), one atom per row. An atom that is a combination of those already in a code stays out of it.
-        penalty: > 0. (scikit-learn's alpha is this divided by d.)
-        max_atoms: a code with this many atoms takes no further one along its path.
+    Parameters
+    ----------
+    signals : (n, d)
+    dictionary : (m, d), one atom per row. An atom that is a combination of those already in a code stays out of it.
+    penalty : > 0. (scikit-learn's alpha is this divided by d.)
+    max_atoms : a code with this many atoms takes no further one along its path
 
-    Returns:
-        (n, m) float64 codes.
+    Returns
+    -------
+    (n, m) float64 codes
     """
     codes = np.zeros((len(signals), len(dictionary)))
     gram, correlations = dictionary @ dictionary.T, signals @ dictionary.T

@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
 
-from usod.handcrafted.graph import Links, Matrix, min_max, paint, pairwise_distance, two_ring
+from usod.handcrafted.graph import Links, Matrix, Vector, min_max, paint, pairwise_distance, two_ring
 from usod.handcrafted.superpixels import adjacency, border_regions, check_image, region_mean, rgb_to_lab, slic
-
-Vector = NDArray[np.float64]
 
 
 def mc(
@@ -31,22 +29,25 @@ def mc(
 ) -> NDArray[np.float32]:
     """Saliency as the time until a random walk is absorbed at the image border.
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        n_segments: wanted number of superpixels.
-        compactness: of the superpixels (SLIC's m).
-        steepness: 1 / sigma^2 of the affinity, for colour distances stretched to 0..1 over the image's edges.
-        frame_affinity: if the border regions' summed affinity to those just inside is at most this, they are taken for
-            an artificial frame: they leave the chain, and the next ring absorbs instead.
-        outlier_affinity: a region whose summed affinity, with 1 to itself, is below this leaves the chain.
-        score_threshold: the absorbed times are weighted by the equilibrium distribution from this `mid_grey_score` on.
-        outlier_saliency: an outlier is salient if a neighbour is more salient than this.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    n_segments, compactness : wanted number of superpixels, and their compactness (SLIC's m)
+    steepness : 1 / sigma^2 of the affinity, for colour distances stretched to 0..1 over the image's edges
+    frame_affinity : if the border regions' summed affinity to those just inside is at most this, they are taken for an
+        artificial frame: they leave the chain, and the next ring absorbs instead
+    outlier_affinity : a region whose summed affinity, with 1 to itself, is below this leaves the chain
+    score_threshold : the absorbed times are weighted by the equilibrium distribution from this `mid_grey_score` on
+    outlier_saliency : an outlier is salient if a neighbour is more salient than this
 
-    Returns:
-        (H, W) float32 in [0, 1]; all 0 if nothing stands out.
+    Returns
+    -------
+    (H, W) float32 in [0, 1]; all 0 if nothing stands out
 
-    Raises:
-        ValueError: `image` is not (H, W, 3) uint8.
+    Raises
+    ------
+    ValueError
+        If `image` is not (H, W, 3) uint8.
     """
     check_image(image)
     labels = slic(image, n_segments, compactness, variant="epfl")
@@ -124,14 +125,18 @@ def absorbing_regions(
 
 
 class Chain(NamedTuple):
-    """Transient states of an absorbing Markov chain over n regions."""
+    """Transient states of an absorbing Markov chain over n regions.
+
+    Attributes
+    ----------
+    affinity : (n, n), 1 on the diagonal
+    degree : (n,) summed affinity to all regions of the image, also those outside the chain
+    absorbed : (n,) summed affinity to the absorbing states, which are copies of the absorbing regions
+    """
 
     affinity: Matrix
-    """(n, n), 1 on the diagonal."""
     degree: Vector
-    """(n,) summed affinity to all regions of the image, also those outside the chain."""
     absorbed: Vector
-    """(n,) summed affinity to the absorbing states, which are copies of the absorbing regions."""
 
 
 def absorbed_time(chain: Chain, weight: Vector | None = None) -> Vector:

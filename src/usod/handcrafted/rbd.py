@@ -16,6 +16,7 @@ from usod.handcrafted.frame import Frame, find_frame
 from usod.handcrafted.graph import (
     Links,
     Matrix,
+    Vector,
     gaussian_weight,
     geodesic_distance,
     min_max,
@@ -33,8 +34,6 @@ from usod.handcrafted.superpixels import (
     rgb_to_lab,
     slic,
 )
-
-Vector = NDArray[np.float64]
 
 PAPER_SETTINGS = {
     "sigma_spatial": 0.25,
@@ -66,61 +65,66 @@ def rbd(
 ) -> NDArray[np.float32]:
     """Saliency by robust background detection (wCtr*, "optimised weighted contrast").
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        pixels_per_region: mean size of a superpixel.
-        compactness: of the superpixels (SLIC's m).
-        border_margin: a superpixel is on the border if it comes within this many pixels of the image's edge.
-        sigma_geodesic: colour scale (Lab) of the spanning area; None: estimated per image.
-        sigma_smooth: colour scale (Lab) of the smoothness term, Eq. 9; None: estimated per image.
-        clip: colour step (Lab) that costs a geodesic path nothing; None: estimated per image.
-        sigma_boundary: scale of boundary connectivity, in the background probability.
-        sigma_spatial: spatial scale of the contrast in units of the image's sides.
-        certain_connectivity: superpixels of a higher boundary connectivity are held to 0; inf: none are.
-        background_weight: factor of the background term of Eq. 9.
-        threshold_contrast: set contrasts below Otsu's threshold to 0 before the optimisation.
-        regularisation: mu, the least smoothness between touching superpixels.
-        remove_frame: cut an artificial frame off first (and give it 0).
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    pixels_per_region, compactness : mean size of the superpixels, and their compactness (SLIC's m)
+    border_margin : a superpixel is on the border if it comes within this many pixels of the image's edge
+    sigma_geodesic, sigma_smooth : colour scales (Lab) of the spanning area and of smoothness (Eq. 9); None: estimated
+    clip : colour step (Lab) that costs a geodesic path nothing; None: estimated, like the sigmas, per image
+    sigma_boundary : scale of boundary connectivity, in the background probability
+    sigma_spatial : spatial scale of the contrast in units of the image's sides
+    certain_connectivity : superpixels of a higher boundary connectivity are held to 0; inf: none are
+    background_weight : factor of the background term of Eq. 9
+    threshold_contrast : set contrasts below Otsu's threshold to 0 before the optimisation
+    regularisation : mu, the least smoothness between touching superpixels
+    remove_frame : cut an artificial frame off first (and give it 0)
 
-    Returns:
-        (H, W) float32 in [0, 1], stretched to that range; all 0 if nothing stands out.
+    Returns
+    -------
+    (H, W) float32 in [0, 1], stretched to that range; all 0 if nothing stands out
 
-    Raises:
-        ValueError: `image` is not (H, W, 3) uint8.
+    Raises
+    ------
+    ValueError
+        If `image` is not (H, W, 3) uint8.
     """
     check_image(image)
     frame = find_frame(image) if remove_frame else Frame()
     regions = measure_regions(np.ascontiguousarray(frame.crop(image)), pixels_per_region, compactness, border_margin)
     labels, contacts, border, colour_distance, spatial_distance = regions
+    given = {"clip": clip, "geodesic": sigma_geodesic, "smooth": sigma_smooth}
     estimated = colour_scales(contacts > 0, colour_distance)
-    clip = estimated.clip if clip is None else clip
-    sigma_geodesic = estimated.geodesic if sigma_geodesic is None else sigma_geodesic
-    sigma_smooth = estimated.smooth if sigma_smooth is None else sigma_smooth
+    scales = estimated._replace(**{name: value for name, value in given.items() if value is not None})
 
-    connectivity = boundary_connectivity(contacts > 0, colour_distance, border, clip, sigma_geodesic)
+    connectivity = boundary_connectivity(contacts > 0, colour_distance, border, scales.clip, scales.geodesic)
     background = background_probability(connectivity, sigma_boundary)
     contrast = weighted_contrast(colour_distance, spatial_distance, background, sigma_spatial)
     if threshold_contrast:
         contrast[contrast < otsu_threshold(contrast)] = 0.0
     background[connectivity > certain_connectivity] = 1000.0
-    smoothness = smoothness_weight(contacts, colour_distance, border, sigma_smooth, regularisation)
+    smoothness = smoothness_weight(contacts, colour_distance, border, scales.smooth, regularisation)
     saliency = optimise(smoothness, background_weight * background, contrast)
     return frame.restore(paint(labels, min_max(saliency)))
 
 
 class Regions(NamedTuple):
-    """What the method knows of an image's n superpixels."""
+    """What the method knows of an image's n superpixels.
+
+    Attributes
+    ----------
+    labels : (H, W), 0..n-1
+    contacts : (n, n), see `contact_orders`
+    border : ids of the superpixels on the image border
+    colour_distance : (n, n), between mean colours, in Lab units
+    spatial_distance : (n, n), between centres, in units of the image's sides
+    """
 
     labels: NDArray[np.int32]
-    """(H, W), 0..n-1."""
     contacts: Matrix
-    """(n, n), see `contact_orders`."""
     border: NDArray[np.int64]
-    """Ids of the superpixels on the image border."""
     colour_distance: Matrix
-    """(n, n), between mean colours, in Lab units."""
     spatial_distance: Matrix
-    """(n, n), between centres, in units of the image's sides."""
 
 
 def measure_regions(

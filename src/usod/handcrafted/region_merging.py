@@ -4,8 +4,6 @@ The scale of a region is the side of the largest axis-aligned square that fits i
 region has a small scale even if it has many pixels, and a compact one of few pixels a larger scale.
 """
 
-from __future__ import annotations
-
 import heapq
 
 import numpy as np
@@ -22,11 +20,13 @@ def region_scale(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     square of one label that ends at a pixel is one larger than the smallest of those ending above it, left of it and
     diagonally above-left of it.
 
-    Args:
-        labels: (H, W) region labels 0..n-1. A region may consist of several parts.
+    Parameters
+    ----------
+    labels : (H, W) region labels 0..n-1. A region may consist of several parts.
 
-    Returns:
-        (n,) int64; 0 for a label that does not occur.
+    Returns
+    -------
+    (n,) int64; 0 for a label that does not occur
     """
     labels = np.ascontiguousarray(labels, dtype=np.int64)
     return _region_scale(labels, int(labels.max()) + 1)
@@ -40,13 +40,15 @@ def merge_small_regions(
     The region of the smallest scale goes first (of equals, that of the lowest label). A merged region has the mean
     colour of its pixels and the scale of its union, and takes another turn while that is below the threshold.
 
-    Args:
-        labels: (H, W) region labels 0..n-1; regions are neighbours where pixels touch by an edge.
-        colours: (H, W, C) colour of each pixel.
-        scale_threshold: regions of a smaller scale are merged, in pixels.
+    Parameters
+    ----------
+    labels : (H, W) region labels 0..n-1; regions are neighbours where pixels touch by an edge
+    colours : (H, W, C) colour of each pixel
+    scale_threshold : regions of a smaller scale are merged, in pixels
 
-    Returns:
-        (H, W) int32 labels 0..m-1, m <= n. Every region has reached the threshold, unless it is the only one.
+    Returns
+    -------
+    (H, W) int32 labels 0..m-1, m <= n. Every region has reached the threshold, unless it is the only one.
     """
     labels = np.ascontiguousarray(labels, dtype=np.int64)
     sizes = region_size(labels)

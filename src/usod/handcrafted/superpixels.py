@@ -36,13 +36,15 @@ def check_image(image: NDArray[np.uint8]) -> None:
 def rgb_to_lab(rgb: NDArray, curve: Curve = "srgb") -> NDArray[np.float64]:
     """CIE L*a*b* (D65) of RGB colours.
 
-    Args:
-        rgb: (..., 3); uint8 in 0..255, or float in 0..1.
-        curve: how values relate to light: "srgb" (IEC 61966-2-1, exponent 2.4), "srgb-2.2" (the same with exponent
-            2.2) or "rec709" (ITU-R BT.709).
+    Parameters
+    ----------
+    rgb : (..., 3); uint8 in 0..255, or float in 0..1
+    curve : how values relate to light: "srgb" (IEC 61966-2-1, exponent 2.4), "srgb-2.2" (the same with exponent 2.2) or
+        "rec709" (ITU-R BT.709)
 
-    Returns:
-        (..., 3) float64: L in 0..100, a and b about -128..127.
+    Returns
+    -------
+    (..., 3) float64: L in 0..100, a and b about -128..127
     """
     if rgb.dtype == np.uint8:
         linear = _LINEAR[curve](np.arange(256) / 255.0)[rgb]
@@ -79,19 +81,23 @@ def slic(
     compared only with pixels at most `step` away from it; at most 10 iterations. Connected (4-neighbour) fragments
     below a quarter of a region's nominal size then join a region met before them in raster order.
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        n_segments: wanted number of regions, at least 1; the result's number differs, mostly by a few per cent.
-        compactness: weight m of position against colour.
-        variant: "rbd" is the SLIC of Zhu et al. (CVPR 2014): Lab with exponent 2.2, seeds at the centres of equal
-            cells, step of at least 3 pixels. "epfl" is that of Achanta et al., used by MC and DSR: Lab with exponent
-            2.4, seeds on whole pixels.
+    Parameters
+    ----------
+    image : (H, W, 3) uint8 RGB
+    n_segments : wanted number of regions, at least 1; the result's number differs, mostly by a few per cent
+    compactness : weight m of position against colour
+    variant : "rbd" is the SLIC of Zhu et al. (CVPR 2014): Lab with exponent 2.2, seeds at the centres of equal cells,
+        step of at least 3 pixels. "epfl" is that of Achanta et al., used by MC and DSR: Lab with exponent 2.4, seeds on
+        whole pixels.
 
-    Returns:
-        (H, W) int32 labels 0..n-1, each of them in use, numbered in raster order of first pixel.
+    Returns
+    -------
+    (H, W) int32 labels 0..n-1, each of them in use, numbered in raster order of first pixel
 
-    Raises:
-        ValueError: wrong image, `n_segments` < 1, `compactness` <= 0 or unknown variant.
+    Raises
+    ------
+    ValueError
+        If the image is wrong, `n_segments` < 1, `compactness` <= 0 or the variant unknown.
     """
     check_image(image)
     if n_segments < 1 or compactness <= 0:
@@ -256,8 +262,10 @@ def neighbour_pairs(labels: NDArray[np.integer], connectivity: Literal[4, 8] = 4
 
     Regions touch where one of their pixels is the other's 4-neighbour (`connectivity` 8: also diagonal neighbour).
 
-    Raises:
-        ValueError: `connectivity` is neither 4 nor 8.
+    Raises
+    ------
+    ValueError
+        If `connectivity` is neither 4 nor 8.
     """
     if connectivity not in (4, 8):
         raise ValueError(f"connectivity must be 4 or 8, got {connectivity}")

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from usod.config import CrfConfig
 from usod.crf import CRFParams, refine
 from usod.data.images import read_image, resize_image, resize_map
 from usod.data.layouts import IMAGE_SUFFIXES
@@ -17,6 +16,7 @@ from usod.errors import UsodError
 from usod.models.model_file import load_model
 from usod.progress import progress
 from usod.provenance import describe
+from usod.sections import CrfConfig
 from usod.training.loop import Precision, as_input, autocast
 
 

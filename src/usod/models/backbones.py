@@ -16,8 +16,8 @@ class ResNet(Backbone):
 
     Parameters
     ----------
-    name : resnet18, resnet50 or resnet101.
-    output_stride : 8, 16 or 32 (32: as published).
+    name : resnet18, resnet50 or resnet101
+    output_stride : 8, 16 or 32 (32: as published)
     """
 
     def __init__(self, name: str, output_stride: int = 8) -> None:
@@ -51,7 +51,7 @@ class MobileNetV2(Backbone):
 
     Parameters
     ----------
-    output_stride : 8, 16 or 32 (32: as published).
+    output_stride : 8, 16 or 32 (32: as published)
     """
 
     name = "mobilenet_v2"

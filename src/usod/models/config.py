@@ -1,8 +1,9 @@
 """Which network, from which weights: the typed configuration, readable without torch."""
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Names of torchvision's pretrained weights; DEFAULT is torchvision's own alias of the best ones.
 PRETRAINED_NAMES: dict[str, tuple[str, ...]] = {
@@ -90,6 +91,11 @@ class NetworkConfig(BaseModel):
         multiple_of=8,
         description="Channels of the first stage of light (16: 0.3 million parameters; they grow with the square).",
     )
+
+    @field_validator("weights")
+    @classmethod
+    def _expand_home(cls, weights: str) -> str:
+        return str(Path(weights).expanduser()) if weights.startswith("~") else weights
 
     @model_validator(mode="after")
     def _consistent(self) -> "NetworkConfig":

@@ -100,7 +100,7 @@ class DRN(Backbone):
 
     Parameters
     ----------
-    name : drn_d_22 (basic blocks) or drn_d_105 (bottlenecks); the number counts the layers of the classifier.
+    name : drn_d_22 (basic blocks) or drn_d_105 (bottlenecks); the number counts the layers of the classifier
     """
 
     strides = (2, 4, 8, 8, 8)

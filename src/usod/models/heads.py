@@ -30,9 +30,9 @@ class FCNHead(nn.Module):
 
     Parameters
     ----------
-    channels : channels of the deepest stage.
-    stride : input pixels per cell of the deepest stage.
-    init_std : standard deviation of the filters of the two softmax channels.
+    channels : channels of the deepest stage
+    stride : input pixels per cell of the deepest stage
+    init_std : standard deviation of the filters of the two softmax channels
     """
 
     def __init__(self, channels: int, stride: int, init_std: float = 1.0) -> None:
@@ -85,8 +85,8 @@ class SkipHead(nn.Module):
 
     Parameters
     ----------
-    channels, strides : of the backbone's stages, shallow to deep.
-    width : channels of the decoder, a multiple of 16; half as many at stride 2, where most of the pixels are.
+    channels, strides : of the backbone's stages, shallow to deep
+    width : channels of the decoder, a multiple of 16; half as many at stride 2, where most of the pixels are
     """
 
     def __init__(self, channels: Sequence[int], strides: Sequence[int], width: int = 64) -> None:

@@ -35,7 +35,7 @@ class Light(Backbone):
 
     Parameters
     ----------
-    width : channels of the first stage, a multiple of 8; the others have 2, 3, 4 and 6 times as many.
+    width : channels of the first stage, a multiple of 8; the others have 2, 3, 4 and 6 times as many
     """
 
     name = "light"

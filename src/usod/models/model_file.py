@@ -34,10 +34,10 @@ def save_model(
 
     Parameters
     ----------
-    network : a `SaliencyNet`, possibly compiled or in a data-parallel wrapper, on any device.
-    config : what `build_network` made it from.
-    extra : anything that JSON can hold, kept as it is (the step's configuration, the digests of its inputs, ...).
-    input_size : side or (height, width) in pixels that it was trained at; None if it had none.
+    network : a `SaliencyNet`, possibly compiled or in a data-parallel wrapper, on any device
+    config : what `build_network` made it from
+    extra : anything that JSON can hold, kept as it is (the step's configuration, the digests of its inputs, ...)
+    input_size : side or (height, width) in pixels that it was trained at; None if it had none
     training_labels : human labels that the training itself used: "none", or such as "image tags" (WSS) or "masks"
         (oracles). They are joined to those of the pretraining.
 
@@ -79,9 +79,9 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Sa
 
     Returns
     -------
-    network : on `device`, in evaluation mode.
+    network : on `device`, in evaluation mode
     metadata : `format`, `version`, `config` (dict), `input_size` ([height, width] or None), `mean`, `std`, `weights`
-        (see `describe_weights`), `labels` (human labels used in all), `versions`, `extra`.
+        (see `describe_weights`), `labels` (human labels used in all), `versions`, `extra`
 
     Raises
     ------

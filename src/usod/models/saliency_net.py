@@ -1,7 +1,5 @@
 """The saliency network of every system here: a backbone and a head."""
 
-import logging
-
 import torch
 from torch import Tensor, nn
 
@@ -10,8 +8,7 @@ from usod.models.config import NetworkConfig
 from usod.models.heads import FCNHead, SkipHead
 from usod.models.stages import Backbone
 from usod.models.weights import describe_weights, load_weights
-
-logger = logging.getLogger(__name__)
+from usod.progress import say
 
 
 class SaliencyNet(nn.Module):
@@ -19,9 +16,9 @@ class SaliencyNet(nn.Module):
 
     Attributes
     ----------
-    config : what it was built from.
-    backbone, head : its two parts, for learning rates of their own.
-    weights : where the initial weights of the backbone come from (see `usod.models.weights.describe_weights`).
+    config : what it was built from
+    backbone, head : its two parts, for learning rates of their own
+    weights : where the initial weights of the backbone come from (see `usod.models.weights.describe_weights`)
     """
 
     mean: Tensor
@@ -46,11 +43,11 @@ class SaliencyNet(nn.Module):
 
         Parameters
         ----------
-        image : (B, 3, H, W) float, normalised RGB (see `normalise`); any H, W >= 32.
+        image : (B, 3, H, W) float, normalised RGB (see `normalise`); any H, W >= 32
 
         Returns
         -------
-        (B, 1, H, W) of the image's dtype.
+        (B, 1, H, W) of the image's dtype
         """
         return self.head(self.backbone.stages(image), image.shape[-2:])
 
@@ -66,8 +63,7 @@ def build_network(config: NetworkConfig) -> SaliencyNet:
     backbone = build_backbone(config)
     report = load_weights(backbone, config.weights)
     if config.weights != "none":
-        level = logging.WARNING if report.missing or report.mismatched else logging.INFO
-        logger.log(level, "%s from %s: %s", config.name, config.weights, report)
+        say(f"{config.name} from {config.weights}: {report}")
     if config.resolved_head == "fcn":
         head: nn.Module = FCNHead(backbone.channels[-1], backbone.strides[-1], config.head_init_std)
     else:

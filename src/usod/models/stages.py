@@ -9,8 +9,8 @@ class Backbone(nn.Module):
 
     Attributes
     ----------
-    name : the architecture, a value of `NetworkConfig.name`.
-    channels : channels of the five stages, shallow to deep.
+    name : the architecture, a value of `NetworkConfig.name`
+    channels : channels of the five stages, shallow to deep
     strides : input pixels per cell of the five stages; 2, 4, 8, ... until dilation takes over.
     """
 
@@ -24,11 +24,11 @@ class Backbone(nn.Module):
 
         Parameters
         ----------
-        image : (B, 3, H, W) float, normalised RGB; H, W >= 32.
+        image : (B, 3, H, W) float, normalised RGB; H, W >= 32
 
         Returns
         -------
-        Five tensors, shallow to deep: stage i is (B, channels[i], ceil(H / strides[i]), ceil(W / strides[i])).
+        Five tensors, shallow to deep: stage i is (B, channels[i], ceil(H / strides[i]), ceil(W / strides[i]))
         """
         raise NotImplementedError
 
@@ -71,12 +71,12 @@ def replace_stride_with_dilation(stages: list[nn.Module], stride: int, output_st
     ----------
     stages : the network cut into consecutive parts, in the order of computation. Square, odd kernels; a strided
         3x3 convolution in a part is the one that changes its resolution (1x1 shortcuts follow it).
-    stride : input pixels per cell before the first of these parts.
-    output_stride : the coarsest stride allowed.
+    stride : input pixels per cell before the first of these parts
+    output_stride : the coarsest stride allowed
 
     Returns
     -------
-    The stride of every part's output.
+    The stride of every part's output
     """
     dilation = 1
     strides = []

@@ -16,6 +16,7 @@ from torchvision.models import get_model_weights
 from usod.errors import UsodError
 from usod.models.config import PRETRAINED_NAMES, NetworkConfig
 from usod.models.stages import Backbone
+from usod.progress import say
 from usod.provenance import file_digest
 
 # Published ImageNet classifiers carry the first digits of their SHA-256 in their names; these are the DRNs',
@@ -52,8 +53,8 @@ def load_weights(network: nn.Module, weights: str) -> LoadReport:
 
     Parameters
     ----------
-    network : a `Backbone`, or a network that has one as `.backbone`.
-    weights : "none", a torchvision name, or a file (see `NetworkConfig.weights`).
+    network : a `Backbone`, or a network that has one as `.backbone`
+    weights : "none", a torchvision name, or a file (see `NetworkConfig.weights`)
 
     Raises
     ------
@@ -128,7 +129,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         try:
             return safetensors.torch.load_file(path)
         except (safetensors.SafetensorError, OSError) as error:
-            raise UsodError(f"weights: {path} is not a whole safetensors file ({_first_line(error)})") from error
+            raise _not_whole(path, error) from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling a foreign file fails in as many ways as there are files
@@ -175,7 +176,7 @@ def _recognised_labels(path: Path, network: str) -> str:
         try:
             header = read_model_header(path)
         except (safetensors.SafetensorError, OSError) as error:
-            raise UsodError(f"weights: {path} is not a whole safetensors file ({_first_line(error)})") from error
+            raise _not_whole(path, error) from error
         if header is not None:
             return header["labels"]
     digest = file_digest(path)
@@ -205,6 +206,7 @@ def _pretrained_file(name: str, network: str) -> Path:
     url = get_model_weights(network)[name].url
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
     if not file.exists():
+        say(f"downloading {url} to {file}")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(file), hash_prefix=_hash_prefix(url), progress=False)
@@ -222,6 +224,10 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         raise UsodError(f"weights: there is no file {path}; correct the path, or set `weights: none`")
     return path
+
+
+def _not_whole(path: Path, error: Exception) -> UsodError:
+    return UsodError(f"weights: {path} is not a whole safetensors file ({_first_line(error)}); copy it again")
 
 
 def _first_line(error: Exception) -> str:

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from usod.config import FuseConfig, RefineConfig
 from usod.crf import CRFParams, DenseCRF
-from usod.data.mapstore import ImageStore, MapStore
+from usod.data.mapstore import ImageStore, MapStore, to_uint8, to_unit
+from usod.devices import available_memory
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet, build_network
 from usod.progress import say
+from usod.sections import FuseConfig, RefineConfig
 from usod.training.checkpoint import Checkpoint
 from usod.training.loop import Schedule, Trainer
 from usod.training.losses import certain_as_label, f_beta_loss
@@ -138,6 +139,7 @@ def refine(
     config: RefineConfig,
     network: NetworkConfig,
     device: torch.device,
+    crf_memory_gb: float | None = None,
     work: Path | None = None,
     identity: Any = None,
 ) -> Refined:
@@ -148,6 +150,7 @@ def refine(
     images : the unlabelled images
     maps : the handcrafted maps (stage 0) or the MVA labels of the stage before, same ids and size
     stage : chooses the learning rate and the discretisation
+    crf_memory_gb : for CRF lattices that are kept between epochs; None: a quarter of the memory that is free
     work : folder for the resume state
     identity : what determines the result beside `config` (digests of the inputs)
 
@@ -168,23 +171,15 @@ def refine(
     net = build_network(network)
     crf = None
     if config.crf is not None:
-        crf = DenseCRF(pixels, CRFParams(**config.crf.model_dump()), device, memory_gb=config.crf_memory_gb)
-    average = MovingAverage(len(pixels), pixels.shape[1:3], config.alpha, config.bias_correction)
+        # A quarter: the methods may be refined side by side.
+        budget = available_memory(device) / 4e9 if crf_memory_gb is None else crf_memory_gb
+        crf = DenseCRF(pixels, CRFParams(**config.crf.model_dump()), device, memory_gb=budget)
+    average = MovingAverage(len(pixels), images.size, config.alpha, config.bias_correction)
     objective = Refinement(PseudoLabels(labels["labels"], gamma), average, crf, config)
-    schedule = Schedule(
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        lr=config.lr_of_stage(stage),
-        lr_decay=config.lr_decay,
-        head_lr_factor=config.head_lr_factor,
-        weight_decay=config.weight_decay,
-        flip=config.flip,
-        precision=config.precision,
-        seed=config.seed * 1009 + stage,
-    )
+    schedule = Schedule.of(config, config.lr_of_stage(stage), config.seed * 1009 + stage)
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), stage, identity])
     history = Trainer(net, pixels, objective, schedule, device, keep, f"stage {stage}").fit()
-    refined = np.concatenate([_to_uint8(average.read(slice(i, i + 64))) for i in range(0, len(pixels), 64)])
+    refined = np.concatenate([to_uint8(average.read(slice(i, i + 64)).numpy()) for i in range(0, len(pixels), 64)])
     movement = float(
         np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(refined, labels["labels"], strict=True)])
     )
@@ -216,17 +211,7 @@ def fuse(
     gamma = np.full(len(pixels), config.threshold, np.float32)
     torch.manual_seed(seed)
     net = build_network(network)
-    schedule = Schedule(
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        lr=config.lr,
-        lr_decay=config.lr_decay,
-        head_lr_factor=config.head_lr_factor,
-        weight_decay=config.weight_decay,
-        flip=config.flip,
-        precision=config.precision,
-        seed=seed,
-    )
+    schedule = Schedule.of(config, config.lr, seed)
     objective = Fusion([PseudoLabels(maps, gamma) for maps in labels.values()], config)
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), seed, identity])
     history = Trainer(net, pixels, objective, schedule, device, keep, f"fusion, seed {seed}").fit()
@@ -250,12 +235,6 @@ def _read(images: ImageStore, sources: Mapping[str, MapStore]) -> tuple[np.ndarr
                 f"{images.size[0]}x{images.size[1]}; make both at one size"
             )
     labels = {name: store.read_all(images.ids) for name, store in sources.items()}
-    return images.read_all(), {name: _as_uint8(maps) for name, maps in labels.items()}
-
-
-def _as_uint8(maps: np.ndarray) -> np.ndarray:
-    return maps if maps.dtype == np.uint8 else np.rint(maps.astype(np.float32) * 255).astype(np.uint8)
-
-
-def _to_uint8(maps: Tensor) -> np.ndarray:
-    return (maps * 255).round().to(torch.uint8).numpy()
+    return images.read_all(), {
+        name: maps if maps.dtype == np.uint8 else to_uint8(to_unit(maps)) for name, maps in labels.items()
+    }

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +43,3 @@ class Checkpoint:
         if self.path is not None:
             with atomic_path(self.path) as temporary:
                 torch.save({**state, "identity": self.identity}, temporary)
-
-    def remove(self) -> None:
-        """Delete the folder, once the results are written."""
-        if self.path is not None:
-            shutil.rmtree(self.path.parent, ignore_errors=True)

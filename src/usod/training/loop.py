@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -14,7 +14,9 @@ from usod.devices import describe_device, seed_everything
 from usod.errors import UsodError
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import duration, say
+from usod.sections import FuseConfig, RefineConfig
 from usod.training.checkpoint import Checkpoint
+from usod.training.stopwatch import Stopwatch
 
 Precision = Literal["auto", "float32", "bf16"]
 
@@ -49,6 +51,12 @@ class Schedule:
     precision: Precision = "auto"
     seed: int = 0
 
+    @classmethod
+    def of(cls, settings: RefineConfig | FuseConfig, lr: float, seed: int) -> "Schedule":
+        """The schedule in a step's settings, with the learning rate and the seed of this training."""
+        names = [f.name for f in fields(cls) if f.name not in ("lr", "seed")]
+        return cls(lr=lr, seed=seed, **{name: getattr(settings, name) for name in names})
+
     def lr_factor(self, epoch: int) -> float:
         """Factor of the learning rate in epoch 0, 1, ...: 1, or (1 - epoch / epochs)^0.9."""
         return (1 - epoch / self.epochs) ** 0.9 if self.lr_decay == "poly" else 1.0
@@ -61,8 +69,9 @@ def as_input(network: SaliencyNet, images: Tensor) -> Tensor:
 
 
 def autocast(device: torch.device, precision: Precision) -> Any:
-    """bf16 autocast where it is asked for, or by itself on CUDA."""
-    if precision == "bf16" or (precision == "auto" and device.type == "cuda"):
+    """bf16 autocast where it is asked for, or by itself on a GPU that computes it natively."""
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" or (precision == "auto" and native):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
@@ -123,6 +132,8 @@ class Trainer:
             f"{self.name}: {len(self.images)} images of {self.images.shape[1]}x{self.images.shape[2]}, "
             f"{schedule.epochs} epochs from {first}, on {describe_device(self.device)}"
         )
+        if self.device.type == "cuda":
+            say(f"{self.name}: sums on a GPU are not deterministic; another run may differ in the last digits")
         for epoch in range(first, schedule.epochs):
             row = self._epoch(epoch)
             self.history.append(row)
@@ -145,12 +156,13 @@ class Trainer:
             torch.cuda.reset_peak_memory_stats(self.device)
         self.network.train()
         total = torch.zeros((), device=self.device)
-        seconds = {"data": 0.0, "network": 0.0, "observe": 0.0}
+        watch = Stopwatch(self.device)
         began = time.perf_counter()
         for rows in batches(len(self.images), self.schedule.batch_size, generator):
-            total += self._step(rows, generator, seconds)
+            total += self._step(rows, generator, watch)
         loss = float(total) / len(self.images)
         took = time.perf_counter() - began
+        seconds = watch.seconds()
         if not np.isfinite(loss):
             raise UsodError(f"{self.name}: the loss is not finite in epoch {epoch + 1}; use a smaller learning rate")
         return {
@@ -165,15 +177,15 @@ class Trainer:
             "device_memory_mb": self._peak_memory() / 2**20,
         }
 
-    def _step(self, rows: Tensor, generator: torch.Generator, seconds: dict[str, float]) -> Tensor:
-        t0 = time.perf_counter()
+    def _step(self, rows: Tensor, generator: torch.Generator, watch: Stopwatch) -> Tensor:
+        watch.start()
         pixels = self.images[rows.to(self.images.device)].to(self.device, non_blocking=True)
         inputs = as_input(self.network, pixels)
         flipped = torch.zeros(len(rows), dtype=torch.bool)
         if self.schedule.flip:
             flipped = torch.rand(len(rows), generator=generator) < 0.5
         inputs = _flip(inputs, flipped)
-        t1 = time.perf_counter()
+        watch.stop("data")
         with autocast(self.device, self.schedule.precision):
             logits = self.network(inputs)
         probability = _flip(logits.float().sigmoid(), flipped)[:, 0]
@@ -181,11 +193,10 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         losses.mean().backward()
         self.optimiser.step()
-        t2 = time.perf_counter()
-        self.objective.observe(probability.detach(), rows)
-        t3 = time.perf_counter()
-        for key, value in zip(seconds, (t1 - t0, t2 - t1, t3 - t2), strict=True):
-            seconds[key] += value
+        watch.stop("network")
+        # A prediction that is not a number ends the epoch with a clear line; until then it must not stop the CRF.
+        self.objective.observe(probability.detach().nan_to_num(0.5), rows)
+        watch.stop("observe")
         return losses.detach().sum()
 
     def _peak_memory(self) -> float:

@@ -110,6 +110,18 @@ def test_parts_make_the_same_maps_as_one_piece(scenes, tmp_path):
         np.testing.assert_array_equal(merged.read_all(), whole.read_all())
 
 
+def test_more_parts_than_images(scenes, tmp_path):
+    usod("data", "index", scenes / "data", "--split", "test", "--out", tmp_path / "index.csv")
+    options = ("--index", tmp_path / "index.csv", "--out")
+    parts = [tmp_path / f"{number}-of-4.h5" for number in (1, 2, 3, 4)]
+    for part in parts:
+        usod("maps", "extract", "rbd", "--size", 64, "--chunk", part.stem, *options, part)
+    usod("maps", "merge", *parts, *options, tmp_path / "all.h5")
+    with MapStore(tmp_path / "all.h5") as merged, MapStore(scenes / "rbd.h5") as whole:
+        assert len(merged) == 2
+        np.testing.assert_array_equal(merged.read_all(), whole.read_all(merged.ids))
+
+
 def test_maps_go_to_pngs_and_back(scenes, tmp_path):
     usod("maps", "export", scenes / "rbd.h5", "--out", tmp_path / "png", "--working-size")
     usod(
@@ -196,7 +208,7 @@ CUT = "cut.h5"
         ),
         (["maps", "info", CUT], 1, CUT),
         (["maps", "info", "nowhere.h5"], 1, "nowhere.h5: no such file"),
-        (["predict", "nowhere.safetensors", "INDEX", "--out", "OUT"], 1, "nowhere.safetensors"),
+        (["predict", "nowhere.safetensors", "INDEX", "--out", "OUTDIR"], 1, "nowhere.safetensors"),
         (["predict", "MODEL", "nowhere", "--out", "OUTDIR"], 1, "nowhere: no such file or folder"),
         (["evaluate", CUT, "--index", "MASKS"], 1, CUT),
         (["evaluate", CUT], 2, "give the masks"),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from usod.commands import config, crf, data, deepusps, devices, evaluate, maps, predict, report
+from usod.commands import check, config, crf, data, deepusps, demo, devices, evaluate, maps, predict, report
 from usod.errors import UsageError, UsodError
 
 # Typer carries its own copy of Click and does not export the base class of its errors.
@@ -21,6 +21,8 @@ app = typer.Typer(
 )
 for group in (data, maps, crf, deepusps, config, devices, report):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
+data.app.command()(check.check)
+data.app.command()(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 

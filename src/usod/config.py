@@ -96,7 +96,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _datasets_fit(self) -> Self:
-        from usod.data.layouts import LAYOUTS
+        from usod.data.layouts import KNOWN_SETS, LAYOUTS
 
         for key, names in (("train", [self.train]), ("test", self.test)):
             for name in names:
@@ -108,8 +108,9 @@ class Config(Section):
         for name, dataset in self.datasets.items():
             if name in RESERVED:
                 raise ValueError(f"datasets.{name}: results/{name} is used by the workflow, choose another name")
-            if dataset.layout != "auto" and dataset.layout not in LAYOUTS:
-                raise ValueError(f"datasets.{name}.layout: no {dataset.layout!r}; use auto or {', '.join(LAYOUTS)}")
+            layouts = ["auto", *LAYOUTS, *KNOWN_SETS]
+            if dataset.layout not in layouts:
+                raise ValueError(f"datasets.{name}.layout: no {dataset.layout!r}; use one of {', '.join(layouts)}")
         return self
 
     @model_validator(mode="after")

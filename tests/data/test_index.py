@@ -44,11 +44,52 @@ def test_index_holds_ids_sizes_and_digests_and_survives_the_file(small_set):
     assert sorted(path.name for path in moved.iterdir()) == ["images", "index.csv", "masks"]
 
 
-def test_paths_outside_the_index_folder_are_absolute(small_set, tmp_path, monkeypatch):
+def test_a_moved_project_finds_its_files(tmp_path, monkeypatch):
+    project = tmp_path / "project"
+    picture(project / "data" / "scenes" / "images" / "a.jpg")
+    picture(project / "data" / "scenes" / "masks" / "a.png", value=255)
+    monkeypatch.chdir(project)
+    write_index(build_index("data/scenes"), "results/demo/index.csv")
+    write_index(build_masks("data/scenes"), "results/demo/masks.csv")
+    assert ",../../data/scenes/masks/a.png," in Path("results/demo/masks.csv").read_text()
     monkeypatch.chdir(tmp_path)
-    write_index(build_index("set"), "results/demo/index.csv")
-    assert str(small_set) in Path("results/demo/index.csv").read_text(encoding="utf-8")
-    assert Path(read_index("results/demo/index.csv")["image"][0]).is_file()
+    moved = project.rename(tmp_path / "moved")
+    data = moved / "data" / "scenes"
+    assert read_index(moved / "results/demo/index.csv")["image"][0] == str(data / "images" / "a.jpg")
+    monkeypatch.chdir(moved / "results")
+    assert read_masks("demo/masks.csv")["mask"][0] == str(data / "masks" / "a.png")
+
+
+@pytest.mark.parametrize("elsewhere", ["images", "index"])
+def test_paths_between_the_project_and_another_place_are_absolute(small_set, tmp_path, monkeypatch, elsewhere):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(small_set if elsewhere == "index" else tmp_path / "empty")
+    target = tmp_path / "empty" / "out" / "index.csv"
+    write_index(build_index(small_set), target)
+    assert f",{small_set}/images/NA.jpg," in target.read_text(encoding="utf-8")
+    assert Path(read_index(target)["image"][0]).is_file()
+
+
+def test_a_folder_of_masks_inside_the_root_holds_no_images(tmp_path):
+    for number, name in enumerate("abc"):
+        picture(tmp_path / "photos" / f"{name}.jpg", value=number)
+        picture(tmp_path / "objects_v2" / f"{name}.png", value=255)
+    masks = tmp_path / "objects_v2"
+    assert len(build_index(tmp_path)) == 6  # no such folder name tells masks
+    masks.joinpath("a.png").chmod(0)
+    table = build_index(tmp_path, masks_dir=masks)
+    masks.joinpath("a.png").chmod(0o644)
+    truth = build_masks(tmp_path, masks_dir=masks)
+    assert list(table["id"]) == list(truth["id"]) == ["a", "b", "c"]
+    assert {Path(path).parent.name for path in table["image"]} == {"photos"}
+    assert list(truth["mask"]) == [str(masks / f"{name}.png") for name in "abc"]
+    for split in set(table["split"]):
+        ids = list(table["id"][table["split"] == split])
+        assert list(build_masks(tmp_path, masks_dir=masks, split=split)["id"]) == ids
+    with pytest.raises(UsageError, match="objects_v2: holds the images too"):
+        build_index(masks, masks_dir=tmp_path / "photos" / ".." / "objects_v2")
+    with pytest.raises(UsageError, match="nowhere: no such folder"):
+        build_index(tmp_path, masks_dir=tmp_path / "nowhere")
 
 
 def test_progress_is_a_line_in_a_log(small_set, capsys):
@@ -107,7 +148,7 @@ def test_one_line_for_each_mistake(small_set, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsodError, match="no images found"):
         build_index(tmp_path / "empty")
-    with pytest.raises(UsodError, match="no mask matches"):
+    with pytest.raises(UsodError, match="no mask matches an image by name; .* or set has_masks: false"):
         build_masks(picture(tmp_path / "bare" / "a.jpg").parent)
     tables = {
         "none.csv": (None, "no such file"),

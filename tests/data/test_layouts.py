@@ -140,6 +140,17 @@ def test_masks_beside_images_and_elsewhere(tmp_path):
     assert apart.unmatched_masks == [masks / "deep/zzz.png"]
 
 
+def test_given_masks_replace_those_of_the_layout(tmp_path):
+    tree(tmp_path, "2obj/b/src_color/b.png", "2obj/b/human_seg/b_1.png", "merged/b.png", "merged/c.png")
+    data = find_dataset(tmp_path, masks_dir=tmp_path / "merged")
+    assert pairs(data) == {"b": ("2obj/b/src_color/b.png", "merged/b.png")}
+    around = find_dataset(tree(tmp_path / "x", "photos/a.jpg", "truth/a.png") / "photos", masks_dir=tmp_path / "x")
+    assert around.items[0].mask == tmp_path / "x" / "truth" / "a.png"
+    (tmp_path / "x" / "photos" / "linked").symlink_to(tmp_path / "merged")
+    linked = find_dataset(tmp_path / "x" / "photos", masks_dir=tmp_path / "merged")
+    assert [item.id for item in linked.items] == ["a"]
+
+
 def test_stray_jpg_among_png_masks_loses(tmp_path):
     data = find_dataset(tree(tmp_path, "images/a.jpg", "masks/a.jpg", "masks/a.png"))
     assert pairs(data)["a"][1] == "masks/a.png"

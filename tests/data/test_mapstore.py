@@ -37,6 +37,23 @@ def test_float16_keeps_more_than_8_bits(tmp_path, rng):
         assert np.abs(store["image 1"] - maps[1]).max() < 0.0005
 
 
+def test_a_part_without_images_is_a_store_without_rows(tmp_path):
+    write(tmp_path / "a.h5", np.zeros((0, 7, 9)))
+    with MapStore(tmp_path / "a.h5") as store:
+        assert (len(store), store.ids, store.size, list(store)) == (0, [], (7, 9), [])
+        assert store.read_all().shape == (0, 7, 9)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+def test_what_is_not_finite_is_refused(tmp_path, dtype):
+    for value in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="row 'image 1' has values that are not finite"):
+            write(tmp_path / "a.h5", np.stack([np.zeros((4, 4)), np.full((4, 4), value)]), dtype=dtype)
+    with pytest.raises(ValueError, match=r"a\.png has values that are not finite"):
+        write_map(tmp_path / "a.png", np.full((4, 4), np.nan))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_interrupted_writer_leaves_nothing(tmp_path):
     with pytest.raises(UsodError, match="1 of 2 rows were not written"):
         with write_maps(tmp_path / "a.h5", ["a", "b"], (4, 4), np.ones((2, 2)), ATTRIBUTES) as rows:
@@ -116,6 +133,9 @@ def test_a_folder_of_pngs_reads_like_a_store(tmp_path, rng):
     write_map(tmp_path / "x" / "a b.png", maps[0])
     write_map(tmp_path / "é.png", maps[1])
     (tmp_path / "notes.txt").write_text("no map")
+    for stray in ("__MACOSX/é.png", "._é.png", ".thumbs/é.png"):
+        (tmp_path / stray).parent.mkdir(exist_ok=True)
+        (tmp_path / stray).write_bytes(b"no map")
     folder = open_maps(tmp_path)
     assert isinstance(folder, MapFolder) and set(folder.ids) == {"x/a b", "é"}
     assert np.abs(folder["é"] - maps[1]).max() <= 0.5 / 255 + 1e-6

@@ -20,6 +20,12 @@ try:
 except UsodError as error:
     raise WorkflowError(str(error)) from None
 
+for name in dict.fromkeys([SETTINGS.train, *SETTINGS.test]):
+    for key in ("root", "masks"):
+        folder = getattr(SETTINGS.datasets[name], key)
+        if folder not in (None, "demo") and not Path(folder).is_dir():
+            raise WorkflowError(f"datasets.{name}.{key}: no folder {folder!r}")
+
 METHODS = list(SETTINGS.methods)
 STAGES = range(SETTINGS.deepusps.refine.iterations + 1)
 SEEDS = SETTINGS.deepusps.fuse.seeds
@@ -58,7 +64,11 @@ def gpus(wildcards=None):
 
 
 def cores():
-    return workflow.cores or 8
+    """CPU cores to share out; 8 where none are given, as on a cluster and for a report."""
+    try:
+        return workflow.cores or 8
+    except WorkflowError:
+        return 8
 
 
 def training_threads(jobs):
@@ -80,25 +90,41 @@ def scenes_of(wildcards):
     return [SCENES] if SETTINGS.datasets[wildcards.dataset].root == "demo" else []
 
 
-def listing(wildcards):
-    """Names, sizes and dates of the data set's files, in short: a file more or less makes a new index."""
-    folder = SETTINGS.datasets[wildcards.dataset].root
-    if folder == "demo":
-        return "scenes"
-    if not Path(folder).is_dir():
-        raise WorkflowError(f"datasets.{wildcards.dataset}.root: no folder {folder!r}")
-    return fingerprint(folder)
+def files_of(*arguments):
+    """Names, sizes and dates of the files of one kind, in short: when one comes, goes or changes they are read again."""
+    try:
+        return fingerprint(*arguments)
+    except UsodError as error:
+        return str(error)  # the job that reads the files stops with one line
+
+
+def listing(kind):
+    """The files of a data set's images, or of its masks, for a rule's params."""
+
+    def of(wildcards):
+        section = SETTINGS.datasets[wildcards.dataset]
+        if section.root == "demo":
+            return "scenes"
+        return files_of(section.root, kind, section.layout, section.masks)
+
+    return of
+
+
+def imported_maps(wildcards):
+    """Folder or file of maps made elsewhere."""
+    return SETTINGS.methods[wildcards.method].maps.replace("{dataset}", wildcards.dataset)
 
 
 def dataset_options(wildcards):
     section = SETTINGS.datasets[wildcards.dataset]
-    return ["--layout", section.layout, *(["--split", section.split] if section.split else [])]
+    options = ["--layout", section.layout]
+    options += ["--split", section.split] if section.split else []
+    return options + (["--masks", section.masks] if section.masks else [])
 
 
 def mask_options(wildcards):
     section = SETTINGS.datasets[wildcards.dataset]
-    options = [*dataset_options(wildcards), "--threshold", str(section.mask_threshold)]
-    return [*options, *(["--masks", section.masks] if section.masks else [])]
+    return [*dataset_options(wildcards), "--threshold", str(section.mask_threshold)]
 
 
 # ---- stages and networks

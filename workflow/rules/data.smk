@@ -1,6 +1,6 @@
 rule draw_scenes:
     input:
-        code=code("usod.commands.data", "usod.data.scenes"),
+        code=code("usod.commands.demo"),
     output:
         # As a folder it is emptied before it is drawn again: other settings may mean fewer scenes.
         scenes=directory(SCENES),
@@ -20,7 +20,7 @@ rule draw_scenes:
 rule index_images:
     input:
         scenes=scenes_of,
-        code=code("usod.commands.data", "usod.data.index"),
+        code=code("usod.commands.data"),
     output:
         index="results/{dataset}/index.csv",
     log:
@@ -33,7 +33,7 @@ rule index_images:
     params:
         root=root,
         options=dataset_options,
-        listing=listing,
+        listing=listing("images"),
     shell:
         "usod data index {params.root:q} {params.options:q} --out {output.index} > {log} 2>&1"
 
@@ -41,7 +41,7 @@ rule index_images:
 rule index_masks:
     input:
         scenes=scenes_of,
-        code=code("usod.commands.data", "usod.data.index"),
+        code=code("usod.commands.data"),
     output:
         masks="results/{dataset}/masks.csv",
     log:
@@ -54,7 +54,7 @@ rule index_masks:
     params:
         root=root,
         options=mask_options,
-        listing=listing,
+        listing=listing("masks"),
     shell:
         "usod data masks {params.root:q} {params.options:q} --out {output.masks} > {log} 2>&1"
 
@@ -62,7 +62,7 @@ rule index_masks:
 rule decode_images:
     input:
         index="results/{dataset}/index.csv",
-        code=code("usod.commands.data", "usod.data.mapstore"),
+        code=code("usod.commands.data"),
     output:
         images="results/{dataset}/images.h5",
     log:

@@ -35,7 +35,7 @@ rule merge_maps:
     input:
         parts=gather.chunk("results/{{dataset}}/maps/{{method}}.{scatteritem}.h5"),
         index="results/{dataset}/index.csv",
-        code=code("usod.commands.maps", "usod.data.mapstore"),
+        code=code("usod.commands.maps"),
     output:
         maps="results/{dataset}/maps/{method}.h5",
     log:
@@ -53,9 +53,9 @@ rule merge_maps:
 
 rule import_maps:
     input:
-        maps=lambda wildcards: SETTINGS.methods[wildcards.method].maps.format(dataset=wildcards.dataset),
+        maps=imported_maps,
         index="results/{dataset}/index.csv",
-        code=code("usod.commands.maps", "usod.data.mapstore"),
+        code=code("usod.commands.maps"),
     output:
         maps="results/{dataset}/maps/{method}.h5",
     log:
@@ -69,9 +69,7 @@ rule import_maps:
     threads: 1
     params:
         size=SETTINGS.size,
-        listing=lambda wildcards: fingerprint(
-            SETTINGS.methods[wildcards.method].maps.replace("{dataset}", wildcards.dataset)
-        ),
+        listing=lambda wildcards: files_of(imported_maps(wildcards), "maps"),
     shell:
         "usod maps import {input.maps:q} --index {input.index} --out {output.maps} --size {params.size}" " > {log} 2>&1"
 

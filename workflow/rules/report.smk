@@ -2,7 +2,7 @@ rule score_table:
     input:
         scores=lambda wildcards: score_files(wildcards.testset),
         model=f"results/{SETTINGS.train}/deepusps/fusion/seed{SEEDS[0]}/model.safetensors",
-        code=code("usod.commands.report", "usod.evaluation.tables"),
+        code=code("usod.commands.report"),
     output:
         csv="results/report/scores-{testset}.csv",
         markdown=report(
@@ -30,7 +30,7 @@ rule score_table:
 rule plot_curves:
     input:
         scores=lambda wildcards: score_files(wildcards.testset),
-        code=code("usod.commands.report", "usod.evaluation.figures"),
+        code=code("usod.commands.report"),
     output:
         figure=report(
             "results/report/curves-{testset}.svg",
@@ -54,7 +54,7 @@ rule plot_curves:
 rule plot_label_quality:
     input:
         scores=lambda wildcards: score_files(wildcards.testset),
-        code=code("usod.commands.report", "usod.evaluation.figures"),
+        code=code("usod.commands.report"),
     output:
         figure=report(
             "results/report/stages-{testset}.svg",
@@ -82,7 +82,7 @@ rule show_examples:
         images="results/{testset}/images.h5",
         maps=lambda wildcards: [maps_of(wildcards.testset, s) for s in shown_systems(wildcards.testset)],
         masks=lambda wildcards: (["results/{testset}/masks.csv"] if wildcards.testset in scored_sets() else []),
-        code=code("usod.commands.report", "usod.evaluation.figures"),
+        code=code("usod.commands.report"),
     output:
         figure=report(
             "results/report/examples-{testset}.png",
@@ -116,7 +116,7 @@ rule plot_training:
             stage=STAGES,
         ),
         fusion=expand("results/{{dataset}}/deepusps/fusion/seed{seed}/history.csv", seed=SEEDS),
-        code=code("usod.commands.report", "usod.evaluation.figures"),
+        code=code("usod.commands.report"),
     output:
         figure=report(
             "results/report/training-{dataset}.svg",

@@ -1,4 +1,4 @@
-"""`usod data`: find images and masks, check a data set, decode it, draw the demo scenes."""
+"""`usod data`: find images and masks, decode images. `check` and `demo` have files of their own."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,25 +10,13 @@ from usod.commands.options import Quiet, Workers
 app = typer.Typer(no_args_is_help=True, help="Find and check images and masks; draw the demo scenes.")
 Root = Annotated[Path, typer.Argument(help="Folder of the data set, as unpacked, or any tree of images.")]
 Layout = Annotated[str, typer.Option(help="A native layout by name, or auto.")]
+Masks = Annotated[
+    Path | None,
+    typer.Option(
+        "--masks", help="Folder of the masks, where the layout does not say it: none of its files is an image."
+    ),
+]
 Split = Annotated[str | None, typer.Option(help="Only the images of this split (train, val, test, ...).")]
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder to write images/, masks/, tags.csv and split.csv to.")],
-    train: Annotated[int, typer.Option(min=0, help="Scenes to train on.")] = 160,
-    test: Annotated[int, typer.Option(min=0, help="Unseen scenes to test on.")] = 80,
-    size: Annotated[int, typer.Option(min=32, max=1024, help="Longer side in pixels.")] = 160,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same scenes.")] = 0,
-    quiet: Quiet = False,
-) -> None:
-    """Draw scenes with textured salient objects, their exact masks and their tags.
-
-    Example: usod data demo --out scenes --train 160 --test 80
-    """
-    from usod.data.scenes import write_demo
-
-    write_demo(out, train=train, test=test, size=size, seed=seed)
 
 
 @app.command()
@@ -37,6 +25,7 @@ def index(
     out: Annotated[Path, typer.Option(help="CSV: id, image, height, width, sha256, split.")],
     layout: Layout = "auto",
     split: Split = None,
+    masks: Masks = None,
     quiet: Quiet = False,
 ) -> None:
     """List the images of a data set, each decoded once to prove that it can be. No mask is opened.
@@ -46,7 +35,7 @@ def index(
     from usod.data.index import build_index, write_index
     from usod.progress import say
 
-    table = build_index(root, layout, split, progress=True)
+    table = build_index(root, layout, split, progress=True, masks_dir=masks)
     write_index(table, out)
     say(f"{out}: {len(table)} images, layout {table.attrs['layout']}, splits from {table.attrs['split_source']}")
     for note in table.attrs["notes"]:
@@ -59,11 +48,13 @@ def masks(
     out: Annotated[Path, typer.Option(help="CSV: id, mask, threshold, foreground_share.")],
     layout: Layout = "auto",
     split: Split = None,
-    masks: Annotated[Path | None, typer.Option(help="Folder of masks kept elsewhere.")] = None,
+    masks: Masks = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Mask values above this share are salient.")] = 0.5,
     quiet: Quiet = False,
 ) -> None:
     """List the masks of a data set, under the ids of its images. Evaluation alone reads this list.
+
+    Give the same --layout, --split and --masks as to `usod data index`.
 
     Example: usod data masks ECSSD --out masks.csv
     """
@@ -75,20 +66,6 @@ def masks(
     say(f"{out}: {len(table)} masks, salient above {threshold} of the full range")
     for note in table.attrs["notes"]:
         say(f"note: {note}")
-
-
-@app.command()
-def check(root: Root, layout: Layout = "auto", quiet: Quiet = False) -> None:
-    """Check a data set: layout, counts, unmatched names, sizes, masks, unreadable and stray files.
-
-    Example: usod data check ECSSD
-    """
-    from usod.data.check import check as run_check
-
-    report = run_check(root, layout, progress=True)
-    for line in report.lines():
-        print(line)
-    raise typer.Exit(0 if report.ok else 1)
 
 
 @app.command()

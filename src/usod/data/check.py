@@ -83,13 +83,19 @@ class CheckReport:
         return [*lines, *(f"warning: {text}" for text in self.warnings), "ok" if self.ok else "problems found"]
 
 
-def check(root: str | Path, layout: str = "auto", threshold: float = 0.5, progress: bool = False) -> CheckReport:
+def check(
+    root: str | Path,
+    layout: str = "auto",
+    threshold: float = 0.5,
+    progress: bool = False,
+    masks_dir: str | Path | None = None,
+) -> CheckReport:
     """Read every image and mask below `root` and report all that is odd; no problem stops it.
 
     Parameters
     ----------
     root : folder of the data set
-    layout : see `usod.data.pairing.find_dataset`
+    layout, masks_dir : see `usod.data.pairing.find_dataset`
     threshold : for empty and full masks; see `usod.data.images.read_mask`
     progress : show progress (`usod.progress.progress`)
 
@@ -100,7 +106,7 @@ def check(root: str | Path, layout: str = "auto", threshold: float = 0.5, progre
     UsodError
         If there are no images, or lists of splits cannot be read.
     """
-    data = find_dataset(root, layout)
+    data = find_dataset(root, layout, masks_dir)
     splits = assign_splits(data)
     masks = sum(item.mask is not None for item in data.items)
     report = CheckReport(

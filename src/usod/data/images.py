@@ -229,7 +229,8 @@ def _mask_values(picture: Image.Image) -> np.ndarray:
 
 def _unreadable(path: str | Path, error: Exception) -> UsodError:
     if isinstance(error, FileNotFoundError):
-        return UsodError(f"{path}: no such file")
+        link = " (it is a link to a file that does not exist)" if Path(path).is_symlink() else ""
+        return UsodError(f"{path}: no such file{link}")
     if isinstance(error, PermissionError):
         return UsodError(f"{path}: may not be read (permission denied)")
     if isinstance(error, IsADirectoryError):

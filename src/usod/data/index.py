@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from usod.data.images import image_size, inspect_image, read_image, read_mask
-from usod.data.pairing import DataSet, Item, find_dataset
+from usod.data.pairing import DataSet, Item, find_dataset, overlays
 from usod.data.parallel import read_all
 from usod.data.splits import assign_splits
 from usod.errors import UsageError, UsodError
@@ -29,6 +29,7 @@ def build_index(
     split: str | None = None,
     test_share: float | None = None,
     progress: bool = False,
+    masks_dir: str | Path | None = None,
 ) -> pd.DataFrame:
     """The images below `root`, each decoded once to prove that it can be; no mask is opened.
 
@@ -39,6 +40,7 @@ def build_index(
     split : keep only the images of this split
     test_share : see `usod.data.splits.assign_splits`; used where the data set says nothing of splits
     progress : show progress (`usod.progress.progress`)
+    masks_dir : the folder of masks, where the layout does not say it; its files are no images of the data set
 
     Returns
     -------
@@ -52,7 +54,7 @@ def build_index(
     UsodError
         If there are no images, or one is broken; the message names the file.
     """
-    data = find_dataset(root, layout)
+    data = find_dataset(root, layout, masks_dir)
     splits = assign_splits(data, test_share)
     items = _of_split(data.items, splits.of, split)
     facts = read_all(lambda item: inspect_image(item.image), items, "indexing", progress)
@@ -79,12 +81,12 @@ def build_masks(
     split: str | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """The masks of the images below `root`, under the ids that `build_index(root, layout)` gives.
+    """The masks of the images below `root`, under the ids and splits that `build_index` gives for the same arguments.
 
     Parameters
     ----------
-    root, layout, split, progress : as for `build_index`; splits that rest on a hash are those of `build_index`
-    masks_dir : a folder of masks kept elsewhere, paired by relative path or stem
+    root, layout, split, progress : as for `build_index`
+    masks_dir : the folder of masks, where the layout does not say it, paired by relative path or stem
     threshold : a pixel is foreground where its normalised value is > threshold (`read_mask`), in [0, 1)
 
     Returns
@@ -102,10 +104,13 @@ def build_masks(
     if not 0 <= threshold < 1:
         raise UsageError(f"threshold {threshold} is not in [0, 1)")
     data = find_dataset(root, layout, masks_dir)
-    splits = assign_splits(data if masks_dir is None else find_dataset(root, layout))
+    splits = assign_splits(data)
     items = [item for item in _of_split(data.items, splits.of, split) if item.mask is not None]
     if not items:
-        raise UsodError(f"{masks_dir or root}: no mask matches an image by name; give the folder of masks")
+        raise UsodError(
+            f"{masks_dir or root}: no mask matches an image by name; give the folder of masks (--masks, masks:), "
+            "or set has_masks: false for an unlabelled set"
+        )
     shares = read_all(lambda item: _foreground_share(item, threshold), items, "reading masks", progress)
     table = pd.DataFrame(
         {
@@ -149,24 +154,25 @@ def merge_votes(folder: str | Path) -> np.ndarray:
         If there are no overlays, or overlays of different sizes.
     """
     folder = Path(folder)
-    overlays = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png" and path.name[0] != ".")
-    if not overlays:
+    pictures = overlays(folder)
+    if not pictures:
         raise UsodError(f"{folder}: holds no .png overlay; copy the data set again")
     votes = 0
     shape = None
-    for path in overlays:
+    for path in pictures:
         red, green, blue = np.moveaxis(read_image(path), -1, 0)
         if shape not in (None, red.shape):
             raise UsodError(f"{path}: is {_size(red.shape)}, the other overlays of its folder are {_size(shape)}")
         shape = red.shape
         votes = votes + (((red == 255) & (green == 0)) | ((blue == 255) & (red == 0))).astype(np.uint8)
-    return np.asarray(votes >= min(2, len(overlays)))
+    return np.asarray(votes >= min(2, len(pictures)))
 
 
 def write_index(table: pd.DataFrame, path: str | Path) -> None:
     """Write an index or a mask table as CSV, atomically.
 
-    Paths below the folder of `path` are stored relative to it, so that the folder can be moved; others are absolute.
+    Files below the folder of `path`, and files that lie in the current working folder as `path` does, are stored
+    relative to the folder of `path`, so that the project's folder can be moved; others are absolute.
 
     Raises
     ------
@@ -256,7 +262,10 @@ def _attributes(data: DataSet, split_source: str, notes: list[str]) -> dict[Hash
 
 
 def _stored(target: Path, folder: Path) -> str:
-    return target.relative_to(folder).as_posix() if target.is_relative_to(folder) else str(target)
+    project = Path.cwd()
+    if target.is_relative_to(folder) or (target.is_relative_to(project) and folder.is_relative_to(project)):
+        return Path(os.path.relpath(target, folder)).as_posix()
+    return str(target)
 
 
 def _absolute(path: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""How data sets lie on disk: which files are images, which are their masks, and what the well-known sets should hold.
+"""How data sets lie on disk: which files are images, masks or lists of splits, and what the well-known sets hold.
 
 Only names are read here, never a pixel: a layout is recognised by its folders, and an image finds its mask by their
 common stem, never by the position in two sorted lists.
@@ -6,20 +6,22 @@ common stem, never by the position in two sorted lists.
 
 import os
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
-from usod.errors import UsageError
+from usod.data.tree import Files, scan
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm"}
-)
-_COMPANION_SUFFIXES = frozenset({".txt", ".csv", ".mat", ".md", ".json", ".yaml", ".pdf", ".rst", ".html"})
+SPLIT_TABLE = "split.csv"
+_SPLITS = {"tr": "train", "training": "train", "valid": "val", "validation": "val", "te": "test", "testing": "test"}
+_ANY_SPLIT = "train|training|tr|val|valid|validation|test|testing|te"
+# train.txt, valid_cvpr2013.txt (MSRA-B), testImgSet.mat (HKU-IS)
+_LIST_FILE = re.compile(rf"^({_ANY_SPLIT})(?:[-_]?(?:list|set|imgset|images|cvpr2013))?\.(txt|lst|mat)$", re.I)
+# train/, DUTS-TR/, DUTS-TE-Image/, my_test/
+_SPLIT_FOLDER = re.compile(rf"^(?:.*[-_])?({_ANY_SPLIT})(?:[-_](?:image|images|img|imgs))?$", re.I)
 
 _MASK_AFFIX = re.compile(r"^(?:gt(?:[-_ ]|(?=\d)))?(.+?)(?:[-_ ](?:mask|gt|seg|groundtruth|ground_truth))?$", re.I)
 
@@ -141,43 +143,9 @@ KNOWN_SETS = {
 }
 
 
-class Files(NamedTuple):
-    """What `scan` found below a root."""
-
-    images: list[PurePosixPath]  # relative to the root
-    folders: list[tuple[str, ...]]  # the same, lower case
-    strays: Counter[str]
-
-
 def detect_layout(root: str | Path) -> Layout:
     """The layout of the files below `root`. Raises UsageError where there is no such folder."""
-    return detect(scan(Path(root)))
-
-
-def scan(root: Path) -> Files:
-    """All files below `root`; hidden files, AppleDouble files (`._*`) and `__MACOSX` are left out."""
-    if not root.is_dir():
-        raise UsageError(f"{root}: no such folder")
-    files = Files([], [], Counter())
-    seen: set[str] = set()  # links to folders are followed, loops are not
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name != "__MACOSX")
-        parts = Path(folder).relative_to(root).parts
-        files.folders.append(tuple(part.casefold() for part in parts))
-        for name in sorted(names):
-            suffix = Path(name).suffix.lower()
-            if name.startswith("."):
-                files.strays["._*" if name.startswith("._") else "hidden"] += 1
-            elif suffix in IMAGE_SUFFIXES:
-                files.images.append(PurePosixPath(*parts, name))
-            elif suffix not in _COMPANION_SUFFIXES:
-                files.strays[suffix or "no suffix"] += 1
-    return files
+    return detect(scan(root))
 
 
 def detect(files: Files) -> Layout:
@@ -279,3 +247,27 @@ def have_twins(images: Sequence[PurePosixPath]) -> bool:
     """Whether masks lie beside their images. A few photographs saved twice make no masks; THUR15K has masks for 41%."""
     found = len(twins(images))
     return found > 0 and found >= 0.25 * (len(images) - found)
+
+
+def split_lists(root: str | Path) -> dict[str, Path]:
+    """split -> the file that lists its images, such as `train.txt` or `testImgSet.mat`, in `root` or a folder of it."""
+    with os.scandir(root) as entries:
+        folders = sorted(entry.path for entry in entries if not entry.name.startswith((".", "__")) and entry.is_dir())
+    lists = {}
+    for folder in (*reversed(folders), str(root)):  # a list in the root has the last word
+        for name in sorted(os.listdir(folder)):  # noqa: PTH208  (runs over whole data sets)
+            if (match := _LIST_FILE.match(name)) and (path := Path(folder, name)).is_file():
+                lists[canonical_split(match[1])] = path
+    return lists
+
+
+def split_of_folder(name: str) -> str | None:
+    """The split that a folder is named after, if any: `DUTS-TR` and `train` give "train"."""
+    match = _SPLIT_FOLDER.match(name)
+    return canonical_split(match[1]) if match else None
+
+
+def canonical_split(name: str) -> str:
+    """`training`, `TR` -> "train", and so on; names that are none of these stay as they are."""
+    lower = name.strip().casefold()
+    return _SPLITS.get(lower, lower if lower in ("train", "val", "test") else name.strip())

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from usod.data.images import read_image
+from usod.data.tree import image_files
 from usod.errors import UsodError
 from usod.files import atomic_path
 
@@ -179,20 +180,16 @@ class ImageStore(Store):
 class MapFolder:
     """A folder of map images (PNG and the like), read like a MapStore; ids are relative paths without their endings."""
 
-    ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._files: dict[str, Path] = {}
-        for file in sorted(self.path.rglob("*")):
-            if file.suffix.lower() not in self.ENDINGS or file.name.startswith("."):
-                continue
+        for file in image_files(self.path):
             key = file.relative_to(self.path).with_suffix("").as_posix()
             if key in self._files:
                 raise UsodError(f"{file}: a second map of {key!r} beside {self._files[key].name}; keep one of them")
             self._files[key] = file
         if not self._files:
-            raise UsodError(f"{self.path}: no map images ({', '.join(self.ENDINGS)}) in this folder")
+            raise UsodError(f"{self.path}: no map images (PNG or the like) in this folder")
         self.ids = list(self._files)
 
     def __len__(self) -> int:
@@ -211,7 +208,8 @@ class MapFolder:
 
 
 def write_map(path: str | Path, saliency: np.ndarray) -> None:
-    """Write one map, (H, W) in [0, 1], as an 8-bit grey PNG; whole or not at all."""
+    """Write one map, (H, W) in [0, 1], as an 8-bit grey PNG; whole or not at all. Raises ValueError for NaN."""
+    _require_finite(saliency, str(path))
     with atomic_path(path) as temporary:
         Image.fromarray(to_uint8(saliency)).save(temporary, format="png")
 
@@ -240,6 +238,11 @@ def to_uint8(saliency: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(saliency, 0, 1) * 255).astype(np.uint8)
 
 
+def _require_finite(values: np.ndarray, name: str) -> None:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise ValueError(f"{name} has values that are not finite")
+
+
 class StoreWriter:
     """Fills the rows of a new store in any order; made by `write_maps` and `write_images`."""
 
@@ -250,15 +253,20 @@ class StoreWriter:
         self.checksum = np.zeros(len(ids), np.uint32)
 
     def __setitem__(self, key: str | int, row: np.ndarray) -> None:
-        """Write one row: a map in [0, 1] (float) or as stored (uint8), or an image (uint8)."""
+        """Write one row: a map in [0, 1] (float) or as stored (uint8), or an image (uint8).
+
+        Raises
+        ------
+        ValueError
+            If the row has another shape, or values that are not finite.
+        """
         number = self._number[key] if isinstance(key, str) else key
         if row.shape != self._rows.shape[1:]:
             raise ValueError(f"row {key!r} has shape {row.shape}, the store holds {self._rows.shape[1:]}")
+        _require_finite(row, f"row {key!r}")  # as uint8 NaN would be any value
         if self._rows.dtype == np.uint8 and row.dtype != np.uint8:
             row = to_uint8(row)
         row = np.ascontiguousarray(row, self._rows.dtype)
-        if row.dtype.kind == "f" and not np.isfinite(row).all():
-            raise ValueError(f"row {key!r} has values that are not finite")
         self._rows[number] = row
         self.checksum[number] = zlib.crc32(row.tobytes())
         self._written[number] = True
@@ -322,8 +330,10 @@ def _write(
         raise UsodError(f"{path}: two images have the same id; ids must be unique")
     with atomic_path(path) as temporary:
         with h5py.File(temporary, "w") as file:
+            # HDF5 has no chunks for no rows: a part of a data set that has fewer images than parts.
+            chunks = (1, *shape) if ids else None
             rows = file.create_dataset(
-                kind.dataset, (len(ids), *shape), dtype, chunks=(1, *shape), shuffle=True, compression="lzf"
+                kind.dataset, (len(ids), *shape), dtype, chunks=chunks, shuffle=True, compression="lzf"
             )
             file.create_dataset("ids", data=np.array(list(ids), dtype=object), dtype=h5py.string_dtype("utf-8"))
             file.create_dataset("original_size", data=np.asarray(original_size, np.int32).reshape(len(ids), 2))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from usod.data.images import read_mask
-from usod.data.layouts import IMAGE_SUFFIXES
+from usod.data.tree import image_files
 from usod.errors import UsodError
 
 
@@ -30,7 +30,7 @@ def masks_in_folder(folder: str | Path, ids: Sequence[str], threshold: float = 0
     folder = Path(folder)
     if not folder.is_dir():
         raise UsodError(f"{folder}: no such folder of masks")
-    files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    files = image_files(folder)
     by_path = {p.relative_to(folder).with_suffix("").as_posix(): p for p in files}
     count = Counter(p.stem for p in files)
     by_stem = {p.stem: p for p in files if count[p.stem] == 1}

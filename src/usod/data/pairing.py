@@ -1,9 +1,10 @@
 """The images of a folder with their masks and ids: who belongs to whom, by name and never by position in a list."""
 
+import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -17,9 +18,9 @@ from usod.data.layouts import (
     have_twins,
     recognise,
     role_of,
-    scan,
     twins,
 )
+from usod.data.tree import is_image, scan
 from usod.errors import UsageError, UsodError
 
 
@@ -73,20 +74,25 @@ def find_dataset(root: str | Path, layout: str = "auto", masks_dir: str | Path |
     ----------
     root : folder of the data set, as unpacked, or any tree of images
     layout : "auto", a key of LAYOUTS, or a key of KNOWN_SETS (then the layout is detected and the counts are set)
-    masks_dir : take the masks from this folder instead, paired by relative path, else by stem
+    masks_dir : take the masks from this folder, paired by relative path, else by stem. It may lie inside `root`: none
+        of its files is an image of the data set
 
     Raises
     ------
     UsageError
-        If there is no such folder, or the layout is unknown.
+        If there is no such folder, it is its own folder of masks, or the layout is unknown.
     UsodError
         If there are no images in it.
     """
     root = Path(root)
     if layout not in ("auto", *LAYOUTS, *KNOWN_SETS):
         raise UsageError(f"layout {layout!r} is unknown; take auto or one of {', '.join((*LAYOUTS, *KNOWN_SETS))}")
-    files = scan(root)
+    if masks_dir is not None and os.path.realpath(masks_dir) == os.path.realpath(root):
+        raise UsageError(f"{masks_dir}: holds the images too; name no folder of masks where they lie beside the images")
+    files = scan(root, without=masks_dir)
     chosen = LAYOUTS.get(layout) or detect(files)
+    if masks_dir is not None:  # whole masks are given: no votes of annotators are merged
+        chosen = replace(chosen, votes=False)
     images, masks, outside = _sort_by_role(files.images, chosen)
     if not images:
         found = f" in layout {chosen.name} ({chosen.meaning})" if files.images else ""
@@ -94,7 +100,7 @@ def find_dataset(root: str | Path, layout: str = "auto", masks_dir: str | Path |
     mask_root = root
     if masks_dir is not None:
         mask_root = Path(masks_dir)
-        masks = {path: _key(path.parts[:-1], path.stem) for path in scan(mask_root).images}
+        masks = {path: _key(path.parts[:-1], path.stem) for path in scan(mask_root, without=root).images}
     pairs = _pair(images, masks)
     ids = _unique_ids(images)
     items = [Item(ids[path], root / path, mask_root / pairs[path] if path in pairs else None) for path in images]
@@ -108,6 +114,11 @@ def find_dataset(root: str | Path, layout: str = "auto", masks_dir: str | Path |
         outside=[root / path for path in outside],
         strays=files.strays,
     )
+
+
+def overlays(folder: Path) -> list[Path]:
+    """The annotators' pictures in a `human_seg` folder."""
+    return sorted(path for path in folder.iterdir() if is_image(path.name) and path.suffix.lower() == ".png")
 
 
 def _key(folder: Iterable[str], stem: str) -> _Key:

@@ -1,7 +1,6 @@
 """Which images are for training and which for testing: the data set's own lists, its folders, or a hash of the id."""
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,16 +10,10 @@ import numpy as np
 import pandas as pd
 import scipy.io
 
-from usod.data.layouts import IMAGE_SUFFIXES
+from usod.data.layouts import SPLIT_TABLE, canonical_split, split_lists, split_of_folder
 from usod.data.pairing import DataSet, Item
+from usod.data.tree import IMAGE_SUFFIXES
 from usod.errors import UsodError
-
-_NAMES = {"tr": "train", "training": "train", "valid": "val", "validation": "val", "te": "test", "testing": "test"}
-_ANY_NAME = "train|training|tr|val|valid|validation|test|testing|te"
-# train.txt, valid_cvpr2013.txt (MSRA-B), testImgSet.mat (HKU-IS)
-_LIST_FILE = re.compile(rf"^({_ANY_NAME})(?:[-_]?(?:list|set|imgset|images|cvpr2013))?\.(txt|lst|mat)$", re.I)
-# train/, DUTS-TR/, DUTS-TE-Image/, my_test/
-_FOLDER = re.compile(rf"^(?:.*[-_])?({_ANY_NAME})(?:[-_](?:image|images|img|imgs))?$", re.I)
 
 DEFAULT_TEST_SHARE = 0.2
 
@@ -58,10 +51,10 @@ def assign_splits(data: DataSet, test_share: float | None = None) -> Splits:
         If a split.csv lacks the columns id and split, or a list cannot be read.
     """
     names = _Names(data)
-    table = data.root / "split.csv"
+    table = data.root / SPLIT_TABLE
     if table.is_file():
         return _from_table(table, names, data.items)
-    lists = dict(_find_lists(data.root))
+    lists = split_lists(data.root)
     if lists:
         return _from_lists(lists, names, data)
     by_folder = {item.id: _split_of_folder(item.image, data.root) for item in data.items}
@@ -86,14 +79,9 @@ def _split_of_folder(image: Path, root: Path) -> str | None:
     own = root.resolve().name
     parts = [own] if "-" in own or "_" in own else []
     for part in reversed([*parts, *image.relative_to(root).parts[:-1]]):
-        if match := _FOLDER.match(part):
-            return _canonical(match[1])
+        if split := split_of_folder(part):
+            return split
     return None
-
-
-def _canonical(name: str) -> str:
-    lower = name.strip().casefold()
-    return _NAMES.get(lower, lower if lower in ("train", "val", "test") else name.strip())
 
 
 class _Names:
@@ -127,22 +115,13 @@ def _from_table(path: Path, names: _Names, items: list[Item]) -> Splits:
         raise UsodError(f"{path}: is not a CSV table ({error}); write the columns id,split") from error
     if not {"id", "split"} <= set(table.columns):
         raise UsodError(f"{path}: needs the columns id,split, has {','.join(table.columns)}")
-    found = {names.find(name) if name.strip() else None: _canonical(split)
+    found = {names.find(name) if name.strip() else None: canonical_split(split)
              for name, split in zip(table["id"], table["split"], strict=True)}  # fmt: skip
     notes = _missing_note(path.name, [name for name in table["id"] if not name.strip() or names.find(name) is None])
     absent = [item.id for item in items if item.id not in found]
     if absent:
         notes.append(f"{len(absent)} images are not in {path.name} and count as unused, e.g. {absent[0]}")
     return Splits({item.id: found.get(item.id, "unused") for item in items}, path.name, notes)
-
-
-def _find_lists(root: Path) -> Iterator[tuple[str, Path]]:
-    """split -> list file, the deepest first, so that a list in the root has the last word."""
-    folders = [root, *(path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))]
-    for folder in reversed(folders):
-        for path in sorted(folder.iterdir()):
-            if path.is_file() and (match := _LIST_FILE.match(path.name)):
-                yield _canonical(match[1]), path
 
 
 def _from_lists(lists: dict[str, Path], names: _Names, data: DataSet) -> Splits:

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 
 from usod.crf import CRFParams, refine
 from usod.data.images import read_image, resize_image, resize_map
-from usod.data.layouts import IMAGE_SUFFIXES
 from usod.data.mapstore import ImageStore, write_map, write_maps
+from usod.data.pairing import find_dataset
+from usod.data.tree import image_files
 from usod.devices import pick_device
 from usod.errors import UsodError
 from usod.models.model_file import load_model
@@ -56,7 +57,7 @@ class Model:
     @torch.inference_mode()
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
         """(B, size, size, 3) uint8 RGB -> (B, size, size) float32 in [0, 1]."""
-        pixels = torch.from_numpy(images).to(self.device)
+        pixels = torch.tensor(images).to(self.device)  # a copy: arrays made by Pillow are read-only
         with autocast(self.device, self.precision):
             logits = self.network(as_input(self.network, pixels))
         probability = F.sigmoid(logits[:, 0].float())
@@ -107,7 +108,7 @@ def predict_store(model: Model, path: Path, images: Path, out: Path, batch: int)
 def predict_files(model: Model, inputs: list[Path], out: Path, batch: int) -> None:
     """PNG maps, at the images' own sizes, of image files and of folders with all their subfolders.
 
-    A file in a folder keeps its place below the folder. Raises UsodError if two maps would have one name.
+    Names, places and errors are those of `output_names`.
     """
     targets = output_names(inputs, out)
     sizes: dict[str, tuple[int, int]] = {}
@@ -123,28 +124,45 @@ def predict_files(model: Model, inputs: list[Path], out: Path, batch: int) -> No
 
 
 def output_names(inputs: list[Path], out: Path) -> dict[str, Path]:
-    """Map file -> image file for files and folders given on the command line; files that are no images are passed over.
+    """Map file -> image file for files and folders given on the command line.
+
+    An image keeps its place below the given folder. Of a data set with masks (`usod.data.pairing.find_dataset`) these
+    are its images, of any other folder all images below it, but never those below `out`: they are earlier maps.
 
     Raises
     ------
     UsodError
-        For a missing input, no images at all, or two images whose maps would have one name.
+        For a missing input, no images at all, or a map that would overwrite another map, or an image or mask given.
     """
     targets: dict[str, Path] = {}
+    originals: set[Path] = set()
     for given in inputs:
         if not given.exists():
             raise UsodError(f"{given}: no such file or folder")
-        files = sorted(p for p in given.rglob("*") if _is_image(p)) if given.is_dir() else [given]
+        inside = given.resolve() in out.resolve().parents
+        files = image_files(given, without=out if inside else None) if given.is_dir() else [given]
+        originals.update(file.resolve() for file in files)
         base = given if given.is_dir() else given.parent
-        for file in files:
+        for file in _without_masks(given, files) if given.is_dir() else files:
             target = str((out / file.relative_to(base)).with_suffix(".png"))
             if target in targets:
                 raise UsodError(f"{file}: its map would overwrite that of {targets[target]}; predict them apart")
             targets[target] = file
     if not targets:
         raise UsodError(f"{inputs[0]}: no images in there")
+    for target, file in targets.items():
+        if Path(target).resolve() in originals:
+            raise UsodError(
+                f"{target}: is a file that was given, the map of {file} would overwrite it; choose another --out"
+            )
     return targets
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _without_masks(folder: Path, files: list[Path]) -> list[Path]:
+    """`files` of a folder; where it is a data set with masks, its images only."""
+    try:
+        data = find_dataset(folder)
+    except UsodError:  # nothing that a layout would call an image
+        return files
+    kept = set(files)
+    return [item.image for item in data.items if item.image in kept] if data.has_masks else files

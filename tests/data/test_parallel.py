@@ -1,0 +1,70 @@
+import os
+import signal
+import time
+
+import pytest
+
+from usod.data.parallel import parallel_map, read_all
+from usod.errors import UsodError
+
+
+def slow_at_first(number):
+    time.sleep(0.2 if number == 0 else 0)
+    return number**2
+
+
+def fail_at_three(number):
+    if number == 3:
+        raise ValueError("number 3 is bad")
+    return number
+
+
+def die(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Numbers(list):
+    """Remembers the last number that was handed to a worker."""
+
+    taken = 0
+
+    def __getitem__(self, key):
+        self.taken = key.stop if isinstance(key, slice) else key + 1
+        return super().__getitem__(key)
+
+
+def test_results_come_in_the_order_of_the_items():
+    for items in ([], [5], range(9)):
+        assert list(parallel_map(slow_at_first, items, workers=2)) == [number**2 for number in items]
+    assert list(parallel_map(lambda number: -number, range(3), workers=1)) == [0, -1, -2]  # in this process
+
+
+def test_only_a_few_results_wait():
+    numbers = Numbers(range(100))
+    results = parallel_map(slow_at_first, numbers, workers=2)
+    for done in range(1, 6):
+        next(results)
+        assert numbers.taken <= 8 + done
+    results.close()  # nobody wants the rest: no worker goes on
+
+
+def test_an_error_of_the_work_is_passed_on_after_the_results_before_it():
+    results = parallel_map(fail_at_three, range(9), workers=2)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="number 3 is bad"):
+        next(results)
+
+
+def test_a_killed_worker_is_one_line():
+    with pytest.raises(UsodError, match="worker process was killed .* fewer workers") as caught:
+        list(parallel_map(die, range(4), workers=2))
+    assert "\n" not in str(caught.value)
+
+
+def test_reading_keeps_the_order_and_stops_at_the_first_error(capsys):
+    assert read_all(slow_at_first, range(20), "squaring", shown=False) == [number**2 for number in range(20)]
+    assert capsys.readouterr().err == ""
+    read_all(slow_at_first, range(20), "squaring", shown=True)
+    assert capsys.readouterr().err.startswith("squaring: 20 images in ")
+    with pytest.raises(ValueError, match="number 3 is bad"):
+        read_all(fail_at_three, range(20), "failing", shown=False)

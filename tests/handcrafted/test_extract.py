@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from usod.data.images import resize_map
+from usod.errors import UsageError, UsodError
+from usod.handcrafted import METHODS
+from usod.handcrafted.extract import Job, extract_map, extract_maps
+
+
+@pytest.fixture
+def photo(tmp_path, disc):
+    """The disc, 120 high and 160 wide, as a file."""
+    Image.fromarray(disc[0]).save(tmp_path / "photo.png")
+    return str(tmp_path / "photo.png")
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Puts a method in the place of RBD that notes the shapes of its images: bright is salient."""
+    shapes = []
+
+    def bright(image, *, sigma=1.0):
+        shapes.append(image.shape)
+        return image[..., 0].astype(np.float32) / 255 * np.float32(sigma)
+
+    monkeypatch.setattr("usod.handcrafted.METHODS", {"rbd": bright})
+    return shapes
+
+
+@pytest.mark.parametrize(
+    ("max_side", "shape"), [(0, (120, 160, 3)), (160, (120, 160, 3)), (80, (60, 80, 3)), (41, (31, 41, 3))]
+)
+def test_large_images_are_reduced_first(photo, seen, max_side, shape):
+    saliency = extract_map(Job(photo, "rbd", {}, None, max_side))
+    assert seen == [shape]
+    assert saliency.shape == (120, 160) and saliency.dtype == np.float32
+    assert extract_map(Job(photo, "rbd", {}, (48, 32), max_side)).shape == (48, 32)
+
+
+def test_parameters_reach_the_method(photo, seen):
+    one, half = (extract_map(Job(photo, "rbd", {"sigma": sigma}, None, 0)) for sigma in (1.0, 0.5))
+    np.testing.assert_allclose(half, one / 2)
+
+
+def test_the_map_is_the_methods_own_at_the_size_asked_for(photo, disc):
+    (saliency,) = extract_maps([photo], "rbd", {}, (60, 80))
+    np.testing.assert_array_equal(saliency, resize_map(METHODS["rbd"](disc[0]), (60, 80)))
+
+
+def test_an_unknown_parameter_stops_before_any_work():
+    with pytest.raises(UsageError, match="rbd has no parameter mu; it has "):
+        list(extract_maps(["nowhere.png"], "rbd", {"mu": 1}, None))
+
+
+def test_a_failing_image_is_named(photo, monkeypatch):
+    def fails(image):
+        raise ValueError("no superpixels")
+
+    monkeypatch.setattr("usod.handcrafted.METHODS", {"rbd": fails})
+    with pytest.raises(UsodError, match=r"photo\.png: rbd fails: no superpixels"):
+        extract_map(Job(photo, "rbd", {}, None, 0))
+    with pytest.raises(UsodError, match=r"nowhere\.png: no such file"):
+        extract_map(Job("nowhere.png", "rbd", {}, None, 0))

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import usod
+from usod.data.images import resize_image
+from usod.data.mapstore import MapStore, write_images
+from usod.errors import UsodError
+from usod.inference.predict import Model, output_names, predict_files, predict_store
+from usod.models.config import NetworkConfig
+from usod.models.model_file import save_model
+from usod.models.saliency_net import build_network
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    config = NetworkConfig(light_width=8)
+    torch.manual_seed(0)
+    save_model(path, build_network(config), config, input_size=64)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(model_file):
+    return Model(model_file, "cpu")
+
+
+def put(root, *names, size=(20, 10)):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise(size, 90).convert("RGB").save(path)
+    return root
+
+
+def names(inputs, out):
+    return {
+        target.removeprefix(f"{out}/"): source.relative_to(inputs).as_posix()
+        for target, source in output_names([inputs], out).items()
+    }
+
+
+def test_batches_predict_what_single_images_do(model, rng):
+    images = [(str(number), rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for number in range(5)]
+    batched = dict(model.predict_all(iter(images), batch=2))
+    assert list(batched) == [key for key, _ in images]
+    for key, image in images:
+        assert batched[key].dtype == np.float32 and 0 <= batched[key].min() <= batched[key].max() <= 1
+        np.testing.assert_allclose(batched[key], model.predict_batch(image[None])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (50, 71), (1, 1), (200, 30)])
+def test_a_map_has_the_size_of_its_image(model_file, rng, shape):
+    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    saliency = usod.load(model_file, "cpu").predict(image)
+    assert saliency.shape == shape and saliency.dtype == np.float32
+
+
+def test_only_rgb_bytes_are_images(model):
+    for image in (np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3))):
+        with pytest.raises(ValueError, match="expected"):
+            model.predict(image)
+
+
+def test_files_and_stores_hold_the_networks_maps(model, model_file, tmp_path, rng):
+    photo = rng.integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    (tmp_path / "x").mkdir()
+    Image.fromarray(photo).save(tmp_path / "x" / "a.png")
+    predict_files(model, [tmp_path / "x"], tmp_path / "out", batch=3)
+    written = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    np.testing.assert_array_equal(written, np.rint(model.predict(photo) * 255))
+    attributes = {"created_by": "test", "config": {}, "inputs": {}, "usod_version": "0"}
+    small = resize_image(photo, (64, 64))
+    for size in (64, 32):
+        with write_images(tmp_path / f"{size}.h5", ["a"], (size, size), [[30, 50]], attributes) as rows:
+            rows["a"] = resize_image(photo, (size, size))
+    predict_store(model, model_file, tmp_path / "64.h5", tmp_path / "maps.h5", batch=3)
+    with MapStore(tmp_path / "maps.h5") as maps:
+        assert np.abs(maps["a"] - model.predict_batch(small[None])[0]).max() <= 0.5 / 255 + 1e-6
+    with pytest.raises(UsodError, match=r"32\.h5: images of .* works at 64x64"):
+        predict_store(model, model_file, tmp_path / "32.h5", tmp_path / "none.h5", batch=3)
+
+
+def test_a_tree_of_photos_keeps_its_names_and_folders(tmp_path):
+    photos = put(tmp_path / "photos", "a.jpg", "x y/b.PNG", "x y/deep/b.jpeg")
+    for stray in ("._a.jpg", "__MACOSX/a.jpg", ".cache/c.jpg", "notes.txt"):
+        (photos / stray).parent.mkdir(exist_ok=True)
+        (photos / stray).write_bytes(b"no image")
+    assert names(photos, tmp_path / "out") == {
+        "a.png": "a.jpg",
+        "x y/b.png": "x y/b.PNG",
+        "x y/deep/b.png": "x y/deep/b.jpeg",
+    }
+
+
+def test_masks_of_a_data_set_are_not_predicted(tmp_path):
+    folders = put(tmp_path / "folders", "images/a.jpg", "images/b.jpg", "masks/a.png")
+    assert names(folders, tmp_path / "out") == {"images/a.png": "images/a.jpg", "images/b.png": "images/b.jpg"}
+    flat = put(tmp_path / "flat", "a.jpg", "a.png", "b.jpg", "b.png")
+    assert names(flat, tmp_path / "out") == {"a.png": "a.jpg", "b.png": "b.jpg"}
+    only = put(tmp_path / "only", "masks/a.png")  # no data set: these are the images meant
+    assert names(only, tmp_path / "out") == {"masks/a.png": "masks/a.png"}
+
+
+def test_no_image_mask_or_map_is_overwritten(tmp_path):
+    photos = put(tmp_path / "photos", "a.png", "b.jpg")
+    flat = put(tmp_path / "flat", "a.jpg", "a.png")
+    two = put(tmp_path / "two", "a.jpg", "a.bmp")
+    for inputs, out in (([photos], photos), ([photos / "a.png"], photos), ([flat], flat)):
+        with pytest.raises(UsodError, match=r"a\.png: is a file that was given"):
+            output_names(inputs, out)
+    with pytest.raises(UsodError, match="its map would overwrite that of .*; predict them apart"):
+        output_names([two], tmp_path / "out")
+    with pytest.raises(UsodError, match="its map would overwrite that of"):
+        output_names([photos, flat], tmp_path / "out")
+
+
+def test_earlier_maps_are_no_images(tmp_path):
+    photos = put(tmp_path, "a.jpg", "x/b.jpg")
+    first = output_names([photos], photos / "out")
+    put(photos, "out/a.png", "out/x/b.png")
+    assert output_names([photos], photos / "out") == first
+
+
+def test_what_cannot_be_predicted_is_one_line(tmp_path):
+    with pytest.raises(UsodError, match="nowhere: no such file or folder"):
+        output_names([tmp_path / "nowhere"], tmp_path)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UsodError, match="no images in there"):
+        output_names([tmp_path], tmp_path / "out")

@@ -76,10 +76,10 @@ def available_memory(device: "torch.device") -> int:
 
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(OSError, ValueError):
-        meminfo = Path("/proc/meminfo").read_text()
-        free = 1024 * int(re.search(r"MemAvailable:\s+(\d+)", meminfo)[1])  # type: ignore[index]
+    free = 8 * 2**30  # a guess for systems that do not tell
+    with contextlib.suppress(OSError):
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        free = 1024 * int(found[1]) if found else free
     with contextlib.suppress(OSError, ValueError):  # the value is "max" where there is no limit
         group = Path("/sys/fs/cgroup")
         limit, used = ((group / name).read_text() for name in ("memory.max", "memory.current"))

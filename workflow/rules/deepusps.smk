@@ -68,8 +68,17 @@ rule fuse_labels:
 rule deepusps:
     input:
         expand(
-            "results/{dataset}/deepusps/fusion/seed{seed}/model.safetensors",
+            "results/{dataset}/deepusps/fusion/seed{seed}/{file}",
             dataset=SETTINGS.train,
             seed=SEEDS,
+            file=["model.safetensors", "history.csv"],
+        ),
+        # Named here, a stage's file that was deleted is made again; as mere intermediates they would not be missed.
+        expand(
+            "results/{dataset}/deepusps/{method}/iter{stage}/{file}",
+            dataset=SETTINGS.train,
+            method=METHODS,
+            stage=STAGES,
+            file=["labels.h5", "model.safetensors", "history.csv"],
         ),
     localrule: True

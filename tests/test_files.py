@@ -45,3 +45,14 @@ def test_a_terminated_writer_leaves_nothing(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 143
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_and_nothing_else(tmp_path):
+    writer = "import os, signal; from usod.files import atomic_path\nwith atomic_path({!r}): os.kill(os.getpid(), {})"
+    subprocess.run([sys.executable, "-c", writer.format(str(tmp_path / "b"), 9)], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / ".mine.tmp").touch()
+    with atomic_path(tmp_path / "c"):  # a writer that still runs
+        subprocess.run([sys.executable, "-c", writer.format(str(tmp_path / "a"), 0)], check=True)
+        assert len(list(tmp_path.iterdir())) == 3
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".mine.tmp", "a", "c"]

@@ -14,7 +14,8 @@ from usod.errors import UsageError
 from usod.models.config import NetworkConfig
 from usod.sections import CrfConfig, FuseConfig, RefineConfig, Section, explain
 
-HANDCRAFTED = ("rbd", "dsr", "mc", "hs")
+DEEPUSPS_METHODS = ("rbd", "dsr", "mc", "hs")
+"""The handcrafted methods of the DeepUSPS paper; more are registered in `usod.handcrafted`."""
 RESERVED = ("data", "logs", "report", "scores", "timings", "work")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$")]
 UserPath = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser()))]
@@ -44,9 +45,7 @@ class DatasetConfig(Section):
 class MethodConfig(Section):
     """One source of labels: a handcrafted method, or a folder of maps made elsewhere."""
 
-    function: Literal["rbd", "dsr", "mc", "hs"] | None = Field(
-        None, description="Handcrafted method; none: the one of the key's name"
-    )
+    function: str | None = Field(None, description="Handcrafted method; none: the one of the key's name")
     maps: UserPath | None = Field(None, description="Folder of map images (or MapStore) instead; {dataset} is replaced")
     params: dict[str, Any] = Field({}, description="Keyword arguments of the method's function")
     refine: dict[str, Any] = Field({}, description="Keys of deepusps.refine that differ for this method")
@@ -85,7 +84,7 @@ class Config(Section):
     scenes: SceneConfig = SceneConfig()
     size: int = Field(432, ge=32, description="Working size: images and maps are squares of this side (DeepUSPS 4.1)")
     maps: MapsConfig = MapsConfig()
-    methods: dict[Name, MethodConfig] = Field({name: MethodConfig() for name in HANDCRAFTED}, min_length=1)
+    methods: dict[Name, MethodConfig] = Field({name: MethodConfig() for name in DEEPUSPS_METHODS}, min_length=1)
     network: NetworkConfig = NetworkConfig()
     deepusps: DeepUspsConfig = DeepUspsConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
@@ -115,12 +114,14 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _methods_fit(self) -> Self:
-        from usod.handcrafted import parameters
+        from usod.handcrafted import METHODS, parameters
 
         for name, method in self.methods.items():
-            if name not in HANDCRAFTED and method.function is None and method.maps is None:
+            if method.function is not None and method.function not in METHODS:
+                raise ValueError(f"methods.{name}.function: no {method.function!r}; there are {', '.join(METHODS)}")
+            if name not in METHODS and method.function is None and method.maps is None:
                 raise ValueError(
-                    f"methods.{name}: not one of {', '.join(HANDCRAFTED)}; say which with function: or give maps:"
+                    f"methods.{name}: not one of {', '.join(METHODS)}; say which with function: or give maps:"
                 )
             if re.fullmatch(r".*-iter\d+|deepusps.*|fusion", name):
                 raise ValueError(f"methods.{name}: the workflow uses such names itself, choose another")

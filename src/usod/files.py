@@ -2,19 +2,28 @@
 
 import contextlib
 import errno
+import functools
 import os
+import platform
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from usod.errors import UsodError
 
+_HOST = re.sub(r"[^A-Za-z0-9_.]", "_", platform.node())
+# It can only be read by setting it, which at any later time another thread could see.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; rename it to `path` on success, remove it on any failure.
 
-    The content is flushed to disk before the rename, so a reader sees the old file or the whole new one.
+    The content is flushed to disk before the rename, so a reader sees the old file or the whole new one. What a killed
+    process of this machine left behind in the folder is removed.
 
     Raises
     ------
@@ -24,7 +33,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        _remove_abandoned(path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.{_HOST}-{os.getpid()}-", suffix=".tmp", dir=path.parent)
         os.close(handle)
     except PermissionError as error:
         raise UsodError(f"{path}: no permission to write there: choose another folder") from error
@@ -35,9 +45,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes private files; a result is as readable as any other file of the user's.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_UMASK)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -46,6 +54,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@functools.cache  # once per process: a folder may hold 100,000 files
+def _remove_abandoned(folder: Path) -> None:
+    """Remove temporary files of processes that no longer run; those of other machines cannot be judged."""
+    for file in folder.glob(f".*.{_HOST}-*.tmp"):
+        process = file.name.rsplit(f".{_HOST}-", 1)[1].split("-")[0]
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            file.unlink(missing_ok=True)
+        except (PermissionError, ValueError, OverflowError):  # another user's process; a file that is not ours
+            continue
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from usod.crf import refine as crf_refine
 from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
@@ -14,6 +15,7 @@ from usod.systems import deepusps
 from usod.systems.deepusps import Fusion, PseudoLabels, Refinement, discretisation_threshold
 from usod.training.losses import f_beta_loss
 from usod.training.moving_average import MovingAverage
+from usod.training.parallel import Process
 
 CPU = torch.device("cpu")
 NETWORK = NetworkConfig(light_width=8)
@@ -95,7 +97,7 @@ def test_what_is_averaged_is_the_crf_of_the_prediction(data):
     rows = torch.tensor([5, 1])
     first, second = torch.rand(2, 2, 48, 48)
     for p in (first, second):
-        objective.observe(p, rows)
+        objective.remember(objective.observe(p, rows), rows)
     refined = [torch.from_numpy(crf_refine(pixels[[5, 1]], p.numpy(), params)) for p in (first, second)]
     expected = (0.7 * 0.3 * refined[0] + 0.3 * refined[1]) / (1 - 0.7**2)
     torch.testing.assert_close(average.read(rows), expected, atol=2e-3, rtol=0)
@@ -127,7 +129,7 @@ def test_the_same_seed_gives_the_same_labels_and_resuming_too(data, tmp_path):
 def test_fusion_takes_any_number_of_methods(data, count):
     images, maps, _ = data
     sources = {f"m{i}": maps for i in range(count)}
-    network, history = deepusps.fuse(images, sources, 0, FuseConfig(epochs=1, batch_size=8), NETWORK, CPU)
+    network, history = deepusps.fuse(images, sources, 0, FuseConfig(epochs=1, batch_size=8), NETWORK, Process(CPU))
     assert len(history) == 1 and network(torch.zeros(1, 3, 48, 48)).shape == (1, 1, 48, 48)
 
 
@@ -164,3 +166,20 @@ def test_settled_labels_are_handed_on_with_their_network(data, tmp_path):
     assert (tmp_path / "m").read_bytes() == b"the network"
     assert (tmp_path / "l.h5").read_bytes() == (tmp_path / "labels.h5").read_bytes()
     assert (tmp_path / "h.csv").read_text().startswith("epoch,loss")
+
+
+def test_two_processes_fuse_as_one(data, tmp_path):
+    """The same network up to float error, and its files written once."""
+    images, maps, _ = data
+    config = '{"epochs": 2, "batch_size": 5, "lr": 1e-3, "flip": true}'
+    for count in ("1", "2"):
+        folder = tmp_path / count
+        command = ["deepusps", "fuse", "--images", images.path, "--labels", f"m={maps.path}", "--config", config]
+        command += ["--network", '{"light_width": 8}', "--device", "cpu", "--devices", count, "--threads", "1"]
+        command += ["--out", folder / "model.safetensors", "--history", folder / "h.csv", "--work", folder / "work"]
+        subprocess.run([sys.executable, "-m", "usod", *map(str, command)], check=True)
+        assert sorted(file.name for file in folder.iterdir()) == ["h.csv", "model.safetensors"]
+    one, two = (load_file(tmp_path / count / "model.safetensors") for count in ("1", "2"))
+    assert one.keys() == two.keys()
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-4)

@@ -1,6 +1,10 @@
+import errno
+import os
+
 import pytest
 import torch
 
+from usod.errors import UsodError
 from usod.training.checkpoint import Checkpoint
 
 
@@ -13,7 +17,9 @@ STATE = {"epoch": 3, "weights": torch.arange(4.0)}
 
 
 def test_a_state_comes_back(work):
-    Checkpoint(work, {"lr": 0.1, "seed": 0}).save(STATE)
+    first = Checkpoint(work, {"lr": 0.1, "seed": 0})
+    first.save(STATE)
+    first.flush()
     state = Checkpoint(work, {"seed": 0, "lr": 0.1}).load()  # the order of the settings is none of their meaning
     assert state["epoch"] == 3
     assert torch.equal(state["weights"], STATE["weights"])
@@ -27,7 +33,9 @@ def test_without_a_folder_nothing_is_kept(work):
 
 
 def test_a_state_of_other_settings_is_not_used(work, capsys):
-    Checkpoint(work, {"lr": 0.1}).save(STATE)
+    first = Checkpoint(work, {"lr": 0.1})
+    first.save(STATE)
+    first.flush()
     assert Checkpoint(work, {"lr": 0.2}).load() is None
     (line,) = capsys.readouterr().err.splitlines()
     assert str(work / "state.pt") in line and "other settings" in line
@@ -37,22 +45,35 @@ def test_a_state_of_other_settings_is_not_used(work, capsys):
 def test_a_damaged_state_is_said_and_not_used(work, capsys, damage):
     checkpoint = Checkpoint(work, {})
     checkpoint.save(STATE)
+    checkpoint.flush()
     checkpoint.path.write_bytes(damage(checkpoint.path.read_bytes()))
     assert checkpoint.load() is None
     (line,) = capsys.readouterr().err.splitlines()
     assert "state.pt" in line and "starting from the first epoch" in line
 
 
-def test_a_save_that_fails_leaves_the_state_before(work, monkeypatch):
+def test_a_save_that_fails_is_told_and_leaves_the_state_before(work, monkeypatch):
     checkpoint = Checkpoint(work, {})
     checkpoint.save(STATE)
+    checkpoint.flush()
 
-    def killed(state, path):
+    def disk_full(state, path):
         path.write_bytes(b"half")
-        raise KeyboardInterrupt
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(torch, "save", killed)
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint.save({"epoch": 4})
+    monkeypatch.setattr(torch, "save", disk_full)
+    checkpoint.save({"epoch": 4})
+    with pytest.raises(UsodError, match="state.pt: cannot be written, the disk is full"):
+        checkpoint.save({"epoch": 5})
     assert checkpoint.load()["epoch"] == 3
     assert [path.name for path in work.iterdir()] == ["state.pt"]
+
+
+def test_a_state_is_that_of_its_moment(work):
+    """The training goes on while its state is written."""
+    weights = torch.zeros(1000, 1000)
+    checkpoint = Checkpoint(work, {})
+    checkpoint.save({"weights": weights, "rows": [{"w": weights}]})
+    weights.fill_(1)
+    state = checkpoint.load()
+    assert not state["weights"].any() and not state["rows"][0]["w"].any()

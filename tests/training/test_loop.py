@@ -9,6 +9,7 @@ from usod.sections import FuseConfig
 from usod.training.checkpoint import Checkpoint
 from usod.training.loop import Schedule, Trainer, batches
 from usod.training.losses import f_beta_loss
+from usod.training.parallel import Process
 
 CPU = torch.device("cpu")
 
@@ -28,6 +29,10 @@ class Bright:
         assert probability.requires_grad is False and probability.dtype == torch.float32
         if self.stop_in is not None and self.seen.min() == self.stop_in:
             raise KeyboardInterrupt
+        return probability
+
+    def remember(self, observed, rows):
+        assert len(observed) == len(rows)
         self.seen[rows] += 1
 
     def state_dict(self):
@@ -37,18 +42,25 @@ class Bright:
         self.seen.copy_(state["seen"])
 
 
-@pytest.fixture(scope="module")
-def images():
+def blocks():
+    """(11, 32, 32, 3) uint8 chequers."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 2, (11, 4, 4, 1)) * 255
     return np.repeat(np.repeat(np.repeat(coarse, 8, 1), 8, 2), 3, 3).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return blocks()
 
 
 def trainer(images, work=None, identity="x", objective=None, **changes):
     torch.manual_seed(0)
     network = build_network(NetworkConfig(light_width=8))
     schedule = Schedule(**{"epochs": 3, "batch_size": 5, "lr": 3e-3, "flip": True, **changes})
-    return Trainer(network, images, objective or Bright(images), schedule, CPU, Checkpoint(work, identity), "test")
+    return Trainer(
+        network, images, objective or Bright(images), schedule, Process(CPU), Checkpoint(work, identity), "test"
+    )
 
 
 def weights(trained):

@@ -51,6 +51,7 @@ rule fuse_labels:
         "../../envs/usod.yaml"
     threads: training_threads(len(SEEDS))
     resources:
+        # --set-resources fuse_labels:gpu=4 trains it on four together.
         gpu=gpus,
     params:
         labels=lambda wildcards, input: " ".join(
@@ -61,7 +62,7 @@ rule fuse_labels:
         work="results/work/{dataset}/deepusps/fusion/seed{seed}",
     shell:
         "usod devices run --count {resources.gpu} -- usod deepusps fuse --images {input.images} {params.labels}"
-        " --seed {wildcards.seed} --config {params.fuse:q} --network {params.network:q} --out {output.model}"
+        " --seed {wildcards.seed} --devices {resources.gpu} --config {params.fuse:q} --network {params.network:q} --out {output.model}"
         " --history {output.history} --work {params.work} --threads {threads} > {log} 2>&1"
 
 

@@ -1,11 +1,16 @@
 """`usod deepusps`: refine the labels of one method, fuse those of several."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from usod.commands.options import ConfigText, Device, Network, Quiet, Threads, Work, named_paths
+
+if TYPE_CHECKING:
+    from usod.models.config import NetworkConfig
+    from usod.sections import FuseConfig
+    from usod.training.parallel import Process
 
 app = typer.Typer(no_args_is_help=True, help="DeepUSPS: refine handcrafted maps with networks, fuse the results.")
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
@@ -91,6 +96,9 @@ def fuse(
     config: ConfigText = None,
     network: Network = None,
     device: Device = "auto",
+    devices: Annotated[
+        int, typer.Option(min=0, help="GPUs that train it together, each with a part of every batch; 0, 1: one device.")
+    ] = 1,
     threads: Threads = 0,
     work: Work = None,
     quiet: Quiet = False,
@@ -100,34 +108,55 @@ def fuse(
     Example: usod deepusps fuse --images images.h5 --labels rbd=rbd.h5 --labels mc=mc.h5 --out model.safetensors
     --history history.csv
     """
-    from contextlib import ExitStack
-
-    from usod.data.mapstore import ImageStore, MapStore
     from usod.devices import start_device
     from usod.models.config import NetworkConfig
-    from usod.models.model_file import save_model
     from usod.provenance import describe
     from usod.sections import FuseConfig, parse_section
-    from usod.systems import deepusps
-    from usod.training.history import write_history
+    from usod.training.parallel import run
 
     settings = parse_section(FuseConfig, config)
     net_config = parse_section(NetworkConfig, network, "--network")
     paths = named_paths(labels, "--labels")
     chosen = start_device(device, threads)
+    if device == "auto" and chosen.type == "cpu":
+        devices = 1  # GPUs were asked for, and there are none: one process computes on all cores
     origin = describe(
         {"seed": seed, "fuse": settings.model_dump(), "network": net_config.model_dump(mode="json")},
         {"images": images, **paths},
     )
+    run(max(devices, 1), chosen, _fuse, images, paths, seed, settings, net_config, origin, out, history, work)
+    _finish(work)
+
+
+def _fuse(
+    process: "Process",
+    images: Path,
+    paths: dict[str, Path],
+    seed: int,
+    settings: "FuseConfig",
+    net_config: "NetworkConfig",
+    origin: dict[str, Any],
+    out: Path,
+    history: Path,
+    work: Path | None,
+) -> None:
+    """One process of the training; the first one writes the results."""
+    from contextlib import ExitStack
+
+    from usod.data.mapstore import ImageStore, MapStore
+    from usod.models.model_file import save_model
+    from usod.systems import deepusps
+    from usod.training.history import write_history
+
     with ExitStack() as stack:
         image_store = stack.enter_context(ImageStore(images))
         sources = {name: stack.enter_context(MapStore(path)) for name, path in paths.items()}
         net, rows = deepusps.fuse(
-            image_store, sources, seed, settings, net_config, chosen, work=work, identity=_identity(origin)
+            image_store, sources, seed, settings, net_config, process, work=work, identity=_identity(origin)
         )
-        save_model(out, net, net_config, origin, input_size=image_store.size)
-    write_history(history, rows)
-    _finish(work)
+        if process.rank == 0:
+            save_model(out, net, net_config, origin, input_size=image_store.size)
+            write_history(history, rows)
 
 
 def _identity(origin: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from usod.training.checkpoint import Checkpoint
 from usod.training.loop import Schedule, Trainer
 from usod.training.losses import certain_as_label, f_beta_loss
 from usod.training.moving_average import MovingAverage
+from usod.training.parallel import Process
+from usod.training.placement import fetch, place
 
 
 def discretisation_threshold(maps: np.ndarray, factor: float = 1.5, scope: str = "dataset") -> np.ndarray:
@@ -58,16 +60,18 @@ class PseudoLabels:
     ----------
     maps : (N, H, W) uint8
     thresholds : (N,) float32 gamma of each image
+    device : where the predictions will be; the maps are kept there if they fit
     """
 
-    def __init__(self, maps: np.ndarray, thresholds: np.ndarray):
-        self.maps = torch.from_numpy(maps)
-        self.thresholds = torch.from_numpy(thresholds)
+    def __init__(self, maps: np.ndarray, thresholds: np.ndarray, device: torch.device | str = "cpu"):
+        self.device = torch.device(device)
+        self.maps = place(torch.from_numpy(maps), self.device)
+        self.thresholds = place(torch.from_numpy(thresholds), self.device)
 
     def loss(self, probability: Tensor, rows: Tensor, beta2: float, soft_threshold: bool) -> Tensor:
         """L_beta of probabilities (B, H, W) against these labels, (B,)."""
-        label = self.maps[rows].to(probability.device, non_blocking=True).float() / 255
-        gamma = self.thresholds[rows].to(probability.device)[:, None, None]
+        label = fetch(self.maps, rows, self.device).float() / 255
+        gamma = fetch(self.thresholds, rows, self.device)[:, None, None]
         if soft_threshold:
             probability = certain_as_label(probability, label, gamma)
         return f_beta_loss(probability, (label > gamma).float(), beta2)
@@ -85,11 +89,13 @@ class Refinement:
     def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
         return self.labels.loss(probability, rows, self.config.beta2, self.config.soft_threshold)
 
-    def observe(self, probability: Tensor, rows: Tensor) -> None:
-        """MVA(x, k) = alpha MVA(x, k-1) + (1 - alpha) CRF(y(x))."""
-        if self.crf is not None:
-            probability = self.crf.refine(probability, rows)
-        self.average.update(rows, probability.cpu())
+    def observe(self, probability: Tensor, rows: Tensor) -> Tensor:
+        """CRF(y(x))"""
+        return probability if self.crf is None else self.crf.refine(probability, rows)
+
+    def remember(self, observed: Tensor, rows: Tensor) -> None:
+        """MVA(x, k) = alpha MVA(x, k-1) + (1 - alpha) CRF(y(x))"""
+        self.average.update(rows, observed)
 
     def state_dict(self) -> dict[str, Any]:
         return self.average.state_dict()
@@ -111,6 +117,9 @@ class Fusion:
 
     def observe(self, probability: Tensor, rows: Tensor) -> None:
         """Nothing is kept of the predictions."""
+
+    def remember(self, observed: Tensor, rows: Tensor) -> None:
+        """Never called."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -174,11 +183,11 @@ def refine(
         # A quarter: the methods may be refined side by side.
         budget = available_memory(device) / 4e9 if crf_memory_gb is None else crf_memory_gb
         crf = DenseCRF(pixels, CRFParams(**config.crf.model_dump()), device, memory_gb=budget)
-    average = MovingAverage(len(pixels), images.size, config.alpha, config.bias_correction)
-    objective = Refinement(PseudoLabels(labels["labels"], gamma), average, crf, config)
+    average = MovingAverage(len(pixels), images.size, config.alpha, config.bias_correction, device)
+    objective = Refinement(PseudoLabels(labels["labels"], gamma, device), average, crf, config)
     schedule = Schedule.of(config, config.lr_of_stage(stage), config.seed * 1009 + stage)
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), stage, identity])
-    history = Trainer(net, pixels, objective, schedule, device, keep, f"stage {stage}").fit()
+    history = Trainer(net, pixels, objective, schedule, Process(device), keep, f"stage {stage}").fit()
     refined = np.concatenate([to_uint8(average.read(slice(i, i + 64)).numpy()) for i in range(0, len(pixels), 64)])
     movement = float(
         np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(refined, labels["labels"], strict=True)])
@@ -192,16 +201,17 @@ def fuse(
     seed: int,
     config: FuseConfig,
     network: NetworkConfig,
-    device: torch.device,
+    process: Process,
     work: Path | None = None,
     identity: Any = None,
 ) -> tuple[SaliencyNet, list[dict[str, float]]]:
-    """Train the saliency network on the refined labels of all methods (section 3.3).
+    """Train the saliency network on the refined labels of all methods (section 3.3), in one process or several.
 
     Parameters
     ----------
     sources : method name -> refined labels; one or more
     seed : of the new layers and of the order of the images
+    process : this one's device and part in the training (`usod.training.parallel.run`)
 
     Returns
     -------
@@ -212,9 +222,9 @@ def fuse(
     torch.manual_seed(seed)
     net = build_network(network)
     schedule = Schedule.of(config, config.lr, seed)
-    objective = Fusion([PseudoLabels(maps, gamma) for maps in labels.values()], config)
+    objective = Fusion([PseudoLabels(maps, gamma, process.device) for maps in labels.values()], config)
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), seed, identity])
-    history = Trainer(net, pixels, objective, schedule, device, keep, f"fusion, seed {seed}").fit()
+    history = Trainer(net, pixels, objective, schedule, process, keep, f"fusion, seed {seed}").fit()
     return net, history
 
 

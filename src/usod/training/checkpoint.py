@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from usod.files import atomic_path
 from usod.progress import say
@@ -13,6 +15,9 @@ from usod.progress import say
 
 class Checkpoint:
     """The state after the last whole epoch, in `work/state.pt`.
+
+    A state is written beside the old one and swapped in, while the next epoch is trained: at paper scale it takes
+    1.6 GB, and an epoch on a fast GPU hardly longer than writing it.
 
     Parameters
     ----------
@@ -24,9 +29,12 @@ class Checkpoint:
     def __init__(self, work: Path | None, identity: Any):
         self.path = work / "state.pt" if work else None
         self.identity = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        self._writing: threading.Thread | None = None
+        self._failure: BaseException | None = None
 
     def load(self) -> dict[str, Any] | None:
         """The saved state on the CPU, or None where there is none to go on from."""
+        self.flush()
         if self.path is None or not self.path.exists():
             return None
         try:
@@ -40,6 +48,40 @@ class Checkpoint:
         return state
 
     def save(self, state: dict[str, Any]) -> None:
+        """Copy the state (nested dictionaries and lists of tensors and plain values) and begin to write it.
+
+        Raises
+        ------
+        UsodError
+            If the state before could not be written.
+        """
+        self.flush()
         if self.path is not None:
-            with atomic_path(self.path) as temporary:
-                torch.save({**state, "identity": self.identity}, temporary)
+            copy = _copied({**state, "identity": self.identity})
+            self._writing = threading.Thread(target=self._write, args=(self.path, copy))
+            self._writing.start()
+
+    def flush(self) -> None:
+        """Wait until the last state is on the disk; raise what went wrong with it."""
+        if self._writing is not None:
+            self._writing.join()
+            self._writing = None
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _write(self, path: Path, state: dict[str, Any]) -> None:
+        try:
+            with atomic_path(path) as temporary:
+                torch.save(state, temporary)
+        except BaseException as error:  # raised again by `flush`, in the thread of the training
+            self._failure = error
+
+
+def _copied(value: Any) -> Any:
+    """The value with every tensor copied to the CPU, so that the training can change its own."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value

@@ -15,7 +15,8 @@ COLUMNS = (
     "images_per_s",
     "seconds_data",
     "seconds_network",
-    "seconds_observe",
+    "seconds_crf",
+    "seconds_average",
     "device_memory_mb",
 )
 

@@ -16,20 +16,32 @@ from usod.models.saliency_net import SaliencyNet
 from usod.progress import duration, say
 from usod.sections import FuseConfig, RefineConfig
 from usod.training.checkpoint import Checkpoint
+from usod.training.parallel import Process
+from usod.training.placement import fetch, place
 from usod.training.stopwatch import Stopwatch
 
 Precision = Literal["auto", "float32", "bf16"]
 
 
 class Objective(Protocol):
-    """What a system wants from its network, and what it keeps of the predictions."""
+    """What a system wants from its network, and what it keeps of the predictions.
+
+    `rows` (B,) are image numbers, on the CPU: they pick from what lies there and on the device (`placement.fetch`).
+    """
 
     def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
-        """(B,) losses for probabilities (B, H, W) of the images `rows` (B,), a tensor on the CPU."""
+        """(B,) losses for probabilities (B, H, W) of the images `rows`."""
         ...
 
-    def observe(self, probability: Tensor, rows: Tensor) -> None:
-        """Called after every forward pass with the detached float32 probabilities."""
+    def observe(self, probability: Tensor, rows: Tensor) -> Tensor | None:
+        """What there is to remember (B, ...) of the detached float32 probabilities of a forward pass, if anything.
+
+        Where several processes train together, each calls it for its own part of the batch.
+        """
+        ...
+
+    def remember(self, observed: Tensor, rows: Tensor) -> None:
+        """Keep what `observe` gave; every process is told about the whole batch, so that all know the same."""
         ...
 
     def state_dict(self) -> dict[str, Any]: ...
@@ -92,14 +104,16 @@ def batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tenso
 class Trainer:
     """Trains `network` on `images` for an `objective`.
 
+    Nothing in a step waits for the device: a GPU is always given its next work before it has done the last.
+
     Parameters
     ----------
     network : (B, 3, H, W) normalised images -> logits (B, 1, H, W)
-    images : (N, H, W, 3) uint8 RGB
+    images : (N, H, W, 3) uint8 RGB, kept on the device where they fit (`placement.place`)
     objective : see `Objective`
-    schedule : see `Schedule`
-    device : where to train; the images are kept there if they take less than a quarter of its free memory
-    checkpoint : resume state
+    schedule : see `Schedule`; a batch is shared among the processes that train together
+    process : the device, and the part in the training
+    checkpoint : resume state, written by the first process
     name : for the log
     """
 
@@ -109,18 +123,20 @@ class Trainer:
         images: np.ndarray,
         objective: Objective,
         schedule: Schedule,
-        device: torch.device,
+        process: Process,
         checkpoint: Checkpoint,
         name: str,
     ):
-        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.images = _place(torch.from_numpy(images), device)
+        self.device = process.device
+        self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.images = place(torch.from_numpy(images), self.device)
         self.objective = objective
         self.schedule = schedule
-        self.device = device
+        self.process = process
         self.checkpoint = checkpoint
         self.name = name
-        self.optimiser = torch.optim.Adam(_groups(network, schedule), weight_decay=schedule.weight_decay)
+        fused = self.device.type == "cuda"
+        self.optimiser = torch.optim.Adam(_groups(network, schedule), weight_decay=schedule.weight_decay, fused=fused)
         self.history: list[dict[str, float]] = []
 
     def fit(self) -> list[dict[str, float]]:
@@ -133,16 +149,23 @@ class Trainer:
             f"{schedule.epochs} epochs from {first}, on {describe_device(self.device)}"
         )
         if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # all batches but the last are of one shape
             say(f"{self.name}: sums on a GPU are not deterministic; another run may differ in the last digits")
-        for epoch in range(first, schedule.epochs):
-            row = self._epoch(epoch)
-            self.history.append(row)
-            self._save()
-            left = (time.monotonic() - start) / (epoch + 1 - first) * (schedule.epochs - epoch - 1)
-            say(
-                f"{self.name}: epoch {epoch + 1}/{schedule.epochs}, loss {row['loss']:.4f}, "
-                f"{row['images_per_s']:.1f} images/s, {duration(left)} left"
-            )
+        self.network.train()
+        self._forward = self.process.connect(self.network, self.optimiser)
+        try:
+            for epoch in range(first, schedule.epochs):
+                row = self._epoch(epoch)
+                self.history.append(row)
+                if self.process.rank == 0:
+                    self._save()
+                left = (time.monotonic() - start) / (epoch + 1 - first) * (schedule.epochs - epoch - 1)
+                say(
+                    f"{self.name}: epoch {epoch + 1}/{schedule.epochs}, loss {row['loss']:.4f}, "
+                    f"{row['images_per_s']:.1f} images/s, {duration(left)} left"
+                )
+        finally:
+            self.checkpoint.flush()
         return self.history
 
     def _epoch(self, epoch: int) -> dict[str, float]:
@@ -154,13 +177,12 @@ class Trainer:
             group["lr"] = group["base_lr"] * lr_factor
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        self.network.train()
         total = torch.zeros((), device=self.device)
         watch = Stopwatch(self.device)
         began = time.perf_counter()
         for rows in batches(len(self.images), self.schedule.batch_size, generator):
             total += self._step(rows, generator, watch)
-        loss = float(total) / len(self.images)
+        loss = float(self.process.sum(total)) / len(self.images)
         took = time.perf_counter() - began
         seconds = watch.seconds()
         if not np.isfinite(loss):
@@ -171,32 +193,36 @@ class Trainer:
             "lr": self.schedule.lr * lr_factor,
             "seconds": took,
             "images_per_s": len(self.images) / took,
-            "seconds_data": seconds["data"],
-            "seconds_network": seconds["network"],
-            "seconds_observe": seconds["observe"],
+            **{f"seconds_{part}": seconds[part] for part in ("data", "network", "crf", "average")},
             "device_memory_mb": self._peak_memory() / 2**20,
         }
 
-    def _step(self, rows: Tensor, generator: torch.Generator, watch: Stopwatch) -> Tensor:
+    def _step(self, batch: Tensor, generator: torch.Generator, watch: Stopwatch) -> Tensor:
         watch.start()
-        pixels = self.images[rows.to(self.images.device)].to(self.device, non_blocking=True)
-        inputs = as_input(self.network, pixels)
-        flipped = torch.zeros(len(rows), dtype=torch.bool)
+        flipped = torch.zeros(len(batch), dtype=torch.bool)
         if self.schedule.flip:
-            flipped = torch.rand(len(rows), generator=generator) < 0.5
-        inputs = _flip(inputs, flipped)
+            flipped = torch.rand(len(batch), generator=generator) < 0.5
+        rows, flipped = self.process.part(batch), self.process.part(flipped)
+        idle = len(rows) == 0
+        if idle:  # fewer images than processes: all must take the step, this one without a say in it
+            rows, flipped = batch[:1], flipped.new_zeros(1)
+        inputs = _flip(as_input(self.network, fetch(self.images, rows, self.device)), flipped)
         watch.stop("data")
         with autocast(self.device, self.schedule.precision):
-            logits = self.network(inputs)
+            logits = self._forward(inputs)
         probability = _flip(logits.float().sigmoid(), flipped)[:, 0]
-        losses = self.objective.loss(probability, rows)
+        losses = self.objective.loss(probability, rows) * (0.0 if idle else 1.0)
         self.optimiser.zero_grad(set_to_none=True)
-        losses.mean().backward()
+        # The gradient is averaged over the processes: together they take the mean over the batch.
+        self.process.backward(losses.sum() * (self.process.size / len(batch)))
         self.optimiser.step()
         watch.stop("network")
         # A prediction that is not a number ends the epoch with a clear line; until then it must not stop the CRF.
-        self.objective.observe(probability.detach().nan_to_num(0.5), rows)
-        watch.stop("observe")
+        observed = self.objective.observe(probability.detach().nan_to_num(0.5), rows)
+        watch.stop("crf")
+        if observed is not None:
+            self.objective.remember(self.process.gather(observed[: 0 if idle else None], batch), batch)
+        watch.stop("average")
         return losses.detach().sum()
 
     def _peak_memory(self) -> float:
@@ -234,12 +260,5 @@ def _groups(network: SaliencyNet, schedule: Schedule) -> list[dict[str, Any]]:
 def _flip(tensor: Tensor, rows: Tensor) -> Tensor:
     if not rows.any():
         return tensor
-    return torch.where(rows.to(tensor.device)[:, None, None, None], tensor.flip(-1), tensor)
-
-
-def _place(images: Tensor, device: torch.device) -> Tensor:
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        if images.numel() < free / 4:
-            return images.to(device)
-    return images
+    chosen = rows.to(tensor.device, non_blocking=True)[:, None, None, None]
+    return torch.where(chosen, tensor.flip(-1), tensor)

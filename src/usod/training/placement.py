@@ -1,0 +1,31 @@
+"""Where a training keeps what it holds of every image: on its device where that fits, else in the machine's memory."""
+
+import torch
+from torch import Tensor
+
+
+def place(values: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a GPU if it takes less than a quarter of what is free there, else in pinned memory.
+
+    Several are kept for a training (images, labels, moving averages), beside the network and its activations.
+    """
+    if device.type != "cuda":
+        return values
+    free, _ = torch.cuda.mem_get_info(device)
+    if values.numel() * values.element_size() < free / 4:
+        return values.to(device)
+    return values.pin_memory()
+
+
+def fetch(values: Tensor, rows: Tensor, device: torch.device) -> Tensor:
+    """`values[rows]` on the device, for rows (B,) on the CPU, without waiting for the device."""
+    if values.device == device:
+        return values[_sent(rows, device)]
+    return _sent(values[rows], device)
+
+
+def _sent(values: Tensor, device: torch.device) -> Tensor:
+    # Only from pinned memory does a copy to a GPU run behind the program's back.
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)

@@ -1,6 +1,7 @@
 """The command line as a person uses it."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -108,6 +109,25 @@ def test_parts_make_the_same_maps_as_one_piece(scenes, tmp_path):
     with MapStore(tmp_path / "all.h5") as merged, MapStore(scenes / "rbd.h5") as whole:
         assert merged.ids == whole.ids
         np.testing.assert_array_equal(merged.read_all(), whole.read_all())
+
+
+def test_a_broken_image_costs_no_other_its_map(scenes, tmp_path):
+    """Truncated after indexing: the run fails and names it; mended, the next run has that one left to do."""
+    shutil.copytree(scenes / "data", tmp_path / "data")
+    usod("data", "index", tmp_path / "data", "--out", tmp_path / "index.csv")
+    broken = sorted((tmp_path / "data" / "images").iterdir())[2]
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: len(whole) // 2])
+    extract = ("maps", "extract", "rbd", "--index", tmp_path / "index.csv", "--size", 64, "--out", tmp_path / "maps.h5")
+    failed = usod(*extract, expect=1)
+    assert f"1 of 6 images failed, the other maps are kept in {tmp_path}" in failed.stderr
+    assert failed.stderr.splitlines()[-1].count(str(broken)) == 1
+    assert not (tmp_path / "maps.h5").exists()
+    broken.write_bytes(whole)
+    assert "5 of 6 maps are there" in usod(*extract).stderr
+    assert not (tmp_path / "maps.h5.partial").exists()
+    with MapStore(tmp_path / "maps.h5") as mended, MapStore(scenes / "rbd.h5") as through:
+        np.testing.assert_array_equal(mended.read_all(), through.read_all())
 
 
 def test_more_parts_than_images(scenes, tmp_path):

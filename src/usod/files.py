@@ -31,16 +31,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         If the disk is full or the folder cannot be written; the old file is left as it was.
     """
     path = Path(path)
-    try:
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path.parent)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.{_HOST}-{os.getpid()}-", suffix=".tmp", dir=path.parent)
         os.close(handle)
-    except PermissionError as error:
-        raise UsodError(f"{path}: no permission to write there: choose another folder") from error
-    except OSError as error:
-        _explain(error, path)
-        raise
     temporary = Path(name)
     try:
         yield temporary
@@ -73,6 +68,18 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text atomically (see `atomic_path`)."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def explained(path: str | Path) -> Iterator[None]:
+    """Around the writing of a file: raise UsodError for what the user can mend, such as a full disk."""
+    try:
+        yield
+    except PermissionError as error:
+        raise UsodError(f"{path}: no permission to write there: choose another folder") from error
+    except OSError as error:
+        _explain(error, Path(path))
+        raise
 
 
 _REASONS = {

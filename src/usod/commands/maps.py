@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from usod.commands.options import Quiet, Workers
+
+if TYPE_CHECKING:
+    from usod.errors import UsodError
 
 app = typer.Typer(no_args_is_help=True, help="Extract handcrafted maps; turn MapStores into PNG files and back.")
 Store = Annotated[Path, typer.Argument(help="MapStore (.h5).")]
@@ -54,7 +57,7 @@ def _extract_files(
     method: str, images: list[Path], out: Path, params: dict[str, Any], max_side: int, workers: int
 ) -> None:
     from usod.data.mapstore import write_map
-    from usod.errors import UsageError
+    from usod.errors import UsageError, UsodError
     from usod.handcrafted.extract import extract_maps
     from usod.progress import progress
 
@@ -64,29 +67,62 @@ def _extract_files(
     if len(set(names)) < len(names):
         raise UsageError("two images have the same name: their maps would overwrite one another; use --index")
     maps = extract_maps(images, method, params, None, max_side, workers)
+    errors = []
     for name, saliency in zip(names, progress(maps, len(names), method), strict=True):
-        write_map(out / name, saliency)
+        if isinstance(saliency, UsodError):
+            errors.append(saliency)
+        else:
+            write_map(out / name, saliency)
+    _report(errors, len(names), f"the maps of the others are in {out}")
 
 
 def _extract_index(
     method: str, index: Path, out: Path, params: dict[str, Any], size: int, max_side: int, chunk: str, workers: int
 ) -> None:
     from usod.data.index import read_index
-    from usod.data.mapstore import write_maps
+    from usod.data.mapstore import to_uint8, write_maps
+    from usod.data.partial import PartialMaps
+    from usod.errors import UsodError
     from usod.handcrafted.extract import extract_maps
-    from usod.progress import progress
-    from usod.provenance import describe
+    from usod.progress import progress, say
+    from usod.provenance import describe, digests, source_files, versions
 
     table = read_index(index)
     number, count = _chunk(chunk)
     table = table.iloc[number * len(table) // count : (number + 1) * len(table) // count]
     settings = {"method": method, "params": params, "size": size, "max_side": max_side}
-    attributes = describe(settings, {"index": index}) | {"created_by": f"usod maps extract {method}"}
-    sizes = table[["height", "width"]].to_numpy()
-    with write_maps(out, list(table["id"]), (size, size), sizes, attributes) as rows:
-        maps = extract_maps(list(table["image"]), method, params, (size, size), max_side, workers)
-        for row, saliency in enumerate(progress(maps, len(table), method)):
-            rows[row] = saliency
+    code = digests({str(file): file for file in source_files("usod.handcrafted.extract", f"usod.handcrafted.{method}")})
+    with PartialMaps(out.with_name(f"{out.name}.partial"), [settings, code, versions()], (size, size)) as done:
+        todo = table.loc[[key not in done for key in table["sha256"]]]
+        if len(todo) < len(table):
+            say(f"{method}: {len(table) - len(todo)} of {len(table)} maps are there from a run that did not end")
+        maps = extract_maps(list(todo["image"]), method, params, (size, size), max_side, workers)
+        errors = []
+        for key, saliency in zip(todo["sha256"], progress(maps, len(todo), method), strict=True):
+            if isinstance(saliency, UsodError):
+                errors.append(saliency)
+            else:
+                done[key] = to_uint8(saliency)
+        _report(errors, len(table), f"the other maps are kept in {done.path}; mend or remove these images, run again")
+        attributes = describe(settings, {"index": index}) | {"created_by": f"usod maps extract {method}"}
+        sizes = table[["height", "width"]].to_numpy()
+        with write_maps(out, list(table["id"]), (size, size), sizes, attributes) as rows:
+            for row, key in enumerate(table["sha256"]):
+                rows[row] = done[key]
+        done.remove()
+
+
+def _report(errors: list["UsodError"], count: int, rest: str) -> None:
+    """Say which images failed, all of them; raise UsodError if any did."""
+    from usod.errors import UsodError
+    from usod.progress import say
+
+    for error in errors:
+        say(f"usod: {error}")
+    if len(errors) == 1 and count == 1:
+        raise errors[0]
+    if errors:
+        raise UsodError(f"{len(errors)} of {count} images failed, {rest}. The first: {errors[0]}")
 
 
 @app.command()

@@ -65,14 +65,26 @@ def extract_maps(
     size: tuple[int, int] | None,
     max_side: int = 640,
     workers: int = 1,
-) -> Iterator[np.ndarray]:
+) -> Iterator[np.ndarray | UsodError]:
     """`extract_map` for many files, in their order, in `workers` processes.
+
+    An image that cannot be read, or that the method fails on, gives its error in the place of its map: what to do
+    with the others is the caller's choice.
 
     Raises
     ------
     UsageError
         For an unknown parameter of the method, before any work.
+    UsodError
+        If a worker process was killed.
     """
     check_params(method, params)
     job = partial(Job, method=method, params=params, size=size, max_side=max_side)
-    yield from parallel_map(extract_map, [job(str(image)) for image in images], workers)
+    yield from parallel_map(_map_or_error, [job(str(image)) for image in images], workers)
+
+
+def _map_or_error(job: Job) -> np.ndarray | UsodError:
+    try:
+        return extract_map(job)
+    except UsodError as error:
+        return error

@@ -1,0 +1,97 @@
+"""Finished maps of a run that has not ended: what a broken image, or a kill, leaves of hours of work.
+
+A MapStore is written whole or not at all, so the maps wait in a file of their own until all are there. It is only ever
+appended to, one record per map, and every record has a checksum: a kill can cut off the last one and harm no other.
+"""
+
+import hashlib
+import json
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from usod.files import explained
+
+_RECORD = struct.Struct("<32sI")  # key, CRC-32 of the pixels
+
+
+class PartialMaps:
+    """Maps (H, W) uint8 by key, in a file that grows.
+
+    Parameters
+    ----------
+    path : the file; begun anew if it belongs to another identity
+    identity : everything that determines a map beside its image (JSON-serialisable)
+    size : (H, W) of the maps
+
+    Raises
+    ------
+    UsodError
+        If the file cannot be written, or the disk is full: then or when a map is added.
+    """
+
+    def __init__(self, path: Path, identity: Any, size: tuple[int, int]):
+        self.path = path
+        self._size = size
+        self._offsets: dict[bytes, int] = {}
+        header = hashlib.sha256(json.dumps([identity, size], sort_keys=True).encode()).digest()
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            self._file = path.open("rb+")
+            if self._file.read(len(header)) != header:
+                self._file.seek(0)
+                self._file.truncate()
+                self._file.write(header)
+            self._find_records()
+            self._file.truncate()
+
+    def _find_records(self) -> None:
+        """Note where the whole records are; end at the first that is not whole."""
+        pixels = self._size[0] * self._size[1]
+        while True:
+            start = self._file.tell()
+            record = self._file.read(_RECORD.size + pixels)
+            if len(record) < _RECORD.size + pixels:
+                break
+            key, checksum = _RECORD.unpack_from(record)
+            if zlib.crc32(record[_RECORD.size :]) != checksum:
+                break
+            self._offsets[key] = start + _RECORD.size
+        self._file.seek(start)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __contains__(self, image_sha256: str) -> bool:
+        return bytes.fromhex(image_sha256) in self._offsets
+
+    def __getitem__(self, image_sha256: str) -> NDArray[np.uint8]:
+        self._file.seek(self._offsets[bytes.fromhex(image_sha256)])
+        pixels = np.frombuffer(self._file.read(self._size[0] * self._size[1]), np.uint8)
+        return pixels.reshape(self._size)
+
+    def __setitem__(self, image_sha256: str, saliency: NDArray[np.uint8]) -> None:
+        key, pixels = bytes.fromhex(image_sha256), np.ascontiguousarray(saliency, np.uint8).tobytes()
+        with explained(self.path):
+            start = self._file.seek(0, 2)
+            self._file.write(_RECORD.pack(key, zlib.crc32(pixels)) + pixels)
+            self._file.flush()
+        self._offsets[key] = start + _RECORD.size
+
+    def remove(self) -> None:
+        """The maps are where they belong: delete the file."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if not self._offsets:
+            self.path.unlink(missing_ok=True)

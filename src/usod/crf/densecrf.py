@@ -71,7 +71,8 @@ def refine(
     Parameters
     ----------
     images : (B, H, W, 3) or (H, W, 3) uint8 RGB
-    probabilities : (B, H, W) or (H, W) float32 in [0, 1], the probability of salient
+    probabilities : (B, H, W) or (H, W) float32 in [0, 1], the probability of salient; values that lie on a GPU are
+        not checked, since that would wait for it
     params : the CRF's parameters; the defaults of `CRFParams` when None
     backend : "torch", or "pydensecrf" for the original C++ code, which must be installed
     device : where the torch backend works; None: where `probabilities` lie
@@ -126,7 +127,7 @@ class DenseCRF:
     params : the CRF's parameters; the defaults of `CRFParams` when None
     device : where the lattices lie and the filtering is done
     memory_gb : gigabytes (10^9 bytes) for the kept lattices; None: no limit. An image takes about 50 bytes a pixel,
-        9.3 MB at 432 x 432.
+        9.3 MB at 432 x 432, or 29 bytes where the budget does not hold all images so.
 
     Raises
     ------
@@ -164,7 +165,7 @@ class DenseCRF:
 
         Parameters
         ----------
-        probabilities : (n, H, W) float32 in [0, 1], the probability of salient; on any device
+        probabilities : (n, H, W) float32 in [0, 1], the probability of salient; on any device, as in `refine`
         indices : n image numbers, in any order
 
         Returns
@@ -208,7 +209,7 @@ def _as_probabilities(probabilities: np.ndarray | Tensor) -> Tensor:
     if not values.is_floating_point():
         raise ValueError(f"probabilities must be float32, got {probabilities.dtype}")
     # Written so that NaN fails too.
-    if values.numel() and not (values.min() >= 0 and values.max() <= 1):
+    if not values.is_cuda and values.numel() and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError("probabilities must lie in [0, 1] and hold no NaN")
     return values.to(torch.float32)
 

@@ -5,18 +5,18 @@ summed. On the lattice it costs O(N d): each point's value is *splatted* onto th
 it, the vertices are *blurred* along the d + 1 directions of the lattice, and the points are *sliced* out again.
 
 Where a point lies is found once, by `build`; after that, splat and slice are one sparse matrix of N rows with d + 1
-entries each (its transpose, and itself), and a blur is two gathers. The mean field of the dense CRF filters with the
+entries each (its transpose, and itself), and a blur is two gathers. On a CPU a compiled loop does all of it for one
+image, without the interpreter's lock; on a GPU PyTorch's scatters and gathers do. The mean field of the dense CRF filters with the
 same lattice in every iteration, and the training loop refines the same image in every epoch, so lattices are kept.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 
 import numpy as np
-import scipy.sparse
 import torch
+from numba import njit
 from torch import Tensor
 
 
@@ -51,32 +51,20 @@ class Lattice:
 
         The kernel's scale varies with how densely the points lie; `symmetrically_normalised` takes that out.
         """
+        if self.weights.device.type == "cpu":
+            return self._filter_on_cpu(values)
         return self._slice(self._blur(self._splat(values)))
 
-    @property
-    def _by_scipy(self) -> bool:
-        return self.weights.device.type == "cpu"
+    def _filter_on_cpu(self, values: Tensor) -> Tensor:
+        # Unsigned, or every index would be tested for being negative.
+        parts = self.vertices.numpy().view(np.uint32), self.weights.numpy(), self.neighbours.numpy().view(np.uint32)
+        channels = values.reshape(len(values), -1).t().contiguous().numpy()
+        filtered = np.stack([_filter(*parts, channel) for channel in channels])
+        return torch.from_numpy(filtered).t().reshape(values.shape)
 
-    @cached_property
-    def _sliced_from(self) -> scipy.sparse.csr_array:
-        """(N, M) matrix of the weights, in the memory of `weights` and `vertices`."""
-        n, corners = self.vertices.shape
-        entries = self.weights.numpy().reshape(-1), self.vertices.numpy().reshape(-1), _row_starts(n, corners)
-        return scipy.sparse.csr_array(entries, shape=(n, self.n_vertices))
-
-    @cached_property
-    def _splatted_from(self) -> scipy.sparse.csc_array:
-        """Its transpose, in the same memory."""
-        return self._sliced_from.T
-
-    # PyTorch has no product with the transpose of a sparse matrix that would not sort the matrix first, and its
-    # scatters take three times as long on a CPU as SciPy's loop: hence two ways to say the same sum.
     def _splat(self, values: Tensor) -> Tensor:
         # One row more than there are vertices: the absent neighbour, which stays zero.
         splatted = values.new_zeros((self.n_vertices + 1, *values.shape[1:]))
-        if self._by_scipy:
-            splatted[:-1] = torch.from_numpy(self._splatted_from @ values.numpy())
-            return splatted
         weights = self.weights.reshape(self.weights.shape + (1,) * (values.ndim - 1))
         return splatted.index_add_(0, self.vertices.flatten(), (weights * values[:, None]).flatten(0, 1))
 
@@ -87,16 +75,55 @@ class Lattice:
         return values
 
     def _slice(self, values: Tensor) -> Tensor:
-        if self._by_scipy:
-            return torch.from_numpy(self._sliced_from @ values[:-1].numpy())
         corners = values.index_select(0, self.vertices.flatten()).unflatten(0, self.vertices.shape)
         weights = self.weights.reshape(self.weights.shape + (1,) * (values.ndim - 1))
         return (corners * weights).sum(1)
+
+    def compact(self) -> "CompactLattice | Lattice":
+        """The lattice in about half its memory, or itself if it has too many vertices for 16-bit numbers."""
+        if self.n_vertices >= 2**16:
+            return self
+        largest = self.weights.amax(1, keepdim=True)
+        return CompactLattice(
+            self.vertices.to(torch.uint16),
+            (self.weights / largest * (2**16 - 1)).round_().to(torch.uint16),
+            largest / (2**16 - 1),
+            self.neighbours.to(torch.uint16),
+        )
 
     def symmetrically_normalised(self) -> "Lattice":
         """The same lattice whose `filter` is D^-1/2 K D^-1/2, D the sums of K's rows (Krähenbühl & Koltun 2013)."""
         sums = self.filter(torch.ones_like(self.weights[:, 0]))
         return Lattice(self.vertices, self.weights * (sums + 1e-20).rsqrt()[:, None], self.neighbours)
+
+
+@dataclass(frozen=True, eq=False)
+class CompactLattice:
+    """A lattice to keep, not to filter with: 16-bit numbers of vertices, weights as 16-bit shares of the row's largest.
+
+    Half-precision weights would be no smaller and, after the normalisation, a hundred times less exact.
+
+    Attributes
+    ----------
+    vertices, neighbours : as those of `Lattice`, uint16
+    shares : (N, d+1) uint16
+    steps : (N, 1) float32: what a share of 1 weighs
+    """
+
+    vertices: Tensor
+    shares: Tensor
+    steps: Tensor
+    neighbours: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the lattice in bytes."""
+        return sum(t.numel() * t.element_size() for t in (self.vertices, self.shares, self.steps, self.neighbours))
+
+    def expanded(self) -> Lattice:
+        """A lattice that filters: its weights are those before to 1e-5 of each row's largest."""
+        weights = self.shares.to(torch.float32).mul_(self.steps)
+        return Lattice(self.vertices.to(torch.int32), weights, self.neighbours.to(torch.int32))
 
 
 def join(lattices: Sequence[Lattice]) -> Lattice:
@@ -237,7 +264,26 @@ def _neighbours(unique: Tensor, cell: int, strides: Sequence[int]) -> Tensor:
     return torch.stack(places)
 
 
-@lru_cache(maxsize=8)
-def _row_starts(n: int, corners: int) -> np.ndarray:
-    """Row pointers of the slicing matrix: the same for all images of a size, so held once."""
-    return np.arange(0, n * corners + 1, corners, dtype=np.int32)
+@njit(cache=True, nogil=True)
+def _filter(vertices, weights, neighbours, values):
+    """`Lattice.filter` of one channel (N,) float32, in the arrays of a lattice."""
+    n, corners = vertices.shape
+    directions, _, m = neighbours.shape
+    splatted = np.zeros(m + 1, np.float32)  # the last one is the absent neighbour, and stays zero
+    for i in range(n):
+        value = values[i]
+        for k in range(corners):
+            splatted[vertices[i, k]] += weights[i, k] * value
+    blurred = np.zeros(m + 1, np.float32)
+    for j in range(directions):
+        for i in range(m):
+            around = splatted[neighbours[j, 0, i]] + splatted[neighbours[j, 1, i]]
+            blurred[i] = splatted[i] + np.float32(0.5) * around
+        splatted, blurred = blurred, splatted
+    filtered = np.empty(n, np.float32)
+    for i in range(n):
+        total = np.float32(0.0)
+        for k in range(corners):
+            total += weights[i, k] * splatted[vertices[i, k]]
+        filtered[i] = total
+    return filtered

@@ -10,6 +10,7 @@ needs one filtered image instead of two. With s = Q(1) - Q(0), the log-odds are
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from usod.crf.lattice import Lattice, build, join
+from usod.crf.lattice import CompactLattice, Lattice, build, join
 
 if TYPE_CHECKING:
     from usod.crf.densecrf import CRFParams
@@ -27,14 +28,18 @@ GPU_BATCH = 16
 
 
 class KernelCache:
-    """The normalised kernels of images (B, H, W, 3) uint8, built when first asked for and kept within a budget."""
+    """The normalised kernels of images (B, H, W, 3) uint8, built when first asked for and kept within a budget.
+
+    Those that are kept are kept whole if all images' fit, else in half the memory, which costs a refinement a tenth
+    more time. What does not fit then either is built again on every use.
+    """
 
     def __init__(self, images: Any, params: "CRFParams", device: torch.device, memory_gb: float | None) -> None:
         self._images = images
         self._params = params
         self._device = device
         self._budget = float("inf") if memory_gb is None else memory_gb * 1e9
-        self._kept: dict[int, Lattice] = {}
+        self._kept: dict[int, Lattice | CompactLattice] = {}
         self._kept_bytes = 0
         self._smoothness: Lattice | None = None
 
@@ -53,15 +58,24 @@ class KernelCache:
     def appearance(self, number: int) -> Lattice:
         """The bilateral kernel of image `number`."""
         if number in self._kept:
-            return self._kept[number]
+            kernel = self._kept[number]
+            return kernel.expanded() if isinstance(kernel, CompactLattice) else kernel
         image = self._images[number]
         if not isinstance(image, Tensor):
             image = torch.from_numpy(np.array(image, order="C"))
-        kernel = appearance_kernel(image.to(self._device), self._params.bilateral_sxy, self._params.bilateral_srgb)
-        if self._kept_bytes + kernel.nbytes <= self._budget:
-            self._kept[number] = kernel
-            self._kept_bytes += kernel.nbytes
-        return kernel
+        built = appearance_kernel(image.to(self._device), self._params.bilateral_sxy, self._params.bilateral_srgb)
+        self._keep(number, built)
+        return built
+
+    def _keep(self, number: int, kernel: Lattice) -> None:
+        if self._budget == 0:
+            return
+        # Images differ in their number of vertices, not in that of pixels, which takes most of the memory.
+        all_fit = kernel.nbytes * len(self._images) <= self._budget
+        kept = kernel if all_fit else kernel.compact()
+        if self._kept_bytes + kept.nbytes <= self._budget:
+            self._kept[number] = kept
+            self._kept_bytes += kept.nbytes
 
 
 # Calls with images of one size, one after the other, are the rule: a few sizes are enough to remember.
@@ -100,7 +114,6 @@ def refine(images: np.ndarray | Tensor, prior: Tensor, params: "CRFParams") -> T
     return mean_field(prior, kernels, range(len(images)), params)
 
 
-@torch.no_grad()
 def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: "CRFParams") -> Tensor:
     """Marginals of salient after `params.iterations` updates.
 
@@ -116,27 +129,43 @@ def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], para
     (n, H, W) float32 in [0, 1]
     """
     refined = torch.empty_like(prior)
-    for batch in _batches(len(numbers), prior.device):
-        # Half the log-odds throughout: their tanh is s.
-        unary = log_odds(prior[batch], params.clip).div_(2).flatten(1)
-        smoothness = kernels.smoothness() if params.gaussian_compat else None
-        appearance = join([kernels.appearance(n) for n in numbers[batch]]) if params.bilateral_compat else None
-        s = unary.tanh()
-        for _ in range(params.iterations):
-            logits = unary.clone()
-            if smoothness is not None:
-                logits.add_(smoothness.filter(s.t().squeeze(1)).t(), alpha=params.gaussian_compat / 2)
-            if appearance is not None:
-                logits.add_(appearance.filter(s.flatten()).view_as(s), alpha=params.bilateral_compat / 2)
-            s = logits.tanh_()
-        refined[batch] = ((1 + s) / 2).view_as(prior[batch])
+
+    def work(batch: slice) -> None:
+        refined[batch] = _mean_field(prior[batch], kernels, numbers[batch], params)
+
+    batches = list(_batches(len(numbers), prior.device))
+    threads = min(torch.get_num_threads(), len(batches)) if prior.device.type == "cpu" else 1
+    if threads <= 1:
+        for batch in batches:
+            work(batch)
+    else:
+        # An image alone is too small to be shared: the filtering loops leave the interpreter's lock instead.
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, batches))
     return refined
+
+
+@torch.no_grad()  # gradients are switched off by thread
+def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: "CRFParams") -> Tensor:
+    # Half the log-odds throughout: their tanh is s.
+    unary = log_odds(prior, params.clip).div_(2).flatten(1)
+    smoothness = kernels.smoothness() if params.gaussian_compat else None
+    appearance = join([kernels.appearance(n) for n in numbers]) if params.bilateral_compat else None
+    s = unary.tanh()
+    for _ in range(params.iterations):
+        logits = unary.clone()
+        if smoothness is not None:
+            logits.add_(smoothness.filter(s.t().squeeze(1)).t(), alpha=params.gaussian_compat / 2)
+        if appearance is not None:
+            logits.add_(appearance.filter(s.flatten()).view_as(s), alpha=params.bilateral_compat / 2)
+        s = logits.tanh_()
+    return ((1 + s) / 2).view_as(prior)
 
 
 def _batches(n: int, device: torch.device) -> Iterator[slice]:
     # On a CPU an image's lattice fits the cache and several images' do not; a GPU wants few and large kernels.
     size = 1 if device.type == "cpu" else GPU_BATCH
-    return (slice(start, start + size) for start in range(0, n, size))
+    return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 
 def log_odds(prior: Tensor, clip: float) -> Tensor:

@@ -121,9 +121,8 @@ def test_local_contrast_equals_its_double_sum(rng):
 
 def test_location_prior_averages_over_the_pixels():
     labels = np.array([[0, 0, 1, 1]] * 3)
-    diagonal = 3**2 + 4**2
-    rows, columns = (-1, 0, 1), (-1.5, -0.5)
-    expected = np.mean([np.exp(-9 * (r * r + c * c) / diagonal) for r in rows for c in columns])
+    rows, columns = (-1 / 3, 0, 1 / 3), (-1.5 / 4, -0.5 / 4)
+    expected = np.mean([np.exp(-9 * (r * r + c * c)) for r in rows for c in columns])
     np.testing.assert_allclose(location_prior(labels), [expected, expected])
 
 

@@ -6,8 +6,9 @@ it, the vertices are *blurred* along the d + 1 directions of the lattice, and th
 
 Where a point lies is found once, by `build`; after that, splat and slice are one sparse matrix of N rows with d + 1
 entries each (its transpose, and itself), and a blur is two gathers. On a CPU a compiled loop does all of it for one
-image, without the interpreter's lock; on a GPU PyTorch's scatters and gathers do. The mean field of the dense CRF filters with the
-same lattice in every iteration, and the training loop refines the same image in every epoch, so lattices are kept.
+image, without the interpreter's lock; on a GPU PyTorch's scatters and gathers do. The mean field of the dense CRF
+filters with the same lattice in every iteration, and the training loop refines the same image in every epoch, so
+lattices are kept.
 """
 
 import math

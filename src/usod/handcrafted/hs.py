@@ -5,10 +5,10 @@ misleads contrast measures, and at a coarse scale it is gone. So the image is se
 of the one below; every region of every layer gets a saliency cue; a quadratic energy on the tree of regions reconciles
 the three layers.
 
-No source code of the authors is public, and the paper leaves three things open: the gradient of the watershed (here
-Sobel in CIELUV), the weights of the energy (see `hs`), and the unit of length in both cues. Here the image diagonal is
-the unit: square pixels, so that no direction counts more, and the coarse layer is compared over nearly the whole image,
-as the paper's text has it. A longer unit suits data sets whose objects lie off centre, a shorter one those centred.
+No source code of the authors is public, and the paper leaves open the gradient of the watershed (here Sobel in CIELUV),
+the weights of the energy, and the unit of length in both cues. The location prior takes coordinates of 0..1 along each
+side; distances between regions are in image diagonals, with a range that was chosen together with the weights, once, by
+the sweep of benchmarks/hs_sweep.py against the scores that the field reports for the authors' program.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from skimage.segmentation import watershed
 
 from usod.handcrafted.graph import min_max
 from usod.handcrafted.region_merging import merge_small_regions, region_scale
-from usod.handcrafted.superpixels import check_image, region_centre, region_mean, region_size, rgb_to_lab
+from usod.handcrafted.superpixels import check_image, region_centre, region_mean, region_size
 
 __all__ = [
     "SCALE_THRESHOLDS",
@@ -46,7 +46,7 @@ def hs(
     image: NDArray[np.uint8],
     *,
     scale_thresholds: Sequence[int] = SCALE_THRESHOLDS,
-    sigma: float = 0.2,
+    sigma: float = 0.7,
     location_weight: float = 9.0,
     data_weights: Sequence[float] = (0.5, 4.0, 2.0),
     hierarchy_weights: Sequence[float] = (4.0, 2.0),
@@ -57,7 +57,8 @@ def hs(
     ----------
     image : (H, W, 3) uint8 RGB
     scale_thresholds : smallest region scale of each layer in pixels, from fine to coarse (Section 3.1)
-    sigma : spatial range of the local contrast; a layer of threshold t uses sigma**2 * t (Section 3.2)
+    sigma : spatial range of the local contrast; a layer of threshold t uses sigma**2 * t (Section 3.2), in image
+        diagonals. The paper's value is 0.2 in a unit that it does not state.
     location_weight : weight of the squared distance to the image centre
     data_weights : beta of each layer. The paper does not print them.
     hierarchy_weights : lambda between each layer and the next. Not printed either.
@@ -74,10 +75,10 @@ def hs(
     check_image(image)
     if len(data_weights) != len(scale_thresholds) or len(hierarchy_weights) != len(scale_thresholds) - 1:
         raise ValueError("hs needs one data weight per layer and one hierarchy weight per pair of adjacent layers")
-    layers = region_layers(image, scale_thresholds)
-    lab = rgb_to_lab(image)
+    luv = rgb2luv(image)
+    layers = region_layers(luv, scale_thresholds)
     cues = [
-        _layer_cue(labels, lab, sigma**2 * threshold, location_weight)
+        _layer_cue(labels, luv, sigma**2 * threshold, location_weight)
         for labels, threshold in zip(layers, scale_thresholds, strict=True)
     ]
     parents = [region_parents(fine, coarse) for fine, coarse in pairwise(layers)]
@@ -107,13 +108,13 @@ def over_segment(luv: NDArray[np.floating]) -> NDArray[np.int32]:
 
 
 def region_layers(
-    image: NDArray[np.uint8], scale_thresholds: Sequence[int] = SCALE_THRESHOLDS
+    luv: NDArray[np.floating], scale_thresholds: Sequence[int] = SCALE_THRESHOLDS
 ) -> list[NDArray[np.int32]]:
     """Nested segmentations of an image, from fine to coarse.
 
     Parameters
     ----------
-    image : (H, W, 3) uint8 RGB
+    luv : (H, W, 3) colours of the image in CIELUV
     scale_thresholds : regions of a smaller scale are merged into the neighbour of the nearest mean CIELUV colour
 
     Returns
@@ -127,7 +128,6 @@ def region_layers(
     """
     if any(coarse <= fine for fine, coarse in pairwise(scale_thresholds)):
         raise ValueError(f"scale thresholds must increase from layer to layer, got {tuple(scale_thresholds)}")
-    luv = rgb2luv(image)
     layers = []
     labels = over_segment(luv)
     for threshold in scale_thresholds:
@@ -158,10 +158,10 @@ def local_contrast(
 
     Parameters
     ----------
-    colours : (n, 3) mean CIELAB colours c
+    colours : (n, 3) mean CIELUV colours c
     centres : (n, 2) centres x of the regions, in the unit of `spatial_variance`
     pixel_counts : (n,) number of pixels n_j
-    spatial_variance : the paper's sigma^2, which is 0.2^2 times the layer's scale threshold
+    spatial_variance : the paper's sigma^2, the layer's scale threshold times a constant
 
     Returns
     -------
@@ -196,25 +196,25 @@ def location_prior(labels: NDArray[np.integer], weight: float = 9.0) -> NDArray[
     Parameters
     ----------
     labels : (H, W) region labels 0..n-1
-    weight : the paper's lambda, for coordinates where the image diagonal is 1
+    weight : the paper's lambda, for coordinates of 0..1 along each side of the image
 
     Returns
     -------
     (n,) float64 in (0, 1]
     """
     height, width = labels.shape
-    rows = np.arange(height) - (height - 1) / 2
-    columns = np.arange(width) - (width - 1) / 2
-    nearness = np.exp(-weight * (rows[:, None] ** 2 + columns**2) / (height**2 + width**2))
+    rows = (np.arange(height) - (height - 1) / 2) / height
+    columns = (np.arange(width) - (width - 1) / 2) / width
+    nearness = np.exp(-weight * rows**2)[:, None] * np.exp(-weight * columns**2)
     return region_mean(labels, nearness)[:, 0]
 
 
 def _layer_cue(
-    labels: NDArray[np.int32], lab: NDArray[np.float64], spatial_variance: float, location_weight: float
+    labels: NDArray[np.int32], luv: NDArray[np.float64], spatial_variance: float, location_weight: float
 ) -> NDArray[np.float64]:
     """Initial saliency of each region of a layer, the product of contrast and location in [0, 1]."""
     centres = region_centre(labels) * labels.shape / np.hypot(*labels.shape)
-    contrast = local_contrast(region_mean(labels, lab), centres, region_size(labels), spatial_variance)
+    contrast = local_contrast(region_mean(labels, luv), centres, region_size(labels), spatial_variance)
     return min_max(contrast) * min_max(location_prior(labels, location_weight))
 
 

@@ -27,6 +27,7 @@ from usod.handcrafted.superpixels import (
     region_mean,
     rgb_to_lab,
     slic,
+    slic_lab,
 )
 
 SCALES = ((50, 10.0), (100, 10.0), (150, 20.0), (200, 20.0), (250, 25.0), (300, 25.0), (350, 30.0), (400, 30.0))
@@ -79,7 +80,8 @@ def dsr(
     check_image(image)
     colours = colour_features(image, linearise_rgb)
     pixels = pixel_features(colours, pixel_positions)
-    all_labels = [slic(image, n_segments, compactness, variant="epfl") for n_segments, compactness in scales]
+    lab = slic_lab(image, "epfl")
+    all_labels = [slic(image, n_segments, compactness, variant="epfl", lab=lab) for n_segments, compactness in scales]
     all_features = [region_features(labels, colours) for labels in all_labels]
     dense: list[Floats] = []
     sparse: list[Floats] = []

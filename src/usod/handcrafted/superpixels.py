@@ -73,7 +73,12 @@ _LINEAR: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 
 
 def slic(
-    image: NDArray[np.uint8], n_segments: int, compactness: float = 20.0, *, variant: SlicVariant = "rbd"
+    image: NDArray[np.uint8],
+    n_segments: int,
+    compactness: float = 20.0,
+    *,
+    variant: SlicVariant = "rbd",
+    lab: NDArray[np.float32] | None = None,
 ) -> NDArray[np.int32]:
     """Divide an image into compact regions of similar colour.
 
@@ -89,6 +94,7 @@ def slic(
     variant : "rbd" is the SLIC of Zhu et al. (CVPR 2014): Lab with exponent 2.2, seeds at the centres of equal cells,
         step of at least 3 pixels. "epfl" is that of Achanta et al., used by MC and DSR: Lab with exponent 2.4, seeds on
         whole pixels.
+    lab : `slic_lab(image, variant)`, to spare its conversion where one image is divided several times
 
     Returns
     -------
@@ -106,10 +112,15 @@ def slic(
         raise ValueError(f"variant must be one of {', '.join(_CURVE)}, got {variant!r}")
     height, width = image.shape[:2]
     step, min_size = _region_scale(height, width, n_segments, variant)
-    lab = rgb_to_lab(image, _CURVE[variant]).astype(np.float32)
+    lab = slic_lab(image, variant) if lab is None else lab
     rows, cols = _seed_grid(height, width, step, variant)
     clusters = _cluster_pixels(lab, rows, cols, step, (compactness / step) ** 2, _MAX_ITERATIONS)
     return _merge_fragments(clusters, min_size)
+
+
+def slic_lab(image: NDArray[np.uint8], variant: SlicVariant) -> NDArray[np.float32]:
+    """Colours in which a variant of SLIC compares the pixels of an (H, W, 3) RGB image: (H, W, 3) float32 Lab."""
+    return rgb_to_lab(image, _CURVE[variant]).astype(np.float32)
 
 
 def _region_scale(height: int, width: int, n_segments: int, variant: str) -> tuple[int, int]:

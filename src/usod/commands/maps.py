@@ -20,7 +20,7 @@ Size = Annotated[int, typer.Option(min=8, help="Side of the square working size 
 
 @app.command()
 def extract(
-    method: Annotated[str, typer.Argument(help="rbd, dsr, mc or hs.")],
+    method: Annotated[str, typer.Argument(help="rbd, dsr, mc, hs, mbd or bsca.")],
     images: Annotated[
         list[Path] | None, typer.Argument(help="Images, instead of an index: PNG maps at their size.")
     ] = None,

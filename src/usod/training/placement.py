@@ -19,7 +19,7 @@ def place(values: Tensor, device: torch.device) -> Tensor:
 
 def fetch(values: Tensor, rows: Tensor, device: torch.device) -> Tensor:
     """`values[rows]` on the device, for rows (B,) on the CPU, without waiting for the device."""
-    if values.device == device:
+    if values.device.type == device.type:  # `cuda` and `cuda:0` are not equal, and the same
         return values[_sent(rows, device)]
     return _sent(values[rows], device)
 

@@ -71,7 +71,8 @@ def saliency(image: Segmented, settings: dict[str, Any]) -> np.ndarray:
     height, width = image.mask.shape
     diagonal = np.hypot(height, width)
     cues = []
-    for labels, colour, threshold in zip(image.layers, image.colours[settings["colour"]], SCALE_THRESHOLDS, strict=True):
+    colours = image.colours[settings["colour"]]
+    for labels, colour, threshold in zip(image.layers, colours, SCALE_THRESHOLDS, strict=True):
         centres = region_centre(labels) * labels.shape / diagonal
         contrast = local_contrast(colour, centres, region_size(labels), settings["sigma"] ** 2 * threshold)
         if settings["location"] == "sides":

@@ -1,7 +1,7 @@
 """Handcrafted saliency detectors: pure functions from a photograph to a map.
 
-`usod.handcrafted.rbd(image)`, `dsr`, `mc` and `hs` take (H, W, 3) uint8 RGB and return an (H, W) float32 map in
-[0, 1]. `METHODS` maps their names to them. A detector's module is imported when it is first asked for.
+`usod.handcrafted.rbd(image)`, `dsr`, `mc`, `hs`, `mbd` and `bsca` take (H, W, 3) uint8 RGB and return an (H, W) float32
+map in [0, 1]. `METHODS` maps their names to them. A detector's module is imported when it is first asked for.
 """
 
 import ast
@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from usod.handcrafted.bsca import bsca
     from usod.handcrafted.dsr import dsr
     from usod.handcrafted.hs import hs
+    from usod.handcrafted.mbd import mbd
     from usod.handcrafted.mc import mc
     from usod.handcrafted.rbd import rbd
 
-__all__ = ["METHODS", "dsr", "hs", "mc", "rbd"]
+__all__ = ["METHODS", "bsca", "dsr", "hs", "mbd", "mc", "rbd"]
 
 Method = Callable[..., NDArray]
-_NAMES = ("rbd", "dsr", "mc", "hs")
+_NAMES = ("rbd", "dsr", "mc", "hs", "mbd", "bsca")
 
 
 class _Methods(Mapping[str, Method]):

@@ -3,9 +3,9 @@
     python benchmarks/crf.py [IMAGE...] [--check]
 
 Ratios are pydensecrf's time over ours, taken in alternation on the same images, the best of several runs each:
-`kept` is a refinement with the lattices kept, as in training, `16 bit` one with them kept in half the memory; `single`
-builds them too. pydensecrf always builds them, so all are compared with its whole call; `filtering` compares a kept
-refinement with its inference alone. Without images, made-up ones are used. Probabilities are a blurred blob with noise.
+`kept` is a refinement with the lattices kept, as in training; `single` builds them too. pydensecrf always builds them,
+so both are compared with its whole call; `filtering` compares a kept refinement with its inference alone. Without
+images, made-up ones are used. Probabilities are a blurred blob with noise.
 `--check` ends with an error if kept is not 4 times as fast, single slower than 2.5 times pydensecrf's time, or a CUDA
 device not 50 times as fast, building included.
 """
@@ -60,14 +60,11 @@ def compare(images: np.ndarray, maps: np.ndarray, params: CRFParams, repeats: in
     """One row of the table, per image, for (B,H,W,3) uint8 images and (B,H,W) float32 maps."""
     crf = DenseCRF(images, params)
     ours = crf.refine(maps)
-    tight = DenseCRF(images, params, memory_gb=0.7e-9 * crf.memory_bytes)
-    tight.refine(maps)
     theirs = refine(images, maps, params, backend="pydensecrf")
     build_only = replace(params, iterations=0)
-    kept, compact, single, original, original_build = best_of(
+    kept, single, original, original_build = best_of(
         [
             lambda: crf.refine(maps),
-            lambda: tight.refine(maps),
             lambda: refine(images, maps, params),
             lambda: refine(images, maps, params, backend="pydensecrf"),
             lambda: refine(images, maps, build_only, backend="pydensecrf"),
@@ -78,14 +75,11 @@ def compare(images: np.ndarray, maps: np.ndarray, params: CRFParams, repeats: in
     return {
         "pydensecrf ms": 1e3 * original / n,
         "kept ms": 1e3 * kept / n,
-        "16 bit ms": 1e3 * compact / n,
         "single ms": 1e3 * single / n,
         "kept x": original / kept,
-        "16 bit x": original / compact,
         "filtering x": (original - original_build) / kept,
         "single x": original / single,
         "MB/image": crf.memory_bytes / 1e6 / n,
-        "16 bit MB/image": tight.memory_bytes / 1e6 / n,
         **agreement(ours, theirs),
     }
 

@@ -146,18 +146,18 @@ def mc(image: np.ndarray) -> np.ndarray:
 
 
 def hs(image: np.ndarray) -> np.ndarray:
-    luv, lab = rgb2luv(image), rgb2lab(image)
+    luv = rgb2luv(image)
     labels = watershed(sum(sobel(luv[..., c]) for c in range(3))) - 1
     height, width = labels.shape
     diagonal = np.hypot(height, width)
     rows, cols = np.mgrid[:height, :width]
-    nearness = np.exp(-9 * ((rows - height / 2) ** 2 + (cols - width / 2) ** 2) / diagonal**2)
+    nearness = np.exp(-9 * ((rows / height - 0.5) ** 2 + (cols / width - 0.5) ** 2))
     layers, cues = [], []
     for threshold in (3, 17, 33):
         labels = merged(labels, luv, threshold)
         place = centres(labels) * labels.shape / diagonal
-        weight = np.exp(-(cdist(place, place) ** 2) / (0.2**2 * threshold)) * np.bincount(labels.ravel())
-        colour = means(labels, lab)
+        weight = np.exp(-(cdist(place, place) ** 2) / (0.7**2 * threshold)) * np.bincount(labels.ravel())
+        colour = means(labels, luv)
         contrast = (weight * cdist(colour, colour)).sum(axis=1)
         layers.append(labels)
         cues.append(min_max(contrast) * min_max(means(labels, nearness[..., None])[:, 0]))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from usod import provenance
+from usod.handcrafted import METHODS
 
 SOURCE = provenance.PACKAGE
 
@@ -13,7 +14,7 @@ def names(*modules):
     return {path.relative_to(SOURCE).as_posix() for path in provenance.source_files(*modules)}
 
 
-@pytest.mark.parametrize("method", ["rbd", "dsr", "mc", "hs"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_methods_sources_are_the_modules_it_loads(method):
     """Against Python itself: every usod module in sys.modules after a run is on the list, no other method's is."""
     script = (
@@ -25,7 +26,7 @@ def test_a_methods_sources_are_the_modules_it_loads(method):
     loaded = {Path(file).relative_to(SOURCE).as_posix() for file in done.stdout.split()}
     listed = names(f"usod.handcrafted.{method}")
     assert loaded <= listed
-    assert not listed & {f"handcrafted/{other}.py" for other in ("rbd", "dsr", "mc", "hs") if other != method}
+    assert not listed & {f"handcrafted/{other}.py" for other in METHODS if other != method}
 
 
 def test_training_does_not_depend_on_evaluation():

@@ -69,8 +69,12 @@ def test_batch_equals_single(images, maps):
 
 
 def test_gpu_batches_equal_the_cpu(images, maps, monkeypatch):
+    def on_gpu(lattice, values):
+        lattice = lattice.expanded()
+        return lattice._slice(lattice._blur(lattice._splat(values)))
+
     expected = refine(images, maps, SMALL)
-    monkeypatch.setattr(Lattice, "_filter_on_cpu", lambda self, v: self._slice(self._blur(self._splat(v))))
+    monkeypatch.setattr(Lattice, "_filter_on_cpu", on_gpu)
     monkeypatch.setattr(torch_backend, "_batches", lambda n, device: iter([slice(0, 2), slice(2, n)]))
     np.testing.assert_allclose(refine(images, maps, SMALL), expected, atol=2e-5)
 
@@ -118,25 +122,15 @@ def test_lattices_are_built_on_first_use_and_kept(images, maps, monkeypatch):
     assert len(built) == 3
 
 
-def test_images_beyond_the_budget_are_rebuilt_to_the_same_result(images, maps):
+def test_images_beyond_the_budget_are_rebuilt_to_the_same_bits(images, maps):
+    """In any order: a training that goes on after a kill keeps the lattices of other images."""
     expected = DenseCRF(images, SMALL).refine(maps)
-    one = DenseCRF(images, SMALL)._kernels.appearance(0).compact().nbytes
+    one = DenseCRF(images, SMALL)._kernels.appearance(0).nbytes
     limited = DenseCRF(images, SMALL, memory_gb=1.5 * one / 1e9)
-    for _ in range(2):
-        np.testing.assert_allclose(limited.refine(maps), expected, atol=1e-4)
-    assert limited.memory_bytes == one + limited._kernels.smoothness().nbytes
-
-
-def test_a_budget_too_small_for_all_holds_about_twice_as_many_in_16_bits(images, maps):
-    """Not a byte more than the budget, and the marginals move by less than the ten-thousandth part."""
-    whole = DenseCRF(images, SMALL)
-    expected = whole.refine(maps)
-    smoothness = whole._kernels.smoothness().nbytes
-    every = whole.memory_bytes - smoothness
-    tight = DenseCRF(images, SMALL, memory_gb=0.7 * every / 1e9)
-    tight.refine(maps)
-    assert 0.5 * every < tight.memory_bytes - smoothness < 0.7 * every  # all three are there
-    np.testing.assert_allclose(tight.refine(maps), expected, atol=1e-4)
+    for order in ([2, 0, 1], [0, 1, 2]):
+        np.testing.assert_array_equal(limited.refine(maps[order], order), expected[order])
+    np.testing.assert_array_equal(refine(images, maps, SMALL), expected)
+    assert limited.memory_bytes <= 1.5 * one + limited._kernels.smoothness().nbytes
 
 
 def test_containers_come_back_as_they_went_in(images, maps):

@@ -65,8 +65,7 @@ def test_any_image_has_a_map(method: str, image: np.ndarray) -> None:
     np.testing.assert_array_equal(METHODS[method](image), saliency)
 
 
-# DSR also reconstructs where regions lie: of a plain image it draws which of them are far from the border.
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "dsr"])
+@pytest.mark.parametrize("method", METHODS)
 def test_where_nothing_stands_out_the_map_is_zero(method: str) -> None:
     for value in (0, 90, 255):
         assert not METHODS[method](plain(40, 50, value)).any()

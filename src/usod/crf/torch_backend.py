@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from usod.crf.lattice import CompactLattice, Lattice, build, join
+from usod.crf.lattice import Lattice, build, join
 
 if TYPE_CHECKING:
     from usod.crf.densecrf import CRFParams
@@ -28,18 +28,14 @@ GPU_BATCH = 16
 
 
 class KernelCache:
-    """The normalised kernels of images (B, H, W, 3) uint8, built when first asked for and kept within a budget.
-
-    Those that are kept are kept whole if all images' fit, else in half the memory, which costs a refinement a tenth
-    more time. What does not fit then either is built again on every use.
-    """
+    """The normalised kernels of images (B, H, W, 3) uint8, built when first asked for and kept within a budget."""
 
     def __init__(self, images: Any, params: "CRFParams", device: torch.device, memory_gb: float | None) -> None:
         self._images = images
         self._params = params
         self._device = device
         self._budget = float("inf") if memory_gb is None else memory_gb * 1e9
-        self._kept: dict[int, Lattice | CompactLattice] = {}
+        self._kept: dict[int, Lattice] = {}
         self._kept_bytes = 0
         self._smoothness: Lattice | None = None
 
@@ -57,25 +53,17 @@ class KernelCache:
 
     def appearance(self, number: int) -> Lattice:
         """The bilateral kernel of image `number`."""
-        if number in self._kept:
-            kernel = self._kept[number]
-            return kernel.expanded() if isinstance(kernel, CompactLattice) else kernel
-        image = self._images[number]
-        if not isinstance(image, Tensor):
-            image = torch.from_numpy(np.array(image, order="C"))
-        built = appearance_kernel(image.to(self._device), self._params.bilateral_sxy, self._params.bilateral_srgb)
-        self._keep(number, built)
-        return built
-
-    def _keep(self, number: int, kernel: Lattice) -> None:
-        if self._budget == 0:
-            return
-        # Images differ in their number of vertices, not in that of pixels, which takes most of the memory.
-        all_fit = kernel.nbytes * len(self._images) <= self._budget
-        kept = kernel if all_fit else kernel.compact()
-        if self._kept_bytes + kept.nbytes <= self._budget:
-            self._kept[number] = kept
-            self._kept_bytes += kept.nbytes
+        kernel = self._kept.get(number)
+        if kernel is None:
+            image = self._images[number]
+            if not isinstance(image, Tensor):
+                image = torch.from_numpy(np.array(image, order="C"))
+            image = image.to(self._device)
+            kernel = appearance_kernel(image, self._params.bilateral_sxy, self._params.bilateral_srgb).compact()
+            if self._kept_bytes + kernel.nbytes <= self._budget:
+                self._kept[number] = kernel
+                self._kept_bytes += kernel.nbytes
+        return kernel
 
 
 # Calls with images of one size, one after the other, are the rule: a few sizes are enough to remember.

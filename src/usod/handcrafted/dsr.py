@@ -10,7 +10,7 @@ intent, a keyword says so and offers the other.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numba import njit
@@ -80,24 +80,39 @@ def dsr(
     check_image(image)
     colours = colour_features(image, linearise_rgb)
     pixels = pixel_features(colours, pixel_positions)
+    if (image == image[0, 0]).all():  # differences between regions would be rounding errors, stretched to 0..1
+        return np.zeros(image.shape[:2], np.float32)
     lab = slic_lab(image, "epfl")
     all_labels = [slic(image, n_segments, compactness, variant="epfl", lab=lab) for n_segments, compactness in scales]
     all_features = [region_features(labels, colours) for labels in all_labels]
-    dense: list[Floats] = []
-    sparse: list[Floats] = []
-    for labels, features in zip(all_labels, all_features, strict=True):
-        templates = features[border_regions(labels)]
-        groups = cluster_regions(features, clusters, seed)
-        for errors, residual in (
-            (dense, dense_error(features, templates, energy=pca_energy, extra_components=extra_components)),
-            (sparse, sparse_error(features, templates, sparsity=sparsity)),
-        ):
-            errors.append(min_max(propagate_context(min_max(residual), features, groups, context_weight)))
-
+    basis = {"energy": pca_energy, "extra_components": extra_components}
+    errors = [
+        reconstruction_errors(
+            labels, features, basis, sparsity, cluster_regions(features, clusters, seed), context_weight
+        )
+        for labels, features in zip(all_labels, all_features, strict=True)
+    ]
     weights = scale_weights(pixels, all_labels, all_features)
-    pixel_errors = (min_max(integrate_scales(all_labels, errors, weights)) for errors in (dense, sparse))
-    first, second = (object_biased(errors, object_spread) for errors in pixel_errors)
+    pixel_errors = (min_max(integrate_scales(all_labels, kind, weights)) for kind in zip(*errors, strict=True))
+    first, second = (object_biased(error, object_spread) for error in pixel_errors)
     return bayesian_integration(first, second, bins=histogram_bins).astype(np.float32)
+
+
+def reconstruction_errors(
+    labels: NDArray[np.int32],
+    features: Floats,
+    basis: dict[str, Any],
+    sparsity: float,
+    groups: NDArray[np.integer],
+    context_weight: float,
+) -> list[Floats]:
+    """Dense and sparse error of each region at one scale, (n,) each in [0, 1], drawn to those of its context.
+
+    `basis` holds the keywords of `dense_error`; `groups` are the clusters of the regions.
+    """
+    templates = features[border_regions(labels)]
+    residuals = dense_error(features, templates, **basis), sparse_error(features, templates, sparsity=sparsity)
+    return [min_max(propagate_context(min_max(r), features, groups, context_weight)) for r in residuals]
 
 
 # ---- Regions and background templates ----

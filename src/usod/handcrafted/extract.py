@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from usod.data.images import read_image, resize_image, resize_map
 from usod.data.parallel import parallel_map
@@ -51,8 +52,11 @@ def extract_map(job: Job) -> np.ndarray:
     if job.max_side and max(height, width) > job.max_side:
         factor = job.max_side / max(height, width)
         small = resize_image(image, (max(1, round(height * factor)), max(1, round(width * factor))))
+    method = METHODS[job.method]  # its libraries are loaded now, each with threads of its own
     try:
-        saliency = METHODS[job.method](small, **job.params)
+        # The matrices are small: threads would wait for one another, on a busy machine ten times as long as they work.
+        with threadpool_limits(1):
+            saliency = method(small, **job.params)
     except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as error:
         raise UsodError(f"{job.image}: {job.method} fails: {error}") from error
     return resize_map(saliency, job.size or (height, width))

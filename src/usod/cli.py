@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from usod.commands import check, config, crf, data, deepusps, demo, devices, evaluate, maps, predict, report
+from usod.commands import a2s, check, config, crf, data, deepusps, demo, devices, evaluate, maps, predict, report
 from usod.errors import UsageError, UsodError
 
 # Typer carries its own copy of Click and does not export the base class of its errors.
@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     help="Saliency masks from unlabelled images: handcrafted maps, refined and fused by networks.",
 )
-for group in (data, maps, crf, deepusps, config, devices, report):
+for group in (data, maps, crf, deepusps, a2s, config, devices, report):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 data.app.command()(check.check)
 data.app.command()(demo.demo)

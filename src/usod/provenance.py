@@ -106,3 +106,15 @@ def _imports(path: Path) -> list[str]:
 def describe(config: Any, inputs: Mapping[str, str | Path]) -> dict[str, Any]:
     """The attributes that every artefact carries: `config`, `inputs` (name -> sha256) and `usod_version`."""
     return {"config": config, "inputs": digests(inputs), "usod_version": usod_version()}
+
+
+def resume_identity(origin: Mapping[str, Any], *modules: str) -> dict[str, Any]:
+    """What a resume state must have been made from: inputs, code and libraries.
+
+    Parameters
+    ----------
+    origin : what `describe` gave for the step
+    modules : those whose code, with all that they import, determines the result
+    """
+    code = digests({str(file): file for file in source_files(*modules)})
+    return {"inputs": origin["inputs"], "code": code, "versions": versions()}

@@ -46,9 +46,10 @@ def refine(
     from usod.devices import start_device
     from usod.models.config import NetworkConfig
     from usod.models.model_file import save_model
-    from usod.provenance import describe
+    from usod.provenance import describe, resume_identity
     from usod.sections import RefineConfig, parse_section
     from usod.systems import deepusps
+    from usod.training.checkpoint import discard
     from usod.training.history import write_history
 
     settings = parse_section(RefineConfig, config).of_stage(stage)
@@ -75,7 +76,7 @@ def refine(
             chosen,
             crf_memory_gb=crf_memory_gb,
             work=work,
-            identity=_identity(origin),
+            identity=resume_identity(origin, "usod.systems.deepusps"),
         )
         attributes = origin | {"created_by": f"usod deepusps refine, stage {stage}", "movement": done.movement}
         with write_maps(out_labels, image_store.ids, image_store.size, image_store.original_size, attributes) as rows:
@@ -83,7 +84,7 @@ def refine(
                 rows[key] = label
         save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
         write_history(history, done.history)
-    _finish(work)
+    discard(work)
 
 
 @app.command()
@@ -112,6 +113,7 @@ def fuse(
     from usod.models.config import NetworkConfig
     from usod.provenance import describe
     from usod.sections import FuseConfig, parse_section
+    from usod.training.checkpoint import discard
     from usod.training.parallel import run
 
     settings = parse_section(FuseConfig, config)
@@ -125,7 +127,7 @@ def fuse(
         {"images": images, **paths},
     )
     run(max(devices, 1), chosen, _fuse, images, paths, seed, settings, net_config, origin, out, history, work)
-    _finish(work)
+    discard(work)
 
 
 def _fuse(
@@ -145,26 +147,20 @@ def _fuse(
 
     from usod.data.mapstore import ImageStore, MapStore
     from usod.models.model_file import save_model
+    from usod.provenance import resume_identity
     from usod.systems import deepusps
     from usod.training.history import write_history
 
     with ExitStack() as stack:
         image_store = stack.enter_context(ImageStore(images))
         sources = {name: stack.enter_context(MapStore(path)) for name, path in paths.items()}
+        identity = resume_identity(origin, "usod.systems.deepusps")
         net, rows = deepusps.fuse(
-            image_store, sources, seed, settings, net_config, process, work=work, identity=_identity(origin)
+            image_store, sources, seed, settings, net_config, process, work=work, identity=identity
         )
         if process.rank == 0:
             save_model(out, net, net_config, origin, input_size=image_store.size)
             write_history(history, rows)
-
-
-def _identity(origin: dict[str, Any]) -> dict[str, Any]:
-    """What a resume state must have been made from: inputs, code and libraries (the settings are added to it)."""
-    from usod.provenance import digests, source_files, versions
-
-    code = digests({str(file): file for file in source_files("usod.systems.deepusps")})
-    return {"inputs": origin["inputs"], "code": code, "versions": versions()}
 
 
 def _hand_on(map_store: Any, model: Path | None, out_labels: Path, out_model: Path, history: Path) -> None:
@@ -184,10 +180,3 @@ def _hand_on(map_store: Any, model: Path | None, out_labels: Path, out_model: Pa
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
     write_history(history, [])
-
-
-def _finish(work: Path | None) -> None:
-    import shutil
-
-    if work is not None:
-        shutil.rmtree(work, ignore_errors=True)

@@ -65,10 +65,14 @@ class NetworkConfig(BaseModel):
         description="Input pixels per cell of the deepest features; null: 8 for DRN and ResNets (as DRN-D-105 in "
         "DeepUSPS), 16 for mobilenet_v2, 32 for light. A2S uses an undilated ResNet-50: 32.",
     )
-    head: Literal["auto", "fcn", "skip"] = Field(
+    head: Literal["auto", "fcn", "skip", "ram", "activation"] = Field(
         default="auto",
         description="fcn: DeepUSPS's 1x1 convolution and fixed bilinear upsampling; skip: a small decoder with global "
-        "context; auto: fcn for DRN and ResNets, skip for mobilenet_v2 and light.",
+        "context; ram: A2S's detector; activation: A2S's first stage; auto: fcn for DRN and ResNets, skip for "
+        "mobilenet_v2 and light.",
+    )
+    ram_attention: bool = Field(
+        default=True, description="ram head: its attention; false: plain convolutions (A2S, Table VII, dagger)."
     )
     head_init_std: float = Field(
         default=1.0,
@@ -124,7 +128,7 @@ class NetworkConfig(BaseModel):
         return self.output_stride or OUTPUT_STRIDES[self.name][0]
 
     @property
-    def resolved_head(self) -> Literal["fcn", "skip"]:
+    def resolved_head(self) -> Literal["fcn", "skip", "ram", "activation"]:
         """`head`, or the one that suits the backbone."""
         if self.head != "auto":
             return self.head

@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from usod.models.activation import ActivationHead
 from usod.models.backbones import build_backbone
 from usod.models.config import NetworkConfig
 from usod.models.heads import FCNHead, SkipHead
+from usod.models.ram import RAMHead
 from usod.models.stages import Backbone
 from usod.models.weights import describe_weights, load_weights
 from usod.progress import say
@@ -66,6 +68,10 @@ def build_network(config: NetworkConfig) -> SaliencyNet:
         say(f"{config.name} from {config.weights}: {report}")
     if config.resolved_head == "fcn":
         head: nn.Module = FCNHead(backbone.channels[-1], backbone.strides[-1], config.head_init_std)
+    elif config.resolved_head == "ram":
+        head = RAMHead(backbone.channels, config.ram_attention)
+    elif config.resolved_head == "activation":
+        head = ActivationHead(backbone.channels)
     else:
         width = 2 * config.light_width if config.name == "light" else 64
         head = SkipHead(backbone.channels, backbone.strides, width)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,12 @@ class Checkpoint:
                 torch.save(state, temporary)
         except BaseException as error:  # raised again by `flush`, in the thread of the training
             self._failure = error
+
+
+def discard(work: Path | None) -> None:
+    """Remove the resume state of a training whose results are written."""
+    if work is not None:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _copied(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """The one training loop: images in memory, an objective per system, exact resume after every epoch."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Protocol
@@ -14,13 +14,14 @@ from usod.devices import describe_device, seed_everything
 from usod.errors import UsodError
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import duration, say
-from usod.sections import FuseConfig, RefineConfig
+from usod.sections import Section
 from usod.training.checkpoint import Checkpoint
 from usod.training.parallel import Process
 from usod.training.placement import fetch, place
 from usod.training.stopwatch import Stopwatch
 
 Precision = Literal["auto", "float32", "bf16"]
+Reader = Callable[[Any, Tensor], Any]
 
 
 class Objective(Protocol):
@@ -29,12 +30,12 @@ class Objective(Protocol):
     `rows` (B,) are image numbers, on the CPU: they pick from what lies there and on the device (`placement.fetch`).
     """
 
-    def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
-        """(B,) losses for probabilities (B, H, W) of the images `rows`."""
+    def loss(self, prediction: Any, rows: Tensor) -> Tensor:
+        """(B,) losses for predictions of the images `rows`: probabilities (B, H, W), or what `Trainer.read` gives."""
         ...
 
-    def observe(self, probability: Tensor, rows: Tensor) -> Tensor | None:
-        """What there is to remember (B, ...) of the detached float32 probabilities of a forward pass, if anything.
+    def observe(self, prediction: Any, rows: Tensor) -> Tensor | None:
+        """What there is to remember (B, ...) of the detached predictions of a forward pass, if anything.
 
         Where several processes train together, each calls it for its own part of the batch.
         """
@@ -56,7 +57,9 @@ class Schedule:
     epochs: int
     batch_size: int
     lr: float
-    lr_decay: Literal["constant", "poly"] = "constant"
+    optimiser: Literal["adam", "sgd"] = "adam"
+    lr_decay: Literal["constant", "poly", "step"] = "constant"
+    milestones: Sequence[int] = ()
     head_lr_factor: float = 1.0
     weight_decay: float = 0.0
     flip: bool = False
@@ -64,13 +67,18 @@ class Schedule:
     seed: int = 0
 
     @classmethod
-    def of(cls, settings: RefineConfig | FuseConfig, lr: float, seed: int) -> "Schedule":
+    def of(cls, settings: Section, lr: float, seed: int) -> "Schedule":
         """The schedule in a step's settings, with the learning rate and the seed of this training."""
-        names = [f.name for f in fields(cls) if f.name not in ("lr", "seed")]
+        names = [f.name for f in fields(cls) if f.name not in ("lr", "seed") and hasattr(settings, f.name)]
         return cls(lr=lr, seed=seed, **{name: getattr(settings, name) for name in names})
 
     def lr_factor(self, epoch: int) -> float:
-        """Factor of the learning rate in epoch 0, 1, ...: 1, or (1 - epoch / epochs)^0.9."""
+        """Factor of the learning rate in epoch 0, 1, ...: 1, (1 - epoch / epochs)^0.9, or 0.1 to the milestones passed.
+
+        Milestones count epochs from 1: with 10 the tenth epoch is the first that learns slower.
+        """
+        if self.lr_decay == "step":
+            return 0.1 ** sum(epoch + 1 >= milestone for milestone in self.milestones)
         return (1 - epoch / self.epochs) ** 0.9 if self.lr_decay == "poly" else 1.0
 
 
@@ -115,6 +123,7 @@ class Trainer:
     process : the device, and the part in the training
     checkpoint : resume state, written by the first process
     name : for the log
+    read : network output and which images were mirrored -> what the objective takes
     """
 
     def __init__(
@@ -126,6 +135,7 @@ class Trainer:
         process: Process,
         checkpoint: Checkpoint,
         name: str,
+        read: Reader | None = None,
     ):
         self.device = process.device
         self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -135,8 +145,8 @@ class Trainer:
         self.process = process
         self.checkpoint = checkpoint
         self.name = name
-        fused = self.device.type == "cuda"
-        self.optimiser = torch.optim.Adam(_groups(network, schedule), weight_decay=schedule.weight_decay, fused=fused)
+        self.read = read or as_probability
+        self.optimiser = _optimiser(network, schedule, fused=self.device.type == "cuda")
         self.history: list[dict[str, float]] = []
 
     def fit(self) -> list[dict[str, float]]:
@@ -209,16 +219,18 @@ class Trainer:
         inputs = _flip(as_input(self.network, fetch(self.images, rows, self.device)), flipped)
         watch.stop("data")
         with autocast(self.device, self.schedule.precision):
-            logits = self._forward(inputs)
-        probability = _flip(logits.float().sigmoid(), flipped)[:, 0]
-        losses = self.objective.loss(probability, rows) * (0.0 if idle else 1.0)
+            output = self._forward(inputs)
+        prediction = self.read(output, flipped)
+        losses = self.objective.loss(prediction, rows) * (0.0 if idle else 1.0)
         self.optimiser.zero_grad(set_to_none=True)
         # The gradient is averaged over the processes: together they take the mean over the batch.
         self.process.backward(losses.sum() * (self.process.size / len(batch)))
         self.optimiser.step()
         watch.stop("network")
-        # A prediction that is not a number ends the epoch with a clear line; until then it must not stop the CRF.
-        observed = self.objective.observe(probability.detach().nan_to_num(0.5), rows)
+        if isinstance(prediction, Tensor):
+            # One that is not a number ends the epoch with a clear line; until then it must not stop the CRF.
+            prediction = prediction.detach().nan_to_num(0.5)
+        observed = self.objective.observe(prediction, rows)
         watch.stop("crf")
         if observed is not None:
             self.objective.remember(self.process.gather(observed[: 0 if idle else None], batch), batch)
@@ -246,6 +258,18 @@ class Trainer:
             self.objective.load_state_dict(state["objective"])
             self.history = state["history"]
             say(f"{self.name}: going on after epoch {len(self.history)}")
+
+
+def as_probability(logits: Tensor, flipped: Tensor) -> Tensor:
+    """Logits (B, 1, H, W), some of mirrored images -> probabilities (B, H, W) of the images as they are."""
+    return _flip(logits.float().sigmoid(), flipped)[:, 0]
+
+
+def _optimiser(network: SaliencyNet, schedule: Schedule, fused: bool) -> torch.optim.Optimizer:
+    groups, decay = _groups(network, schedule), schedule.weight_decay
+    if schedule.optimiser == "sgd":
+        return torch.optim.SGD(groups, momentum=0.9, nesterov=True, weight_decay=decay, fused=fused)
+    return torch.optim.Adam(groups, weight_decay=decay, fused=fused)
 
 
 def _groups(network: SaliencyNet, schedule: Schedule) -> list[dict[str, Any]]:

@@ -1,0 +1,142 @@
+"""`usod a2s`: pseudo-labels from the activations of a pretrained network, and the detector that rectifies them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from usod.commands.options import ConfigText, Device, Network, Quiet, Threads, Work
+
+if TYPE_CHECKING:
+    from usod.models.config import NetworkConfig
+    from usod.sections import RectifyConfig
+    from usod.training.parallel import Process
+
+app = typer.Typer(no_args_is_help=True, help="A2S: from activations to saliency, without handcrafted maps.")
+Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
+OutLabels = Annotated[Path, typer.Option(help="Pseudo-labels, MapStore.")]
+OutModel = Annotated[Path, typer.Option(help="The stage's network, safetensors.")]
+History = Annotated[Path, typer.Option(help="CSV, one row per epoch.")]
+
+
+@app.command()
+def stage1(
+    images: Images,
+    out_labels: OutLabels,
+    out_model: OutModel,
+    history: History,
+    config: ConfigText = None,
+    network: Network = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    work: Work = None,
+    quiet: Quiet = False,
+) -> None:
+    """Learn activation maps without any label and make pseudo-labels of them.
+
+    Example: usod a2s stage1 --images images.h5 --network '{"name": "resnet50", "weights": "moco_v2_800ep.pth.tar"}'
+    --out-labels labels.h5 --out-model stage1.safetensors --history stage1.csv
+    """
+    from usod.data.mapstore import ImageStore
+    from usod.devices import start_device
+    from usod.models.config import NetworkConfig
+    from usod.models.model_file import save_model
+    from usod.provenance import describe, resume_identity
+    from usod.sections import ActivationConfig, parse_section
+    from usod.systems import a2s
+    from usod.training.checkpoint import discard
+    from usod.training.history import write_history
+
+    settings = parse_section(ActivationConfig, config)
+    net_config = parse_section(NetworkConfig, network, "--network")
+    chosen = start_device(device, threads)
+    origin = describe(
+        {"activation": settings.model_dump(), "network": net_config.model_dump(mode="json")}, {"images": images}
+    )
+    with ImageStore(images) as image_store:
+        identity = resume_identity(origin, "usod.systems.a2s")
+        done = a2s.activate(image_store, settings, net_config, chosen, work=work, identity=identity)
+        _write_labels(out_labels, image_store, done.labels, origin | {"created_by": "usod a2s stage1"})
+        save_model(out_model, done.network, done.network.config, origin, input_size=image_store.size)
+    write_history(history, done.history)
+    discard(work)
+
+
+@app.command()
+def stage2(
+    images: Images,
+    labels: Annotated[Path, typer.Option(help="Pseudo-labels: those of stage 1, or of any other system.")],
+    out_labels: OutLabels,
+    out_model: OutModel,
+    history: History,
+    config: ConfigText = None,
+    network: Network = None,
+    device: Device = "auto",
+    devices: Annotated[
+        int, typer.Option(min=0, help="GPUs that train it together, each with a part of every batch; 0, 1: one device.")
+    ] = 1,
+    threads: Threads = 0,
+    work: Work = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train the detector on pseudo-labels and rectify them with its predictions.
+
+    Example: usod a2s stage2 --images images.h5 --labels labels.h5 --out-labels rectified.h5
+    --out-model detector.safetensors --history stage2.csv
+    """
+    from usod.devices import start_device
+    from usod.models.config import NetworkConfig
+    from usod.provenance import describe
+    from usod.sections import RectifyConfig, parse_section
+    from usod.training.checkpoint import discard
+    from usod.training.parallel import run
+
+    settings = parse_section(RectifyConfig, config)
+    net_config = parse_section(NetworkConfig, network, "--network")
+    if net_config.head == "auto":
+        net_config = net_config.model_copy(update={"head": "ram"})
+    chosen = start_device(device, threads)
+    if device == "auto" and chosen.type == "cpu":
+        devices = 1  # GPUs were asked for, and there are none: one process computes on all cores
+    origin = describe(
+        {"rectify": settings.model_dump(), "network": net_config.model_dump(mode="json")},
+        {"images": images, "labels": labels},
+    )
+    outputs = (out_labels, out_model, history)
+    run(max(devices, 1), chosen, _detect, images, labels, settings, net_config, origin, outputs, work)
+    discard(work)
+
+
+def _detect(
+    process: "Process",
+    images: Path,
+    labels: Path,
+    settings: "RectifyConfig",
+    net_config: "NetworkConfig",
+    origin: dict[str, Any],
+    outputs: tuple[Path, Path, Path],
+    work: Path | None,
+) -> None:
+    """One process of the training; the first one writes the results."""
+    from usod.data.mapstore import ImageStore, MapStore
+    from usod.models.model_file import save_model
+    from usod.provenance import resume_identity
+    from usod.systems import a2s
+    from usod.training.history import write_history
+
+    out_labels, out_model, history = outputs
+    with ImageStore(images) as image_store, MapStore(labels) as label_store:
+        identity = resume_identity(origin, "usod.systems.a2s")
+        done = a2s.detect(image_store, label_store, settings, net_config, process, work=work, identity=identity)
+        if process.rank == 0:
+            _write_labels(out_labels, image_store, done.labels, origin | {"created_by": "usod a2s stage2"})
+            save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
+            write_history(history, done.history)
+
+
+def _write_labels(path: Path, images: Any, labels: Any, attributes: dict[str, Any]) -> None:
+    from usod.data.mapstore import write_maps
+
+    with write_maps(path, images.ids, images.size, images.original_size, attributes) as rows:
+        for key, label in zip(images.ids, labels, strict=True):
+            rows[key] = label

@@ -1,0 +1,229 @@
+"""A2S: Activation to Saliency (Zhou et al., TCSVT 2023).
+
+1. A frozen, pretrained encoder answers to objects. Four small blocks learn, without any label, to gather its features
+   into one activation map whose pixels lie far from the map's mean; CRF and median filter make pseudo-labels of it.
+2. A detector with residual attention learns these labels, and after two epochs rectifies them with its predictions.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from usod.crf import CRFParams
+from usod.crf import refine as crf_refine
+from usod.data.mapstore import ImageStore, MapStore, to_uint8
+from usod.errors import UsodError
+from usod.models.activation import Decisions
+from usod.models.config import NetworkConfig
+from usod.models.saliency_net import SaliencyNet, build_network
+from usod.progress import progress
+from usod.sections import ActivationConfig, RectifyConfig
+from usod.training.a2s_losses import adb_loss, detection_loss
+from usod.training.checkpoint import Checkpoint
+from usod.training.loop import Schedule, Trainer, as_input
+from usod.training.parallel import Process
+from usod.training.placement import fetch, place
+
+
+class Activation:
+    """Objective of stage 1: L_adb on the decision values of F and, weighted, on those of F3, F4, F5 (Eq. 4).
+
+    In every step half of the pixels are drawn anew and the others left out.
+    """
+
+    def __init__(self, config: ActivationConfig):
+        self.config = config
+
+    def loss(self, decisions: Decisions, rows: Tensor) -> Tensor:
+        weighted = [(1.0, decisions.fused), *zip(self.config.auxiliary_weights, decisions.auxiliary, strict=True)]
+        return torch.stack([weight * self._adb(theta.float()) for weight, theta in weighted if weight]).sum(0)
+
+    def _adb(self, theta: Tensor) -> Tensor:
+        kept = torch.rand_like(theta) >= self.config.drop if self.config.drop else None
+        return adb_loss(theta, self.config.alpha, kept)
+
+    def observe(self, decisions: Decisions, rows: Tensor) -> None:
+        """Nothing is kept of the activations."""
+
+    def remember(self, observed: Tensor, rows: Tensor) -> None:
+        """Never called."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class Rectification:
+    """Objective of stage 2: L_det against pseudo-labels that follow the predictions (online label rectifying).
+
+    G^(j+1) = lambda G^j + (1 - lambda) Y^j (Eq. 14), lambda being 1 for the first epochs.
+
+    Parameters
+    ----------
+    labels : (N, H, W) uint8, G^1
+    device : where the predictions will be; the labels are kept there if they fit
+    """
+
+    def __init__(self, labels: np.ndarray, config: RectifyConfig, device: torch.device | str = "cpu"):
+        self.config = config
+        self.device = torch.device(device)
+        self.labels = place(torch.from_numpy(labels).half() / 255, self.device)
+        self.epochs = torch.zeros(len(labels), dtype=torch.int32)
+
+    def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
+        return detection_loss(probability, fetch(self.labels, rows, self.device) > 0.5)
+
+    def observe(self, probability: Tensor, rows: Tensor) -> Tensor:
+        return probability
+
+    def remember(self, observed: Tensor, rows: Tensor) -> None:
+        self.epochs[rows] += 1
+        keep = torch.where(self.epochs[rows] > self.config.untouched_epochs, self.config.keep, 1.0)[:, None, None]
+        keep = keep.to(observed.device, non_blocking=True)
+        rectified = keep * fetch(self.labels, rows, self.device).float() + (1 - keep) * observed
+        where = self.labels.device
+        self.labels.index_copy_(0, rows.to(where, non_blocking=True), rectified.half().to(where))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"labels": self.labels, "epochs": self.epochs}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.labels.copy_(state["labels"])
+        self.epochs.copy_(state["epochs"])
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a stage hands on: pseudo-labels (N, H, W) uint8, the network, one history row per epoch."""
+
+    labels: np.ndarray
+    network: SaliencyNet
+    history: list[dict[str, float]]
+
+
+def activate(
+    images: ImageStore,
+    config: ActivationConfig,
+    network: NetworkConfig,
+    device: torch.device,
+    work: Path | None = None,
+    identity: Any = None,
+) -> Trained:
+    """Stage 1: learn activation maps without labels, and turn them into pseudo-labels.
+
+    Parameters
+    ----------
+    images : the unlabelled images
+    network : its backbone is the encoder; the head becomes `activation`, and the encoder frozen unless
+        `config.train_encoder`
+    work, identity : resume state, and what determines the result beside the settings
+
+    Raises
+    ------
+    UsodError
+        If the backbone has no pretrained weights, which are all that this stage lives on, or they cannot be loaded.
+    """
+    if network.weights == "none" and not config.random_encoder:
+        raise UsodError(
+            "network.weights: none; stage 1 of A2S gathers what a pretrained encoder knows: give its weights "
+            "(MoCo v2, a torchvision name), or set random_encoder: true to see what comes out without"
+        )
+    pixels = images.read_all()
+    torch.manual_seed(config.seed)
+    net = activation_network(network, config.train_encoder)
+    schedule = Schedule.of(config, config.lr, config.seed)
+    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "activation", identity])
+    trainer = Trainer(
+        net, pixels, Activation(config), schedule, Process(device), keep, "A2S stage 1", read=lambda output, _: output
+    )
+    history = trainer.fit()
+    return Trained(pseudo_labels(net, pixels, config, device), net, history)
+
+
+def activation_network(network: NetworkConfig, train_encoder: bool = False) -> SaliencyNet:
+    """The transformed network of Eq. 1: the encoder of `network`, frozen, and the activation head."""
+    frozen = network.weights != "none" and not train_encoder
+    settings = network.model_dump() | {"head": "activation"} | ({"freeze_batchnorm": True} if frozen else {})
+    net = build_network(NetworkConfig.model_validate(settings))
+    net.backbone.requires_grad_(train_encoder)
+    return net
+
+
+def pseudo_labels(
+    network: SaliencyNet, pixels: np.ndarray, config: ActivationConfig, device: torch.device, batch: int = 8
+) -> np.ndarray:
+    """G = MF(CRF(sigmoid(sign(F) theta))) (Eq. 6).
+
+    Parameters
+    ----------
+    pixels : (N, H, W, 3) uint8
+
+    Returns
+    -------
+    (N, H, W) uint8: 0 or 255, the more probable label of each pixel after the CRF, then the median of its surroundings
+    """
+    network.eval()
+    labels = np.empty(pixels.shape[:3], np.uint8)
+    starts = range(0, len(pixels), batch)
+    for start in progress(starts, len(starts), "pseudo-labels", unit="batch"):
+        part = slice(start, start + batch)
+        with torch.no_grad():
+            inputs = as_input(network, torch.from_numpy(pixels[part]).to(device))
+            saliency = network(inputs).float().sigmoid()[:, 0]
+        if config.crf is not None:
+            params = CRFParams(**config.crf.model_dump())
+            if config.label_confidence is not None:
+                saliency = as_certain(saliency, config.label_confidence)
+            saliency = crf_refine(pixels[part], saliency, params)
+        salient = (saliency > 0.5).cpu().numpy().astype(np.uint8) * 255
+        for row, label in enumerate(salient, start):
+            labels[row] = ndimage.median_filter(label, size=config.median) if config.median > 1 else label
+    return labels
+
+
+def as_certain(saliency: Tensor, confidence: float) -> Tensor:
+    """What the released code gives the CRF: a hard label of each image's stretched map, trusted to `confidence`."""
+    low, high = saliency.amin((-2, -1), keepdim=True), saliency.amax((-2, -1), keepdim=True)
+    hard = (saliency - low) > 0.5 * (high - low)
+    return torch.where(hard, confidence, 1 - confidence)
+
+
+def detect(
+    images: ImageStore,
+    labels: MapStore,
+    config: RectifyConfig,
+    network: NetworkConfig,
+    process: Process,
+    work: Path | None = None,
+    identity: Any = None,
+) -> Trained:
+    """Stage 2: train a detector on pseudo-labels, A2S's own or any other system's, and rectify them on the way.
+
+    Parameters
+    ----------
+    labels : same ids and size as the images
+    network : A2S's detector is `head: ram`; any other head learns too
+
+    Raises
+    ------
+    UsodError
+        If a label is missing or of another size.
+    """
+    labels.require(images.ids)
+    if labels.size != images.size:
+        raise UsodError(f"{labels.path}: maps of {labels.size}, but {images.path} has images of {images.size}")
+    pixels, targets = images.read_all(), labels.read_all(images.ids)
+    torch.manual_seed(config.seed)
+    net = build_network(network)
+    schedule = Schedule.of(config, config.lr, config.seed)
+    objective = Rectification(targets, config, process.device)
+    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "detector", identity])
+    history = Trainer(net, pixels, objective, schedule, process, keep, "A2S stage 2").fit()
+    return Trained(to_uint8(objective.labels.float().cpu().numpy()), net, history)

@@ -1,0 +1,80 @@
+"""The two heads of A2S against their equations."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from usod.models.activation import ActivationHead, Decisions, decision_values, foreground_sign
+from usod.models.backbones import build_backbone
+from usod.models.config import NetworkConfig
+from usod.models.ram import RAMHead, ResidualAttention
+from usod.models.saliency_net import build_network
+
+
+def parameters(module):
+    return sum(parameter.numel() for parameter in module.parameters()) / 1e6
+
+
+def test_the_detector_has_the_papers_number_of_parameters():
+    """Table VII: 28.40 M, 28.25 M without attention. Theirs holds ResNet-50's unused classifier of 2.05 M."""
+    backbone = build_backbone(NetworkConfig(name="resnet50", weights="none", output_stride=32))
+    classifier = 2048 * 1000 / 1e6 + 1000 / 1e6
+    for attention, expected in ((True, 28.40), (False, 28.25)):
+        found = parameters(backbone) + classifier + parameters(RAMHead(backbone.channels, attention))
+        assert found == pytest.approx(expected, abs=0.005)
+
+
+def test_attention_listens_where_a_stage_knows_more_than_the_deepest():
+    """Eqs. 9 and 10, written out."""
+    torch.manual_seed(0)
+    module = ResidualAttention()
+    h1, h2, h5 = torch.rand(2, 64, 12, 16), torch.rand(2, 64, 6, 8), torch.rand(2, 64, 3, 4)
+    base = functional.interpolate(module.base(h5), (12, 16), mode="bilinear")
+    h2_up = functional.interpolate(h2, (12, 16), mode="bilinear")
+    enhanced = [h * torch.sigmoid(conv(h - base)) for h, conv in zip((h1, h2_up), module.attend, strict=True)]
+    expected = module.fuse(torch.cat([*enhanced, base], dim=1))
+    torch.testing.assert_close(module(h1, h2, h5), expected)
+    plain = ResidualAttention(attention=False)
+    base = functional.interpolate(plain.base(h5), (12, 16), mode="bilinear")
+    torch.testing.assert_close(plain(h1, h2, h5), plain.fuse(torch.cat([h1, h2_up, base], dim=1)))
+
+
+def test_decision_values_are_sums_off_their_mean():
+    """Eq. 3 by hand: activations 3, 7, 1, 5 of two channels have the mean 4."""
+    features = torch.tensor([[[[1.0, 3.0], [1.0, 2.0]], [[2.0, 4.0], [0.0, 3.0]]]])
+    assert decision_values(features).tolist() == [[[-1.0, 3.0], [-3.0, 1.0]]]
+
+
+def test_the_smaller_part_is_the_foreground():
+    """Eq. 5: one of four positive keeps its sign, three of four turn it, half keeps it."""
+    decision = torch.tensor([[[2.0, -1.0, -1.0, -1.0]], [[1.0, 1.0, 1.0, -3.0]], [[1.0, 1.0, -1.0, -1.0]]])
+    assert foreground_sign(decision).tolist() == [1, -1, 1]
+
+
+def test_the_activation_head_trains_on_four_maps_and_predicts_one():
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig(head="activation", light_width=8))
+    image = torch.rand(2, 3, 65, 96)
+    decisions = network(image)
+    assert isinstance(decisions, Decisions) and decisions.fused.shape == (2, 33, 48)
+    for theta in (decisions.fused, *decisions.auxiliary):
+        assert theta.mean((-2, -1)).abs().max() < 1e-3
+    network.eval()
+    logits = network(image)
+    assert logits.shape == (2, 1, 65, 96)
+    assert ((logits > 0).float().mean((-2, -1)) < 0.6).all()
+
+
+def test_the_gate_of_a_block_sees_the_whole_image():
+    torch.manual_seed(0)
+    block = ActivationHead((4, 4, 8, 8, 8)).blocks[0]
+    image = torch.rand(1, 8, 10, 10)
+    changed = image.clone()
+    changed[..., 9, 9] += 5
+    assert not torch.equal(block(image)[..., 0, 0], block(changed)[..., 0, 0])
+
+
+@pytest.mark.parametrize("size", [(64, 64), (70, 97)])
+def test_the_detector_takes_any_size(size):
+    network = build_network(NetworkConfig(head="ram", light_width=8))
+    assert network(torch.rand(2, 3, *size)).shape == (2, 1, *size)

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+import torch
+
+from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
+from usod.errors import UsodError
+from usod.models.activation import Decisions
+from usod.models.config import NetworkConfig
+from usod.sections import ActivationConfig, RectifyConfig
+from usod.systems import a2s
+from usod.systems.a2s import Activation, Rectification
+from usod.training.a2s_losses import adb_loss, detection_loss
+from usod.training.parallel import Process
+
+CPU = torch.device("cpu")
+NETWORK = NetworkConfig(light_width=8)
+ATTRIBUTES = {"created_by": "test", "config": {}, "inputs": {}, "usod_version": "0"}
+STAGE1 = ActivationConfig(epochs=2, lr=0.1, batch_size=4, random_encoder=True, crf={"bilateral_sxy": 8}, median=3)
+STAGE2 = RectifyConfig(epochs=4, lr=3e-3, batch_size=4, untouched_epochs=1)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Bright discs on dark ground, and labels of them of which every third lacks a half."""
+    folder = tmp_path_factory.mktemp("a2s")
+    rng = np.random.default_rng(0)
+    ids, size = [f"i{i}" for i in range(12)], (48, 48)
+    y, x = np.mgrid[:48, :48]
+    masks = [(y - cy) ** 2 + (x - cx) ** 2 < r**2 for cy, cx, r in rng.uniform((14, 14, 8), (34, 34, 12), (12, 3))]
+    arguments = (ids, size, np.full((12, 2), 48), ATTRIBUTES)
+    with write_images(folder / "images.h5", *arguments) as rows:
+        for key, mask in zip(ids, masks, strict=True):
+            image = np.where(mask[..., None], (220, 180, 60), (40, 60, 70)) + rng.normal(0, 12, (48, 48, 3))
+            rows[key] = image.clip(0, 255).astype(np.uint8)
+    with write_maps(folder / "labels.h5", *arguments) as rows:
+        for number, (key, mask) in enumerate(zip(ids, masks, strict=True)):
+            rows[key] = mask * np.where((x > 24) & (number % 3 == 0), 0.0, 1.0)
+    return ImageStore(folder / "images.h5"), MapStore(folder / "labels.h5"), np.array(masks)
+
+
+def test_the_loss_of_stage_1_is_that_of_four_maps():
+    """Eq. 4 on F, F3, F4, F5 with the released weights; no auxiliary ones are A1 of Table IV."""
+    theta = [torch.randn(2, 8, 8), torch.randn(2, 4, 4), torch.randn(2, 2, 2), torch.randn(2, 1, 1)]
+    decisions, rows = Decisions(theta[0], tuple(theta[1:])), torch.tensor([0, 1])
+    config = ActivationConfig(drop=0, alpha=0.2)
+    expected = sum(w * adb_loss(t, 0.2) for w, t in zip((1, 0.1, 0.3, 0.5), theta, strict=True))
+    torch.testing.assert_close(Activation(config).loss(decisions, rows), expected)
+    alone = ActivationConfig(drop=0, alpha=0.2, auxiliary_weights=(0, 0, 0))
+    torch.testing.assert_close(Activation(alone).loss(decisions, rows), adb_loss(theta[0], 0.2))
+
+
+def test_half_of_the_pixels_are_dropped_anew_in_every_step():
+    theta = torch.randn(1, 64, 64)
+    objective = Activation(ActivationConfig(auxiliary_weights=(0, 0, 0)))
+    decisions = Decisions(theta, (theta, theta, theta))
+    losses = [objective.loss(decisions, torch.tensor([0])).item() for _ in range(3)]
+    assert len(set(losses)) == 3
+    assert losses == pytest.approx([adb_loss(theta).item()] * 3, rel=0.1)
+
+
+def test_labels_follow_the_predictions_after_the_untouched_epochs():
+    """Eq. 14 by hand: 1, then 0.4 * 1 + 0.6 * 0.5 = 0.7, then 0.4 * 0.7 + 0.6 * 0.5 = 0.58."""
+    objective = Rectification(np.full((2, 1, 1), 255, np.uint8), RectifyConfig(untouched_epochs=2), CPU)
+    rows, half = torch.tensor([1]), torch.full((1, 1, 1), 0.5)
+    seen = []
+    for _ in range(4):
+        objective.remember(objective.observe(half, rows), rows)
+        seen.append(objective.labels[1].item())
+    assert seen == pytest.approx([1, 1, 0.7, 0.58], abs=1e-3)
+    assert objective.labels[0].item() == 1
+
+
+def test_the_detector_learns_the_label_of_the_moment_above_one_half():
+    objective = Rectification(np.array([[[255, 128], [127, 0]]], np.uint8), RectifyConfig(), CPU)
+    p = torch.rand(1, 2, 2)
+    expected = detection_loss(p, torch.tensor([[[1.0, 1.0], [0.0, 0.0]]]))
+    torch.testing.assert_close(objective.loss(p, torch.tensor([0])), expected)
+
+
+def test_stage_1_freezes_its_encoder_and_gives_clean_labels(data):
+    images, _, _ = data
+    torch.manual_seed(STAGE1.seed)
+    before = {k: v.clone() for k, v in a2s.activation_network(NETWORK).backbone.state_dict().items()}
+    done = a2s.activate(images, STAGE1, NETWORK, CPU)
+    assert done.labels.shape == (12, 48, 48) and set(np.unique(done.labels)) <= {0, 255}
+    assert all(torch.equal(v, before[k]) for k, v in done.network.backbone.state_dict().items())
+    assert len(done.history) == 2 and done.history[1]["loss"] < done.history[0]["loss"]
+    assert done.network.config.head == "activation"
+
+
+def test_without_pretrained_weights_stage_1_says_what_it_needs(data):
+    with pytest.raises(UsodError, match="network.weights: none"):
+        a2s.activate(data[0], ActivationConfig(), NETWORK, CPU)
+
+
+def test_stage_2_learns_and_mends_labels(data):
+    images, labels, masks = data
+    config = STAGE2.model_copy(update={"epochs": 14, "untouched_epochs": 6})
+    done = a2s.detect(images, labels, config, NetworkConfig(light_width=8, head="ram"), Process(CPU))
+    start = np.abs(labels.read_all(images.ids) / 255 - masks).mean()
+    assert done.history[-1]["loss"] < 0.7 * done.history[0]["loss"]
+    assert np.abs(done.labels / 255 - masks).mean() < 0.7 * start
+
+
+def test_a_killed_stage_2_resumes_to_the_same_labels(data, tmp_path):
+    images, labels, _ = data
+    network = NetworkConfig(light_width=8, head="ram")
+    through = a2s.detect(images, labels, STAGE2, network, Process(CPU))
+    a2s.detect(images, labels, STAGE2, network, Process(CPU), work=tmp_path)
+    again = a2s.detect(images, labels, STAGE2, network, Process(CPU), work=tmp_path)  # nothing is left to do
+    assert np.array_equal(through.labels, again.labels)

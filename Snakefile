@@ -15,6 +15,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/maps.smk"
 include: "workflow/rules/deepusps.smk"
+include: "workflow/rules/a2s.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
@@ -23,7 +24,8 @@ rule all:
     default_target: True
     input:
         rules.maps.input,
-        rules.deepusps.input,
+        rules.deepusps.input if "deepusps" in SETTINGS.systems else [],
+        rules.a2s.input if "a2s" in SETTINGS.systems else [],
         rules.benchmark.input,
         rules.report.input,
     localrule: True

@@ -6,7 +6,7 @@ import yaml
 
 from usod.config import Config, deep_merge, parse_config, schema
 from usod.errors import UsageError
-from usod.sections import CrfConfig, RefineConfig, parse_section
+from usod.sections import ActivationConfig, CrfConfig, RectifyConfig, RefineConfig, parse_section
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"datasets": {"a": {"root": "x"}}, "train": "a"}
@@ -31,6 +31,22 @@ def test_shipped_configurations_fit_the_schema(path):
     values = load(path)
     parse_config(values, path)
     jsonschema.validate(values, schema())
+
+
+def test_the_a2s_preset_says_what_the_defaults_say():
+    preset = parse_config(load("workflow/presets/a2s.yaml"))
+    assert (preset.a2s.stage1, preset.a2s.stage2) == (ActivationConfig(), RectifyConfig())
+    assert (preset.encoder.head, preset.detector.head, preset.detector.weights) == (
+        "auto",
+        "ram",
+        preset.network.weights,
+    )
+
+
+@pytest.mark.parametrize("labels", ["a2s-stage2", "rbd-iter9", "nothing"])
+def test_labels_that_nobody_makes_are_refused(labels):
+    with pytest.raises(UsageError, match="a2s.labels: no"):
+        parse_config({**SMALL, "a2s": {"labels": labels}})
 
 
 def test_the_paper_preset_says_what_the_defaults_say():

@@ -12,7 +12,15 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from usod.errors import UsageError
 from usod.models.config import NetworkConfig
-from usod.sections import CrfConfig, FuseConfig, RefineConfig, Section, explain
+from usod.sections import (
+    ActivationConfig,
+    CrfConfig,
+    FuseConfig,
+    RectifyConfig,
+    RefineConfig,
+    Section,
+    explain,
+)
 
 DEEPUSPS_METHODS = ("rbd", "dsr", "mc", "hs")
 """The handcrafted methods of the DeepUSPS paper; more are registered in `usod.handcrafted`."""
@@ -35,7 +43,7 @@ class DatasetConfig(Section):
 
     root: UserPath = Field(description="Folder of the data set; demo: the bundled scenes (a folder demo: ./demo)")
     layout: str = Field("auto", description="Name of a native layout, or auto")
-    split: str | None = Field(None, description="Use only the images of this split (train, val, test, ...)")
+    split: str | None = Field(None, description="Use only the images of this split (train, val, test, or train+val)")
     masks: UserPath | None = Field(None, description="Folder of the masks, where the layout does not say it")
     mask_threshold: float = Field(0.5, ge=0, lt=1, description="Mask values above this share of 255 are salient")
     has_masks: bool = Field(True, description="false: an unlabelled set; nothing is evaluated on it")
@@ -63,6 +71,24 @@ class DeepUspsConfig(Section):
     fuse: FuseConfig = FuseConfig()
 
 
+class A2sConfig(Section):
+    """A2S (Zhou et al., TCSVT 2023): pseudo-labels from a pretrained encoder, and the detector that learns them."""
+
+    encoder: NetworkConfig | None = Field(
+        None,
+        description="Encoder of stage 1 (the paper: resnet50 with MoCo v2 weights, output_stride 32); null: network",
+    )
+    detector: NetworkConfig | None = Field(
+        None, description="Network of stage 2 (the paper: the encoder with head ram); null: the encoder with head ram"
+    )
+    labels: str = Field(
+        "a2s-stage1",
+        description="What stage 2 learns: a2s-stage1, the refined labels of a method (rbd-iter2), or its maps (rbd)",
+    )
+    stage1: ActivationConfig = ActivationConfig()
+    stage2: RectifyConfig = RectifyConfig()
+
+
 class BenchmarkConfig(Section):
     crf: CrfConfig | None = Field(
         CrfConfig(), description="Dense CRF on the predictions, as in DeepUSPS's main table; null: none"
@@ -84,9 +110,13 @@ class Config(Section):
     scenes: SceneConfig = SceneConfig()
     size: int = Field(432, ge=32, description="Working size: images and maps are squares of this side (DeepUSPS 4.1)")
     maps: MapsConfig = MapsConfig()
+    systems: list[Literal["deepusps", "a2s"]] = Field(
+        ["deepusps"], min_length=1, description="The systems that are trained, scored and reported"
+    )
     methods: dict[Name, MethodConfig] = Field({name: MethodConfig() for name in DEEPUSPS_METHODS}, min_length=1)
     network: NetworkConfig = NetworkConfig()
     deepusps: DeepUspsConfig = DeepUspsConfig()
+    a2s: A2sConfig = A2sConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     report: ReportConfig = ReportConfig()
     gpu: Literal[0, 1, "auto"] = Field(
@@ -123,7 +153,7 @@ class Config(Section):
                 raise ValueError(
                     f"methods.{name}: not one of {', '.join(METHODS)}; say which with function: or give maps:"
                 )
-            if re.fullmatch(r".*-iter\d+|deepusps.*|fusion", name):
+            if re.fullmatch(r".*-iter\d+|deepusps.*|a2s.*|fusion", name):
                 raise ValueError(f"methods.{name}: the workflow uses such names itself, choose another")
             if method.maps is not None and (method.function is not None or method.params):
                 raise ValueError(f"methods.{name}: maps: are taken as they are, leave function: and params: out")
@@ -133,6 +163,25 @@ class Config(Section):
                     raise ValueError(f"methods.{name}.params.{parameter}: unknown key; there are {', '.join(known)}")
             self.refine_of(name)
         return self
+
+    @model_validator(mode="after")
+    def _labels_exist(self) -> Self:
+        stages = range(self.deepusps.refine.iterations + 1)
+        refined = [f"{method}-iter{stage}" for method in self.methods for stage in stages]
+        known = ["a2s-stage1", *self.methods, *refined]
+        if self.a2s.labels not in known:
+            raise ValueError(f"a2s.labels: no {self.a2s.labels!r}; there are {', '.join(known)}")
+        return self
+
+    @property
+    def encoder(self) -> NetworkConfig:
+        """The network of A2S's first stage; its head is chosen by the system."""
+        return self.a2s.encoder or self.network
+
+    @property
+    def detector(self) -> NetworkConfig:
+        """The network of A2S's second stage."""
+        return self.a2s.detector or self.encoder.model_copy(update={"head": "ram"})
 
     def function_of(self, method: str) -> str:
         """The handcrafted function behind a key of `methods`."""

@@ -21,6 +21,11 @@ TINY = {
         "refine": {"iterations": 1, "epochs": 1, "batch_size": 5, "lr": 0.002, "crf": {"bilateral_sxy": 10}},
         "fuse": {"epochs": 1, "batch_size": 5, "lr": 0.002},
     },
+    "systems": ["deepusps", "a2s"],
+    "a2s": {
+        "stage1": {"random_encoder": True, "epochs": 1, "lr": 0.1, "crf": {"bilateral_sxy": 10}},
+        "stage2": {"epochs": 1, "lr": 0.002},
+    },
     "benchmark": {"stages": False, "crf": None},
     "report": {"examples": 2},
 }

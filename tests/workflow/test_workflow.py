@@ -19,6 +19,13 @@ RBD_STAGES = {
 FUSION = {"demo/deepusps/fusion/seed0/model.safetensors", "demo/deepusps/fusion/seed0/history.csv"}
 
 
+A2S = {
+    f"demo/a2s/{stage}/{name}"
+    for stage in ("stage1", "stage2")
+    for name in ("labels.h5", "model.safetensors", "history.csv")
+}
+
+
 def changed(**sections):
     config = copy.deepcopy(TINY)
     config.update(sections)
@@ -35,7 +42,7 @@ def restored(finished):
 def test_everything_is_made(finished):
     results = finished.folder / "results"
     table = pd.read_csv(results / "report/scores-demo-test.csv")
-    assert {"rbd", "mc", "deepusps"} <= set(table["system"])
+    assert {"rbd", "mc", "deepusps", "a2s-stage1", "a2s-stage2"} <= set(table["system"])
     score = json.loads((results / "scores/demo-test/deepusps-seed0.json").read_text())
     assert score["n"] == 4 and 0 < score["mae"] < 1
     for figure in ("curves-demo-test.svg", "stages-demo.svg", "examples-demo-test.png", "training-demo.svg"):
@@ -65,6 +72,26 @@ def test_the_fusions_learning_rate_touches_no_labels(restored):
     restored.configure(changed(deepusps={**TINY["deepusps"], "fuse": {**TINY["deepusps"]["fuse"], "lr": 0.001}}))
     planned = restored.planned()
     assert planned >= FUSION and not [name for name in planned if "iter" in name and name.startswith("demo/")]
+
+
+def test_the_detectors_lambda_touches_the_detector_only(restored):
+    stage2 = {**TINY["a2s"]["stage2"], "keep": 0.6}
+    restored.configure(changed(a2s={**TINY["a2s"], "stage2": stage2}))
+    planned = restored.planned()
+    assert planned >= {name for name in A2S if "stage2" in name}
+    assert not [name for name in planned if "stage1" in name or name.startswith(("demo/deepusps", "demo/maps"))]
+
+
+def test_the_detector_can_learn_the_labels_of_another_system(restored):
+    restored.configure(changed(a2s={**TINY["a2s"], "labels": "rbd-iter1"}))
+    (job,) = [line for line in restored.snakemake("-n", "-p").stdout.splitlines() if "usod a2s stage2" in line]
+    assert "--labels results/demo/deepusps/rbd/iter1/labels.h5" in job
+
+
+def test_systems_that_are_not_asked_for_are_not_trained(project):
+    project.configure(changed(systems=["a2s"]))
+    planned = project.planned()
+    assert planned >= A2S and not [name for name in planned if "deepusps" in name or "stages-" in name]
 
 
 def test_how_it_runs_changes_nothing(restored):

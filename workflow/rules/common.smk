@@ -145,31 +145,46 @@ def model_before(wildcards):
     return f"results/{{dataset}}/deepusps/{{method}}/iter{int(wildcards.stage) - 1}/model.safetensors"
 
 
-def weights():
+def weights(network=SETTINGS.network, key="network"):
     """The file of pretrained weights as an input, where the network has one."""
-    spec = SETTINGS.network.weights
-    if not SETTINGS.network.weights_are_file:
+    if not network.weights_are_file:
         return []
-    if not Path(spec).is_file():
-        raise WorkflowError(f"network.weights: no file {spec!r}; give the path of a checkpoint, a name, or none")
-    return [spec]
+    if not Path(network.weights).is_file():
+        raise WorkflowError(
+            f"{key}.weights: no file {network.weights!r}; give the path of a checkpoint, a name, or none"
+        )
+    return [network.weights]
 
 
 # ---- systems that are scored
 
 
 def label_systems():
-    return [f"{method}-iter{stage}" for method in METHODS for stage in STAGES]
+    return [f"{method}-iter{stage}" for method in METHODS for stage in STAGES] if "deepusps" in SETTINGS.systems else []
 
 
 def fused_systems():
-    return [f"deepusps-seed{seed}" for seed in SEEDS]
+    return [f"deepusps-seed{seed}" for seed in SEEDS] if "deepusps" in SETTINGS.systems else []
+
+
+def a2s_systems():
+    return ["a2s-stage1", "a2s-stage2"] if "a2s" in SETTINGS.systems else []
+
+
+def trained_systems():
+    """Everything that has a network of its own."""
+    return label_systems() + fused_systems() + a2s_systems()
+
+
+def final_systems():
+    """The networks that the systems end with."""
+    return fused_systems() + a2s_systems()[-1:]
 
 
 def systems_of(testset):
     """Everything scored on one set: maps, the stages' labels or networks, the fused networks."""
     stages = label_systems() if SETTINGS.benchmark.stages or testset == SETTINGS.train else []
-    return METHODS + stages + fused_systems()
+    return METHODS + stages + fused_systems() + a2s_systems()
 
 
 def scored_sets():
@@ -185,29 +200,37 @@ def score_files(testset):
 def shown_systems(testset):
     """Columns of the pictures: each method's map and its last stage, then the fused network."""
     pairs = [(method, f"{method}-iter{STAGES[-1]}") for method in METHODS]
-    return [s for pair in pairs for s in pair if s in systems_of(testset)] + fused_systems()[:1]
+    shown = [s for pair in pairs for s in pair if s in systems_of(testset)]
+    return shown + fused_systems()[:1] + a2s_systems()
 
 
 def model_of(wildcards):
     """The network behind a system's name."""
-    base = f"results/{SETTINGS.train}/deepusps"
-    for seed in SEEDS:
-        if wildcards.system == f"deepusps-seed{seed}":
-            return f"{base}/fusion/seed{seed}/model.safetensors"
-    method, _, stage = wildcards.system.rpartition("-iter")
-    if method not in METHODS or not stage.isdecimal() or int(stage) not in STAGES:
+    if wildcards.system not in trained_systems():
         raise WorkflowError(f"no system {wildcards.system!r}; there are {', '.join(systems_of(wildcards.testset))}")
-    return f"{base}/{method}/iter{stage}/model.safetensors"
+    return f"{folder_of(SETTINGS.train, wildcards.system)}/model.safetensors"
+
+
+def folder_of(dataset, system):
+    """Where a training leaves its network, its history and its labels."""
+    if system.startswith("a2s-"):
+        return f"results/{dataset}/a2s/{system.removeprefix('a2s-')}"
+    if system.startswith("deepusps-seed"):
+        return f"results/{dataset}/deepusps/fusion/{system.removeprefix('deepusps-')}"
+    method, _, stage = system.rpartition("-iter")
+    return f"results/{dataset}/deepusps/{method}/iter{stage}"
 
 
 def maps_of(testset, system):
     """The maps that a system's score is about: its own, the stage's labels on the training set, or predictions."""
-    if system in METHODS:
-        return f"results/{testset}/maps/{system}.h5"
-    if testset == SETTINGS.train and system in label_systems():
-        method, _, stage = system.rpartition("-iter")
-        return f"results/{testset}/deepusps/{method}/iter{stage}/labels.h5"
+    if system in METHODS or (testset == SETTINGS.train and system in label_systems() + a2s_systems()):
+        return labels_of(testset, system)
     return f"results/scores/{testset}/{system}.h5"
+
+
+def labels_of(dataset, name):
+    """The MapStore that something can learn from: the maps of a method, or the labels that a training leaves."""
+    return f"results/{dataset}/maps/{name}.h5" if name in METHODS else f"{folder_of(dataset, name)}/labels.h5"
 
 
 # ---- what the workflow says at its end

@@ -1,7 +1,7 @@
 rule score_table:
     input:
         scores=lambda wildcards: score_files(wildcards.testset),
-        model=f"results/{SETTINGS.train}/deepusps/fusion/seed{SEEDS[0]}/model.safetensors",
+        model=f"{folder_of(SETTINGS.train, final_systems()[0])}/model.safetensors",
         code=code("usod.commands.report"),
     output:
         csv="results/report/scores-{testset}.csv",
@@ -46,7 +46,7 @@ rule plot_curves:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        systems=" ".join(METHODS + fused_systems()),
+        systems=" ".join(METHODS + final_systems()),
     shell:
         "usod report curves {input.scores} --systems {params.systems:q} --out {output.figure} > {log} 2>&1"
 
@@ -110,12 +110,9 @@ rule show_examples:
 
 rule plot_training:
     input:
-        stages=expand(
-            "results/{{dataset}}/deepusps/{method}/iter{stage}/history.csv",
-            method=METHODS,
-            stage=STAGES,
-        ),
-        fusion=expand("results/{{dataset}}/deepusps/fusion/seed{seed}/history.csv", seed=SEEDS),
+        histories=lambda wildcards: [
+            f"{folder_of(wildcards.dataset, system)}/history.csv" for system in trained_systems()
+        ],
         code=code("usod.commands.report"),
     output:
         figure=report(
@@ -133,12 +130,7 @@ rule plot_training:
     threads: 1
     params:
         histories=lambda wildcards, input: [
-            f"--history {label}={path}"
-            for label, path in zip(
-                label_systems() + fused_systems(),
-                input.stages + input.fusion,
-                strict=True,
-            )
+            f"--history {system}={path}" for system, path in zip(trained_systems(), input.histories, strict=True)
         ],
     shell:
         "usod report training {params.histories} --out {output.figure} > {log} 2>&1"
@@ -148,7 +140,7 @@ rule report:
     input:
         expand("results/report/scores-{testset}.md", testset=scored_sets()),
         expand("results/report/curves-{testset}.svg", testset=scored_sets()),
-        expand("results/report/stages-{testset}.svg", testset=scored_sets()),
+        expand("results/report/stages-{testset}.svg", testset=scored_sets() if label_systems() else []),
         expand(
             "results/report/examples-{testset}.png",
             testset=dict.fromkeys([*scored_sets(), SETTINGS.train]),

@@ -37,7 +37,7 @@ def build_index(
     ----------
     root : folder of the data set, as unpacked, or any tree of images
     layout : see `usod.data.pairing.find_dataset`
-    split : keep only the images of this split
+    split : keep only the images of this split, or of several: train+val
     test_share : see `usod.data.splits.assign_splits`; used where the data set says nothing of splits
     progress : show progress (`usod.progress.progress`)
     masks_dir : the folder of masks, where the layout does not say it; its files are no images of the data set
@@ -236,7 +236,7 @@ def _read_table(path: Path, columns: tuple[str, ...], remedy: str) -> pd.DataFra
 def _of_split(items: list[Item], splits: dict[str, str], split: str | None) -> list[Item]:
     if split is None:
         return items
-    chosen = [item for item in items if splits[item.id] == split]
+    chosen = [item for item in items if splits[item.id] in split.split("+")]
     if not chosen:
         raise UsageError(f"split {split!r} has no images; there are {', '.join(sorted(set(splits.values())))}")
     return chosen

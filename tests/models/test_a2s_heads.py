@@ -1,10 +1,12 @@
 """The two heads of A2S against their equations."""
 
+import numpy as np
 import pytest
 import torch
+from skimage.filters import threshold_otsu
 from torch.nn import functional
 
-from usod.models.activation import ActivationHead, Decisions, decision_values, foreground_sign
+from usod.models.activation import ActivationHead, Boundary, Decisions, foreground_sign, inter_class_variance
 from usod.models.backbones import build_backbone
 from usod.models.config import NetworkConfig
 from usod.models.ram import RAMHead, ResidualAttention
@@ -39,10 +41,33 @@ def test_attention_listens_where_a_stage_knows_more_than_the_deepest():
     torch.testing.assert_close(plain(h1, h2, h5), plain.fuse(torch.cat([h1, h2_up, base], dim=1)))
 
 
-def test_decision_values_are_sums_off_their_mean():
-    """Eq. 3 by hand: activations 3, 7, 1, 5 of two channels have the mean 4."""
-    features = torch.tensor([[[[1.0, 3.0], [1.0, 2.0]], [[2.0, 4.0], [0.0, 3.0]]]])
-    assert decision_values(features).tolist() == [[[-1.0, 3.0], [-3.0, 1.0]]]
+def test_decision_boundaries_by_hand():
+    """Section IV-E for two pixels (1, 2) and (3, 0), the other 62 channels 0: mean (2, 1)."""
+    features = torch.zeros(1, 64, 1, 2)
+    features[0, :2, 0] = torch.tensor([[1.0, 3.0], [2.0, 0.0]])
+    expected = {"db5": [0, 0], "db2": [4, 6], "db3": [-1, 1], "db4": [0, 0]}
+    for kind, values in expected.items():
+        assert Boundary(kind)(features).flatten().tolist() == pytest.approx(values)
+    learnt = Boundary("db4")
+    learnt.weights.data[0] = 3.0
+    assert learnt(features).flatten().tolist() == pytest.approx([-2, 2])
+    overall = Boundary("db1").eval()
+    overall.overall[0] = 0.5
+    assert overall(features).flatten().tolist() == pytest.approx([2.5, 2.5])
+    overall.train()(features)
+    assert overall.overall[:2].tolist() == pytest.approx([0.5 * 0.9 + 2 * 0.1, 0.1])
+
+
+def test_inter_class_variance_is_otsus():
+    """Eq. 2: the threshold that scikit-image's Otsu finds is nowhere surpassed."""
+    activation = torch.cat([torch.randn(200) - 2, torch.randn(56) + 2]).view(1, 16, 16)
+    low, high = activation[activation < 0], activation[activation >= 0]
+    share = len(high) / 256
+    by_hand = share * (1 - share) * (low.mean() - high.mean()) ** 2
+    torch.testing.assert_close(inter_class_variance(activation, torch.zeros(1)), by_hand[None])
+    otsu = inter_class_variance(activation, torch.tensor([threshold_otsu(activation.numpy())]))
+    assert all(inter_class_variance(activation, torch.tensor([t])) <= 1.02 * otsu for t in np.linspace(-3, 3, 25))
+    assert inter_class_variance(activation, torch.tensor([99.0])) == 0
 
 
 def test_the_smaller_part_is_the_foreground():

@@ -43,3 +43,18 @@ def test_light_gives_the_same_in_training_and_evaluation_and_alone_as_in_a_batch
     with torch.no_grad():
         batch = network.train()(images)
         torch.testing.assert_close(batch[:1], network.eval()(images[:1]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (70, 97)])
+def test_a_reflected_margin_changes_features_at_the_border_alone(size):
+    networks = []
+    for margin in (0, 32):
+        torch.manual_seed(0)
+        networks.append(build_network(NetworkConfig(name="resnet18", reflect_padding=margin)).eval())
+    image = torch.rand(1, 3, *size)
+    plain, padded = (network._stages(image) for network in networks)
+    assert [stage.shape for stage in plain] == [stage.shape for stage in padded]
+    # The first stage sees 7 pixels: three cells from the border nothing of the margin is left.
+    torch.testing.assert_close(padded[0][..., 3:-3, 3:-3], plain[0][..., 3:-3, 3:-3])
+    assert (padded[0][..., 0, :] - plain[0][..., 0, :]).abs().max() > 0.01
+    assert networks[1](image).shape == (1, 1, *size)

@@ -80,6 +80,20 @@ class NetworkConfig(BaseModel):
         description="fcn head: standard deviation of the initial filters of the two softmax channels. DeepUSPS: "
         "sqrt(2 / (1*1*2)) = 1, which starts saturated; 0.01 is the usual value elsewhere.",
     )
+    boundary: Literal["db1", "db2", "db3", "db4", "db5"] = Field(
+        default="db5",
+        description="activation head: the decision boundary (A2S, section IV-E). db5 is the paper's: the sum of the "
+        "features off their mean over the image; db1 off their mean over the training set; db2 their product with the "
+        "mean, db3 that of their difference from it; db4 learnt weights.",
+    )
+    reflect_padding: int = Field(
+        default=0,
+        ge=0,
+        multiple_of=32,
+        description="Pixels by which the image is continued by reflection before the backbone; its features are cut "
+        "back. What a backbone's zero padding leaves at the borders can be taken for an object by a head that learns "
+        "without labels (A2S's first stage).",
+    )
     freeze_batchnorm: bool = Field(
         default=False,
         description="Keep the statistics of the pretrained backbone's batch norms (they stay in evaluation mode): "

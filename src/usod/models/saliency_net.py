@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from usod.models.activation import ActivationHead
 from usod.models.backbones import build_backbone
@@ -45,13 +46,26 @@ class SaliencyNet(nn.Module):
 
         Parameters
         ----------
-        image : (B, 3, H, W) float, normalised RGB (see `normalise`); any H, W >= 32
+        image : (B, 3, H, W) float, normalised RGB (see `normalise`); any H, W >= 32, and larger than
+            `config.reflect_padding`
 
         Returns
         -------
         (B, 1, H, W) of the image's dtype
         """
-        return self.head(self.backbone.stages(image), image.shape[-2:])
+        return self.head(self._stages(image), image.shape[-2:])
+
+    def _stages(self, image: Tensor) -> list[Tensor]:
+        margin = self.config.reflect_padding
+        if not margin:
+            return self.backbone.stages(image)
+        stages = self.backbone.stages(functional.pad(image, (margin,) * 4, mode="reflect"))
+        cut = []
+        for stage, stride in zip(stages, self.backbone.strides, strict=True):
+            height, width = (-(-side // stride) for side in image.shape[-2:])
+            first = margin // stride
+            cut.append(stage[..., first : first + height, first : first + width])
+        return cut
 
 
 def build_network(config: NetworkConfig) -> SaliencyNet:
@@ -71,7 +85,7 @@ def build_network(config: NetworkConfig) -> SaliencyNet:
     elif config.resolved_head == "ram":
         head = RAMHead(backbone.channels, config.ram_attention)
     elif config.resolved_head == "activation":
-        head = ActivationHead(backbone.channels)
+        head = ActivationHead(backbone.channels, config.boundary)
     else:
         width = 2 * config.light_width if config.name == "light" else 64
         head = SkipHead(backbone.channels, backbone.strides, width)

@@ -21,6 +21,9 @@ def scores(
     markdown: Annotated[Path | None, typer.Option(help="Table as Markdown, percent.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Table as LaTeX, percent.")] = None,
     published: Annotated[str, typer.Option(help="Name of the test set in published tables, or none.")] = "none",
+    reference: Annotated[
+        str, typer.Option(help="The published table: deepusps_table1, a2s_table2, ... (`usod.evaluation.published`).")
+    ] = "deepusps_table1",
     model: Annotated[
         Path | None, typer.Option(help="A network of this run: says which labels its weights saw.")
     ] = None,
@@ -36,8 +39,14 @@ def scores(
     from usod.evaluation.tables import score_table, write_table
 
     systems = {file.stem: file for file in files}
-    reference = None if published == "none" else "deepusps_table1"
-    table = score_table(systems, published, reference=reference, pretraining_labels=_labels(systems, model, maps))
+    table = score_table(
+        systems,
+        published,
+        reference=None if published == "none" else reference,
+        # DeepUSPS reports the F at 0.5; the code of the others the adaptive one.
+        f="f_fixed" if reference.startswith("deepusps") else "f_adaptive",
+        pretraining_labels=_labels(systems, model, maps),
+    )
     for path in (csv, markdown, latex):
         if path is not None:
             write_table(table, path)

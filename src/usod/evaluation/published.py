@@ -36,7 +36,7 @@ TABLES = {
     "DeepUSPS (its ResNet-101 row) at the fixed threshold 0.5, MC and MNL unknown.",
     "a2s_table4": "A2S, Table IV: variants of stage 1, pseudo-labels of the training images; F as in Table II.",
     "a2s_table5": "A2S, Table V: alpha of L_adb, pseudo-labels of the training images; F as in Table II.",
-    "a2s_table7": "A2S, Table VII: the detector and its attention, with and without online rectifying; F as in Table II.",
+    "a2s_table7": "A2S, Table VII: the detector and its attention, with and without rectifying; F as in Table II.",
     "a2s_table8": "A2S, Table VIII: DeepUSPS's historical moving average against online rectifying; F as in Table II. "
     "Training took 5.33 and 0.36 hours.",
     "ldps_table1": "LDPS, Table 1: F at the adaptive threshold 2 mean, in the paper and in the code.",

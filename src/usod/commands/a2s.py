@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from usod.commands.options import ConfigText, Device, Network, Quiet, Threads, Work
+from usod.commands.options import ConfigText, Device, Devices, Network, Quiet, Threads, Work
 
 if TYPE_CHECKING:
     from usod.models.config import NetworkConfig
@@ -72,9 +72,7 @@ def stage2(
     config: ConfigText = None,
     network: Network = None,
     device: Device = "auto",
-    devices: Annotated[
-        int, typer.Option(min=0, help="GPUs that train it together, each with a part of every batch; 0, 1: one device.")
-    ] = 1,
+    devices: Devices = 1,
     threads: Threads = 0,
     work: Work = None,
     quiet: Quiet = False,
@@ -89,21 +87,19 @@ def stage2(
     from usod.provenance import describe
     from usod.sections import RectifyConfig, parse_section
     from usod.training.checkpoint import discard
-    from usod.training.parallel import run
+    from usod.training.parallel import processes, run
 
     settings = parse_section(RectifyConfig, config)
     net_config = parse_section(NetworkConfig, network, "--network")
     if net_config.head == "auto":
         net_config = net_config.model_copy(update={"head": "ram"})
     chosen = start_device(device, threads)
-    if device == "auto" and chosen.type == "cpu":
-        devices = 1  # GPUs were asked for, and there are none: one process computes on all cores
     origin = describe(
         {"rectify": settings.model_dump(), "network": net_config.model_dump(mode="json")},
         {"images": images, "labels": labels},
     )
     outputs = (out_labels, out_model, history)
-    run(max(devices, 1), chosen, _detect, images, labels, settings, net_config, origin, outputs, work)
+    run(processes(device, devices), chosen, _detect, images, labels, settings, net_config, origin, outputs, work)
     discard(work)
 
 

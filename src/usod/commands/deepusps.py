@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from usod.commands.options import ConfigText, Device, Network, Quiet, Threads, Work, named_paths
+from usod.commands.options import ConfigText, Device, Devices, Network, Quiet, Threads, Work, named_paths
 
 if TYPE_CHECKING:
     from usod.models.config import NetworkConfig
@@ -97,9 +97,7 @@ def fuse(
     config: ConfigText = None,
     network: Network = None,
     device: Device = "auto",
-    devices: Annotated[
-        int, typer.Option(min=0, help="GPUs that train it together, each with a part of every batch; 0, 1: one device.")
-    ] = 1,
+    devices: Devices = 1,
     threads: Threads = 0,
     work: Work = None,
     quiet: Quiet = False,
@@ -114,19 +112,19 @@ def fuse(
     from usod.provenance import describe
     from usod.sections import FuseConfig, parse_section
     from usod.training.checkpoint import discard
-    from usod.training.parallel import run
+    from usod.training.parallel import processes, run
 
     settings = parse_section(FuseConfig, config)
     net_config = parse_section(NetworkConfig, network, "--network")
     paths = named_paths(labels, "--labels")
     chosen = start_device(device, threads)
-    if device == "auto" and chosen.type == "cpu":
-        devices = 1  # GPUs were asked for, and there are none: one process computes on all cores
     origin = describe(
         {"seed": seed, "fuse": settings.model_dump(), "network": net_config.model_dump(mode="json")},
         {"images": images, **paths},
     )
-    run(max(devices, 1), chosen, _fuse, images, paths, seed, settings, net_config, origin, out, history, work)
+    run(
+        processes(device, devices), chosen, _fuse, images, paths, seed, settings, net_config, origin, out, history, work
+    )
     discard(work)
 
 

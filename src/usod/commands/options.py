@@ -10,6 +10,9 @@ from usod.progress import set_quiet
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", callback=set_quiet)]
 Device = Annotated[str, typer.Option(help="auto (CUDA where there is any), cpu, cuda or cuda:N.")]
+Devices = Annotated[
+    int, typer.Option(min=0, help="GPUs that train it together, each with a part of every batch; 0, 1: one device.")
+]
 ConfigText = Annotated[
     str | None, typer.Option("--config", help="Settings of this step: JSON, or the path of a YAML file.")
 ]

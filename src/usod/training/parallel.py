@@ -86,6 +86,11 @@ class ParallelProcess(Process):
         return torch.as_tensor(self._fabric.all_reduce(value, reduce_op="sum"))
 
 
+def processes(device: str, count: int) -> int:
+    """How many processes train on `count` devices: one where `--device auto` was to find GPUs and there are none."""
+    return 1 if device == "auto" and not torch.cuda.is_available() else max(count, 1)
+
+
 def run(count: int, device: torch.device, function: Callable[..., None], *arguments: Any) -> None:
     """`function(process, *arguments)` in `count` processes with a device each. Their results are files.
 

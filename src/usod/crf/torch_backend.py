@@ -12,6 +12,7 @@ needs one filtered image instead of two. With s = Q(1) - Q(0), the log-odds are
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class KernelCache:
         self._kept: dict[int, Lattice] = {}
         self._kept_bytes = 0
         self._smoothness: Lattice | None = None
+        self._keeping = Lock()  # images are refined side by side
 
     @property
     def nbytes(self) -> int:
@@ -60,9 +62,10 @@ class KernelCache:
                 image = torch.from_numpy(np.array(image, order="C"))
             image = image.to(self._device)
             kernel = appearance_kernel(image, self._params.bilateral_sxy, self._params.bilateral_srgb).compact()
-            if self._kept_bytes + kernel.nbytes <= self._budget:
-                self._kept[number] = kernel
-                self._kept_bytes += kernel.nbytes
+            with self._keeping:
+                if number not in self._kept and self._kept_bytes + kernel.nbytes <= self._budget:
+                    self._kept[number] = kernel
+                    self._kept_bytes += kernel.nbytes
         return kernel
 
 

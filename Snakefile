@@ -18,6 +18,7 @@ include: "workflow/rules/deepusps.smk"
 include: "workflow/rules/a2s.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/ablations.smk"
 
 
 rule all:
@@ -28,6 +29,7 @@ rule all:
         rules.a2s.input if "a2s" in SETTINGS.systems else [],
         rules.benchmark.input,
         rules.report.input,
+        [file for table in ablations() for file in ablation_files(table)],
     localrule: True
 
 

@@ -25,7 +25,7 @@ def test_the_defaults_are_the_papers():
 
 
 @pytest.mark.parametrize(
-    "path", ["config.yaml", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "workflow/presets").iterdir())]
+    "path", ["config.yaml", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "workflow/presets").glob("*.yaml"))]
 )
 def test_shipped_configurations_fit_the_schema(path):
     values = load(path)

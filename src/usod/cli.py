@@ -24,6 +24,7 @@ for group in (data, maps, crf, deepusps, a2s, config, devices, report):
 data.app.command()(check.check)
 data.app.command()(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
+app.command("evaluate-epochs")(evaluate.evaluate_epochs)
 app.command("predict")(predict.predict)
 
 

@@ -69,17 +69,22 @@ class MapsConfig(Section):
 class DeepUspsConfig(Section):
     refine: RefineConfig = RefineConfig()
     fuse: FuseConfig = FuseConfig()
+    labels: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="What the fusion learns; null: the last stage of every method. Names of maps (rbd), of refined "
+        "labels (rbd-iter2) and of another system's (a2s-stage1, a2s-stage2)",
+    )
 
 
 class A2sConfig(Section):
     """A2S (Zhou et al., TCSVT 2023): pseudo-labels from a pretrained encoder, and the detector that learns them."""
 
-    encoder: NetworkConfig | None = Field(
-        None,
-        description="Encoder of stage 1 (the paper: resnet50 with MoCo v2 weights, output_stride 32); null: network",
+    encoder: dict[str, Any] = Field(
+        {}, description="Keys of network that differ in stage 1 (the paper: resnet50, MoCo v2, output_stride 32)"
     )
-    detector: NetworkConfig | None = Field(
-        None, description="Network of stage 2 (the paper: the encoder with head ram); null: the encoder with head ram"
+    detector: dict[str, Any] = Field(
+        {}, description="Keys of the encoder that differ in the detector of stage 2, whose head is ram"
     )
     labels: str = Field(
         "a2s-stage1",
@@ -112,6 +117,11 @@ class Config(Section):
     maps: MapsConfig = MapsConfig()
     systems: list[Literal["deepusps", "a2s"]] = Field(
         ["deepusps"], min_length=1, description="The systems that are trained, scored and reported"
+    )
+    ablations: list[str] = Field(
+        [],
+        description="Tables of variants that belong to `all`: names of workflow/presets/ablations (a2s_table4) or YAML "
+        "files of one's own; each is a target of its own name, too",
     )
     methods: dict[Name, MethodConfig] = Field({name: MethodConfig() for name in DEEPUSPS_METHODS}, min_length=1)
     network: NetworkConfig = NetworkConfig()
@@ -171,17 +181,25 @@ class Config(Section):
         known = ["a2s-stage1", *self.methods, *refined]
         if self.a2s.labels not in known:
             raise ValueError(f"a2s.labels: no {self.a2s.labels!r}; there are {', '.join(known)}")
+        for label in self.deepusps.labels or []:
+            if label not in [*known, "a2s-stage2"]:
+                raise ValueError(f"deepusps.labels: no {label!r}; there are {', '.join(known)}, a2s-stage2")
+        return self
+
+    @model_validator(mode="after")
+    def _networks_fit(self) -> Self:
+        self.encoder, self.detector  # noqa: B018 - they raise
         return self
 
     @property
     def encoder(self) -> NetworkConfig:
         """The network of A2S's first stage; its head is chosen by the system."""
-        return self.a2s.encoder or self.network
+        return _differing(self.network, self.a2s.encoder, "a2s.encoder")
 
     @property
     def detector(self) -> NetworkConfig:
         """The network of A2S's second stage."""
-        return self.a2s.detector or self.encoder.model_copy(update={"head": "ram"})
+        return _differing(self.encoder, {"head": "ram", "boundary": "db5"} | self.a2s.detector, "a2s.detector")
 
     def function_of(self, method: str) -> str:
         """The handcrafted function behind a key of `methods`."""
@@ -197,6 +215,13 @@ class Config(Section):
             return RefineConfig.model_validate(deep_merge(base, own))
         except ValidationError as error:
             raise ValueError(explain(error, prefix=f"methods.{method}.refine")) from error
+
+
+def _differing(network: NetworkConfig, keys: dict[str, Any], name: str) -> NetworkConfig:
+    try:
+        return NetworkConfig.model_validate(network.model_dump() | keys)
+    except ValidationError as error:
+        raise ValueError(explain(error, prefix=name)) from error
 
 
 def deep_merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -167,6 +167,9 @@ class ActivationConfig(Section):
         description="Released code: 0.7, the CRF starts from hard labels; null: from the map (Eq. 6)",
     )
     median: int = Field(7, ge=1, description="Side of the median filter in pixels (released code); 1: none")
+    watch: int = Field(
+        12, ge=0, description="Images whose activation is kept before training and after every epoch, for the report"
+    )
     flip: bool = Field(True, description="IV-A")
     precision: Literal["auto", "float32", "bf16"] = "auto"
     seed: Seed = 0
@@ -187,6 +190,11 @@ class RectifyConfig(Section):
         0.4, ge=0, le=1, description="lambda: what a label keeps of itself (Table VI); 1: no rectifying"
     )
     untouched_epochs: int = Field(2, ge=0, description="Epochs before the labels are rectified (III-B)")
+    crf: CrfConfig | None = Field(
+        None,
+        description="CRF on the predictions before they rectify the labels: with it, and keep 0.7, the labels are "
+        "DeepUSPS's historical moving average (Table VIII); null: none (A2S)",
+    )
     flip: bool = Field(True, description="IV-A")
     precision: Literal["auto", "float32", "bf16"] = "auto"
     seed: Seed = 0

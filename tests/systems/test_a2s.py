@@ -6,7 +6,7 @@ from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
 from usod.errors import UsodError
 from usod.models.activation import Decisions
 from usod.models.config import NetworkConfig
-from usod.sections import ActivationConfig, RectifyConfig
+from usod.sections import ActivationConfig, CrfConfig, RectifyConfig
 from usod.systems import a2s
 from usod.systems.a2s import Activation, Rectification
 from usod.training.a2s_losses import adb_loss, detection_loss
@@ -109,3 +109,65 @@ def test_a_killed_stage_2_resumes_to_the_same_labels(data, tmp_path):
     a2s.detect(images, labels, STAGE2, network, Process(CPU), work=tmp_path)
     again = a2s.detect(images, labels, STAGE2, network, Process(CPU), work=tmp_path)  # nothing is left to do
     assert np.array_equal(through.labels, again.labels)
+
+
+def test_watched_images_are_kept_before_training_and_after_every_epoch(data, tmp_path):
+    images, _, _ = data
+    config = STAGE1.model_copy(update={"watch": 3})
+    done = a2s.activate(images, config, NETWORK, CPU)
+    assert (list(done.watched), len(done.looks), done.looks[0].shape) == ([0, 6, 11], 3, (3, 24, 24))
+    done.network.eval()
+    logits = done.network(done.network.normalise(torch.from_numpy(images["i6"]).permute(2, 0, 1)[None].float() / 255))
+    last = logits.sigmoid()[0, 0].detach().reshape(24, 2, 24, 2).mean((1, 3))
+    assert np.abs(done.looks[-1][1] - last.numpy() * 255).max() <= 1
+    a2s.activate(images, config, NETWORK, CPU, work=tmp_path)
+    again = a2s.activate(images, config, NETWORK, CPU, work=tmp_path)  # from the resume state
+    assert all(np.array_equal(a, b) for a, b in zip(done.looks, again.looks, strict=True))
+
+
+def test_watching_changes_nothing(data):
+    images, _, _ = data
+    without = a2s.activate(images, STAGE1.model_copy(update={"watch": 0}), NETWORK, CPU)
+    assert np.array_equal(without.labels, a2s.activate(images, STAGE1, NETWORK, CPU).labels)
+
+
+def test_the_historical_moving_average_takes_predictions_after_their_crf(data):
+    """Table VIII, by hand: nothing for one epoch, then 0.7 G + 0.3 CRF(Y)."""
+    from usod.crf import CRFParams, DenseCRF
+
+    images, _, masks = data
+    crf = DenseCRF(images.read_all(), CRFParams(bilateral_sxy=8))
+    config = RectifyConfig(keep=0.7, untouched_epochs=1, crf={"bilateral_sxy": 8})
+    objective = Rectification(np.zeros((12, 48, 48), np.uint8), config, CPU, crf)
+    rows, prediction = torch.tensor([3]), torch.from_numpy(np.where(masks[3], 0.7, 0.3)).float()[None]
+    for _ in range(2):
+        objective.remember(objective.observe(prediction, rows), rows)
+    expected = 0.3 * crf.refine(prediction, [3])[0]
+    assert (expected / 0.3 - prediction[0]).abs().max() > 0.2, "the CRF does something"
+    torch.testing.assert_close(objective.labels[3].float(), expected, atol=1e-3, rtol=0)
+
+
+def test_a_detector_trains_with_the_moving_average(data):
+    images, labels, _ = data
+    config = STAGE2.model_copy(update={"keep": 0.7, "crf": CrfConfig(bilateral_sxy=8)})
+    network = NetworkConfig(light_width=8, head="ram")
+    averaged = a2s.detect(images, labels, config, network, Process(CPU)).labels.astype(int)
+    plain = a2s.detect(images, labels, config.model_copy(update={"crf": None}), network, Process(CPU)).labels
+    assert np.abs(averaged - plain).mean() > 0.5
+
+
+def test_otsu_divides_activations_best_and_the_mean_comes_next(data):
+    """Table I; the number for the mean is worked out with NumPy."""
+    images, _, _ = data
+    torch.manual_seed(0)
+    network = a2s.activation_network(NETWORK)
+    found = a2s.activation_variance(network, images.read_all())
+    assert found["otsu"] * 1.001 >= found["mean"] > 0 and found["otsu"] * 1.001 >= found["median"] > 0
+    by_hand = []
+    for key in images.ids:
+        inputs = network.normalise(torch.from_numpy(images[key]).permute(2, 0, 1)[None].float() / 255)
+        m = network(inputs)[0, 0].detach().double().numpy()
+        m = (m - m.min()) / (m.max() - m.min())
+        above = m >= m.mean()
+        by_hand.append(above.mean() * (~above).mean() * (m[above].mean() - m[~above].mean()) ** 2)
+    assert found["mean"] == pytest.approx(np.mean(by_hand), rel=1e-4)

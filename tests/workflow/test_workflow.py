@@ -88,6 +88,31 @@ def test_the_detector_can_learn_the_labels_of_another_system(restored):
     assert "--labels results/demo/deepusps/rbd/iter1/labels.h5" in job
 
 
+def test_the_fusion_can_learn_the_labels_of_another_system(restored):
+    restored.configure(changed(deepusps={**TINY["deepusps"], "labels": ["rbd-iter1", "a2s-stage1"]}))
+    (job,) = [line for line in restored.snakemake("-n", "-p").stdout.splitlines() if "usod deepusps fuse" in line]
+    assert "--labels rbd-iter1=results/demo/deepusps/rbd/iter1/labels.h5" in job
+    assert "--labels a2s-stage1=results/demo/a2s/stage1/labels.h5" in job and "/mc/" not in job
+
+
+def test_a_table_of_variants_trains_what_differs_only(restored):
+    planned = restored.planned("a2s_table8")
+    hma = "demo/a2s/variants/a2s_table8.HMA/stage2/labels.h5"
+    assert {hma, "scores/demo-test/a2s-stage2@a2s_table8.HMA.json", "report/a2s_table8.md"} <= planned
+    assert not [name for name in planned if "stage1" in name or name.startswith(("demo/a2s/stage2", "demo/maps"))]
+
+
+def test_a_table_and_its_curves_are_made(finished):
+    done = finished.snakemake("a2s_table1", "results/scores/demo/epochs/a2s-stage1.csv", "a2s_table8")
+    assert done.returncode == 0, done.stdout
+    results = finished.folder / "results"
+    assert pd.read_csv(results / "scores/demo/epochs/a2s-stage1.csv")["epoch"].tolist() == [0, 1]
+    variance = pd.read_csv(results / "report/a2s_table1.csv", index_col="threshold")
+    assert variance.loc["mean", "published"] == 0.1405 and variance["before"].between(0, 0.25).all()
+    table = pd.read_csv(results / "report/a2s_table8.csv")
+    assert table["row"].tolist()[:2] == ["HMA", "OLR"] and table["f"].notna().sum() == 2
+
+
 def test_systems_that_are_not_asked_for_are_not_trained(project):
     project.configure(changed(systems=["a2s"]))
     planned = project.planned()
@@ -169,6 +194,11 @@ def test_bad_data_is_one_line_and_leaves_nothing_half_written(project, tmp_path,
     assert done.returncode != 0 and len(errors) == 1
     assert {"truncated": "a.jpg", "empty": "data", "mask size": "a.png"}[fault] in errors[0]
     assert list((project.folder / "results/d").glob("*")) == []
+
+
+def test_the_smoke_preset_plans(project):
+    shutil.copy(ROOT / "workflow/presets/smoke.yaml", project.folder / "config.yaml")
+    assert {"demo/a2s/stage2/model.safetensors", "report/activations-demo.png"} <= project.planned()
 
 
 def test_the_default_configuration_is_the_demo(project):

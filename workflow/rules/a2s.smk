@@ -1,45 +1,47 @@
 rule activate:
     input:
         images="results/{dataset}/images.h5",
-        weights=weights(SETTINGS.encoder, "a2s.encoder"),
+        weights=lambda wildcards: weights(VARIANTS[wildcards.variant].encoder, "a2s.encoder"),
         code=code("usod.commands.a2s"),
     output:
-        labels="results/{dataset}/a2s/stage1/labels.h5",
-        model="results/{dataset}/a2s/stage1/model.safetensors",
-        history="results/{dataset}/a2s/stage1/history.csv",
+        labels="results/{dataset}/a2s/{variant}stage1/labels.h5",
+        model="results/{dataset}/a2s/{variant}stage1/model.safetensors",
+        history="results/{dataset}/a2s/{variant}stage1/history.csv",
+        watched="results/{dataset}/a2s/{variant}stage1/watched.h5",
     log:
-        "results/logs/{dataset}/a2s/stage1.log",
+        "results/logs/{dataset}/a2s/{variant}stage1.log",
     benchmark:
-        "results/timings/{dataset}/a2s/stage1.tsv"
+        "results/timings/{dataset}/a2s/{variant}stage1.tsv"
     conda:
         "../../envs/usod.yaml"
     threads: training_threads(1)
     resources:
         gpu=gpus,
     params:
-        stage1=as_json(SETTINGS.a2s.stage1),
-        network=as_json(SETTINGS.encoder),
-        work="results/work/{dataset}/a2s/stage1",
+        stage1=lambda wildcards: as_json(VARIANTS[wildcards.variant].a2s.stage1),
+        network=lambda wildcards: as_json(VARIANTS[wildcards.variant].encoder),
+        work="results/work/{dataset}/a2s/{variant}stage1",
     shell:
         "usod devices run --count {resources.gpu} -- usod a2s stage1 --images {input.images} --config {params.stage1:q}"
         " --network {params.network:q} --out-labels {output.labels} --out-model {output.model}"
-        " --history {output.history} --work {params.work} --threads {threads} > {log} 2>&1"
+        " --history {output.history} --out-watched {output.watched} --work {params.work} --threads {threads}"
+        " > {log} 2>&1"
 
 
 rule detect:
     input:
         images="results/{dataset}/images.h5",
-        labels=lambda wildcards: labels_of(wildcards.dataset, SETTINGS.a2s.labels),
-        weights=weights(SETTINGS.detector, "a2s.detector"),
+        labels=detector_labels,
+        weights=lambda wildcards: weights(VARIANTS[wildcards.variant].detector, "a2s.detector"),
         code=code("usod.commands.a2s"),
     output:
-        labels="results/{dataset}/a2s/stage2/labels.h5",
-        model="results/{dataset}/a2s/stage2/model.safetensors",
-        history="results/{dataset}/a2s/stage2/history.csv",
+        labels="results/{dataset}/a2s/{variant}stage2/labels.h5",
+        model="results/{dataset}/a2s/{variant}stage2/model.safetensors",
+        history="results/{dataset}/a2s/{variant}stage2/history.csv",
     log:
-        "results/logs/{dataset}/a2s/stage2.log",
+        "results/logs/{dataset}/a2s/{variant}stage2.log",
     benchmark:
-        "results/timings/{dataset}/a2s/stage2.tsv"
+        "results/timings/{dataset}/a2s/{variant}stage2.tsv"
     conda:
         "../../envs/usod.yaml"
     threads: training_threads(1)
@@ -47,9 +49,9 @@ rule detect:
         # --set-resources detect:gpu=4 trains it on four together.
         gpu=gpus,
     params:
-        stage2=as_json(SETTINGS.a2s.stage2),
-        network=as_json(SETTINGS.detector),
-        work="results/work/{dataset}/a2s/stage2",
+        stage2=lambda wildcards: as_json(VARIANTS[wildcards.variant].a2s.stage2),
+        network=lambda wildcards: as_json(VARIANTS[wildcards.variant].detector),
+        work="results/work/{dataset}/a2s/{variant}stage2",
     shell:
         "usod devices run --count {resources.gpu} -- usod a2s stage2 --images {input.images} --labels {input.labels}"
         " --config {params.stage2:q} --network {params.network:q} --devices {resources.gpu} --out-labels {output.labels}"
@@ -61,7 +63,7 @@ rule a2s:
         expand(
             "results/{dataset}/a2s/{stage}/{file}",
             dataset=SETTINGS.train,
-            stage=["stage1", "stage2"],
+            stage=[system.removeprefix("a2s-") for system in a2s_systems()],
             file=["labels.h5", "model.safetensors", "history.csv"],
         ),
     localrule: True

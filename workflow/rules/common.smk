@@ -6,6 +6,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from usod.ablations import Variants, read_ablation
 from usod.config import parse_config
 from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
@@ -15,8 +16,13 @@ from usod.provenance import source_files
 STARTED = time.time()
 SCENES = "results/data/scenes"
 
+PRESETS = Path(workflow.basedir) / "workflow/presets/ablations"
+
 try:
     SETTINGS = parse_config(config)
+    TABLE_FILES = {file.stem: file for file in sorted(PRESETS.glob("*.yaml"))}
+    TABLE_FILES |= {Path(name).stem: Path(name) for name in SETTINGS.ablations if name not in TABLE_FILES}
+    TABLES = Variants(SETTINGS, {name: read_ablation(file) for name, file in TABLE_FILES.items()})
 except UsodError as error:
     raise WorkflowError(str(error)) from None
 
@@ -27,6 +33,8 @@ for name in dict.fromkeys([SETTINGS.train, *SETTINGS.test]):
             raise WorkflowError(f"datasets.{name}.{key}: no folder {folder!r}")
 
 METHODS = list(SETTINGS.methods)
+# A variant as part of a path -> its configuration; "" is the configuration itself.
+VARIANTS = {f"variants/{name}/" if name else "": settings for name, settings in TABLES.settings.items()}
 STAGES = range(SETTINGS.deepusps.refine.iterations + 1)
 SEEDS = SETTINGS.deepusps.fuse.seeds
 
@@ -38,6 +46,8 @@ wildcard_constraints:
     stage=r"\d+",
     seed=r"\d+",
     system=r"[^/]+",
+    variant="|".join(map(re.escape, VARIANTS)),
+    table="|".join(map(re.escape, TABLES.tables)),
 
 
 scattergather:
@@ -156,11 +166,37 @@ def weights(network=SETTINGS.network, key="network"):
     return [network.weights]
 
 
+def detector_labels(wildcards):
+    """What A2S's detector learns: its own first stage, shared with other variants where it is the same, or any labels."""
+    labels = VARIANTS[wildcards.variant].a2s.labels
+    if labels == "a2s-stage1":
+        labels = named(labels, TABLES.first(labels, wildcards.variant.removeprefix("variants/").removesuffix("/")))
+    return labels_of(wildcards.dataset, labels)
+
+
+def named(system, variant):
+    return f"{system}@{variant}" if variant else system
+
+
 # ---- systems that are scored
 
 
+def fused_labels():
+    """What the fusion learns."""
+    return SETTINGS.deepusps.labels or [f"{method}-iter{STAGES[-1]}" for method in METHODS]
+
+
+def refined_methods():
+    """The methods whose stages are trained: all, or those that the fusion is told to learn."""
+    if SETTINGS.deepusps.labels is None:
+        return METHODS
+    return [method for method in METHODS if any(label.startswith(f"{method}-iter") for label in fused_labels())]
+
+
 def label_systems():
-    return [f"{method}-iter{stage}" for method in METHODS for stage in STAGES] if "deepusps" in SETTINGS.systems else []
+    if "deepusps" not in SETTINGS.systems:
+        return []
+    return [f"{method}-iter{stage}" for method in refined_methods() for stage in STAGES]
 
 
 def fused_systems():
@@ -168,7 +204,13 @@ def fused_systems():
 
 
 def a2s_systems():
-    return ["a2s-stage1", "a2s-stage2"] if "a2s" in SETTINGS.systems else []
+    """A2S's stages, as far as they are needed."""
+    if "a2s" in SETTINGS.systems:
+        return ["a2s-stage1", "a2s-stage2"]
+    learnt = fused_labels()
+    if "a2s-stage2" in learnt:
+        return ["a2s-stage1", "a2s-stage2"] if SETTINGS.a2s.labels == "a2s-stage1" else ["a2s-stage2"]
+    return ["a2s-stage1"] if "a2s-stage1" in learnt else []
 
 
 def trained_systems():
@@ -178,7 +220,7 @@ def trained_systems():
 
 def final_systems():
     """The networks that the systems end with."""
-    return fused_systems() + a2s_systems()[-1:]
+    return fused_systems() + (a2s_systems()[-1:] if "a2s" in SETTINGS.systems else [])
 
 
 def systems_of(testset):
@@ -206,7 +248,8 @@ def shown_systems(testset):
 
 def model_of(wildcards):
     """The network behind a system's name."""
-    if wildcards.system not in trained_systems():
+    variants = [system for table in TABLES.tables for system in TABLES.systems(table).values()]
+    if wildcards.system not in [*trained_systems(), *variants]:
         raise WorkflowError(f"no system {wildcards.system!r}; there are {', '.join(systems_of(wildcards.testset))}")
     return f"{folder_of(SETTINGS.train, wildcards.system)}/model.safetensors"
 
@@ -214,7 +257,8 @@ def model_of(wildcards):
 def folder_of(dataset, system):
     """Where a training leaves its network, its history and its labels."""
     if system.startswith("a2s-"):
-        return f"results/{dataset}/a2s/{system.removeprefix('a2s-')}"
+        stage, _, variant = system.removeprefix("a2s-").partition("@")
+        return f"results/{dataset}/a2s/{f'variants/{variant}/' if variant else ''}{stage}"
     if system.startswith("deepusps-seed"):
         return f"results/{dataset}/deepusps/fusion/{system.removeprefix('deepusps-')}"
     method, _, stage = system.rpartition("-iter")
@@ -223,7 +267,7 @@ def folder_of(dataset, system):
 
 def maps_of(testset, system):
     """The maps that a system's score is about: its own, the stage's labels on the training set, or predictions."""
-    if system in METHODS or (testset == SETTINGS.train and system in label_systems() + a2s_systems()):
+    if system in METHODS or (testset == SETTINGS.train and (system in label_systems() or system.startswith("a2s-"))):
         return labels_of(testset, system)
     return f"results/scores/{testset}/{system}.h5"
 

@@ -33,11 +33,7 @@ rule refine_labels:
 rule fuse_labels:
     input:
         images="results/{dataset}/images.h5",
-        labels=expand(
-            "results/{{dataset}}/deepusps/{method}/iter{stage}/labels.h5",
-            method=METHODS,
-            stage=STAGES[-1],
-        ),
+        labels=lambda wildcards: [labels_of(wildcards.dataset, label) for label in fused_labels()],
         weights=weights(),
         code=code("usod.commands.deepusps"),
     output:
@@ -55,7 +51,8 @@ rule fuse_labels:
         gpu=gpus,
     params:
         labels=lambda wildcards, input: " ".join(
-            f"--labels {method}={path}" for method, path in zip(METHODS, input.labels, strict=True)
+            f"--labels {name}={path}"
+            for name, path in zip(SETTINGS.deepusps.labels or METHODS, input.labels, strict=True)
         ),
         fuse=SETTINGS.deepusps.fuse.model_dump_json(exclude={"seeds"}),
         network=as_json(SETTINGS.network),
@@ -78,7 +75,7 @@ rule deepusps:
         expand(
             "results/{dataset}/deepusps/{method}/iter{stage}/{file}",
             dataset=SETTINGS.train,
-            method=METHODS,
+            method=refined_methods(),
             stage=STAGES,
             file=["labels.h5", "model.safetensors", "history.csv"],
         ),

@@ -138,6 +138,32 @@ rule plot_training:
         "usod report training {params.histories} --out {output.figure} > {log} 2>&1"
 
 
+rule show_activations:
+    input:
+        images="results/{dataset}/images.h5",
+        maps="results/{dataset}/a2s/stage1/watched.h5",
+        code=code("usod.commands.report"),
+    output:
+        figure=report(
+            "results/report/activations-{dataset}.png",
+            caption="../report/watched.rst",
+            category="Pictures",
+            labels={"data set": "{dataset}", "as": "A2S activations"},
+        ),
+    log:
+        "results/logs/report/activations-{dataset}.log",
+    benchmark:
+        "results/timings/report/activations-{dataset}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        shown=SETTINGS.report.examples,
+    shell:
+        "usod report watched --images {input.images} --maps {input.maps} --count {params.shown}"
+        " --out {output.figure} > {log} 2>&1"
+
+
 rule report:
     input:
         expand("results/report/scores-{testset}.md", testset=scored_sets()),
@@ -148,4 +174,8 @@ rule report:
             testset=dict.fromkeys([*scored_sets(), SETTINGS.train]),
         ),
         expand("results/report/training-{dataset}.svg", dataset=SETTINGS.train),
+        expand(
+            "results/report/activations-{dataset}.png",
+            dataset=SETTINGS.train if "a2s-stage1" in a2s_systems() and SETTINGS.a2s.stage1.watch else [],
+        ),
     localrule: True

@@ -30,6 +30,10 @@ def stage1(
     device: Device = "auto",
     threads: Threads = 0,
     work: Work = None,
+    out_watched: Annotated[
+        Path | None,
+        typer.Option(help="MapStore of the watched images' activations, ids EPOCH/ID; epoch 000 is before training."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Learn activation maps without any label and make pseudo-labels of them.
@@ -57,9 +61,54 @@ def stage1(
         identity = resume_identity(origin, "usod.systems.a2s")
         done = a2s.activate(image_store, settings, net_config, chosen, work=work, identity=identity)
         _write_labels(out_labels, image_store, done.labels, origin | {"created_by": "usod a2s stage1"})
+        if out_watched is not None:
+            _write_watched(out_watched, image_store, done, origin | {"created_by": "usod a2s stage1"})
         save_model(out_model, done.network, done.network.config, origin, input_size=image_store.size)
     write_history(history, done.history)
     discard(work)
+
+
+@app.command()
+def variance(
+    images: Images,
+    out: Annotated[Path, typer.Option(help="CSV: threshold, published, before, and with --model after training.")],
+    network: Network = None,
+    model: Annotated[Path | None, typer.Option(help="The trained network of stage 1, to compare with.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the blocks before training.")] = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Compare Otsu's threshold, the mean and the median on the activation maps (A2S, Table I).
+
+    Example: usod a2s variance --images images.h5 --network network.yaml --model stage1.safetensors --out variance.csv
+    """
+    import pandas as pd
+    import torch
+
+    from usod.data.mapstore import ImageStore
+    from usod.devices import start_device
+    from usod.evaluation.published import published
+    from usod.files import atomic_path
+    from usod.models.config import NetworkConfig
+    from usod.models.model_file import load_model
+    from usod.sections import parse_section
+    from usod.systems import a2s
+
+    settings = parse_section(NetworkConfig, network, "--network")
+    chosen = start_device(device, threads)
+    with ImageStore(images) as store:
+        pixels = store.read_all()
+    torch.manual_seed(seed)
+    paper = published(table="a2s_table1").set_index("method")["value"].to_dict()
+    columns = {
+        "published": paper,
+        "before": a2s.activation_variance(a2s.activation_network(settings).to(chosen), pixels),
+    }
+    if model is not None:
+        columns["after"] = a2s.activation_variance(load_model(model)[0].to(chosen), pixels)
+    with atomic_path(out) as temporary:
+        pd.DataFrame(columns).rename_axis("threshold").to_csv(temporary, float_format="%.6f")
 
 
 @app.command()
@@ -128,6 +177,19 @@ def _detect(
             _write_labels(out_labels, image_store, done.labels, origin | {"created_by": "usod a2s stage2"})
             save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
             write_history(history, done.history)
+
+
+def _write_watched(path: Path, images: Any, done: Any, attributes: dict[str, Any]) -> None:
+    import numpy as np
+
+    from usod.data.mapstore import write_maps
+
+    ids = [f"{epoch:03d}/{images.ids[row]}" for epoch in range(len(done.looks)) for row in done.watched]
+    sizes = np.tile(images.original_size[list(done.watched)], (len(done.looks), 1))
+    shape = done.looks[0].shape[1:] if ids else images.size
+    with write_maps(path, ids, shape, sizes, attributes) as rows:
+        for key, look in zip(ids, (m for looks in done.looks for m in looks), strict=True):
+            rows[key] = look
 
 
 def _write_labels(path: Path, images: Any, labels: Any, attributes: dict[str, Any]) -> None:

@@ -153,18 +153,79 @@ def examples(
 
 
 @app.command()
+def watched(
+    images: Annotated[Path, typer.Option(help="Images at working size (usod data images).")],
+    maps: Annotated[Path, typer.Option(help="Watched maps of a training (usod a2s stage1 --out-watched).")],
+    out: Figure,
+    count: Annotated[int, typer.Option(min=1, help="Images shown, spread evenly over the watched ones.")] = 12,
+    epochs: Annotated[int, typer.Option(min=2, help="Columns: before training, ..., after the last epoch.")] = 6,
+    quiet: Quiet = False,
+) -> None:
+    """Show what a network makes of some images before, during and after its training.
+
+    Example: usod report watched --images images.h5 --maps watched.h5 --out watched.png
+    """
+    import numpy as np
+
+    from usod.data.mapstore import ImageStore, MapStore
+    from usod.evaluation.figures import save, stages_figure
+
+    with ImageStore(images) as store, MapStore(maps) as looks:
+        parts = [name.partition("/") for name in looks.ids]
+        every, ids = sorted({p[0] for p in parts}), list(dict.fromkeys(p[2] for p in parts))
+        if not ids:
+            raise UsodError(f"{maps}: no image was watched; set watch in the training's configuration")
+        store.require(ids)
+        shown = ids[:: max(1, len(ids) // count)][:count]
+        chosen = [every[i] for i in np.unique(np.linspace(0, len(every) - 1, epochs).round().astype(int))]
+        names = {epoch: f"epoch {int(epoch)}" if int(epoch) else "before" for epoch in chosen}
+        columns = {names[epoch]: [looks[f"{epoch}/{key}"] for key in shown] for epoch in chosen}
+        save(stages_figure([store[key] for key in shown], columns), out)
+
+
+@app.command()
+def ablation(
+    table: Annotated[
+        str,
+        typer.Option(help="JSON: title, reference, rows (name -> data set -> score.json), histories, published_as."),
+    ],
+    csv: Annotated[Path, typer.Option(help="Table as CSV, fractions.")],
+    markdown: Annotated[Path | None, typer.Option(help="Table as Markdown, percent.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Table as LaTeX, percent.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Put the variants of an ablation into one table, beside the published rows.
+
+    Example: usod report ablation --csv out.csv --table '{"title": "T", "rows": {"A": {"ECSSD": "a.json"}},
+    "histories": {"A": "history.csv"}}'
+    """
+    from usod.evaluation.ablation_table import ablation_table, write_ablation_table
+
+    try:
+        wanted = json.loads(table)
+        title = wanted.pop("title")
+        frame = ablation_table(**wanted)
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"--table: {error}") from error
+    for path in (csv, markdown, latex):
+        if path is not None:
+            write_ablation_table(frame, path, title, wanted.get("f", "f_adaptive"))
+
+
+@app.command()
 def training(
     history: Annotated[list[str], typer.Option(help="NAME=history.csv, once per training.")],
     out: Figure,
+    column: Annotated[list[str], typer.Option(help="Columns to draw.")] = ["loss", "images_per_s"],  # noqa: B006
     quiet: Quiet = False,
 ) -> None:
-    """Draw the loss and the speed of trainings, epoch by epoch.
+    """Draw the loss and the speed of trainings, or other columns, epoch by epoch.
 
     Example: usod report training --history rbd=history.csv --out training.svg
     """
     from usod.evaluation.figures import save, training_figure
 
-    save(training_figure(named_paths(history, "--history"), columns=("loss", "images_per_s")), out)
+    save(training_figure(named_paths(history, "--history"), columns=column), out)
 
 
 def _read_scores(files: list[Path]) -> dict[str, dict[str, Any]]:

@@ -205,7 +205,7 @@ def training_figure(histories: Mapping[str, pd.DataFrame | str | Path], columns:
             if column in frame:
                 single = "o" if len(frame) == 1 else None
                 axes.plot(frame["epoch"], frame[column], color=colour, ls=dash, lw=1.4, marker=single, label=run)
-        axes.set(xlabel="Epoch", ylabel=column.replace("_", " ").capitalize())
+        axes.set(xlabel="Epoch", ylabel="MAE" if column == "mae" else column.replace("_", " ").capitalize())
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend_below(figure, *all_axes)
     return figure

@@ -31,6 +31,8 @@ TABLES = {
     "papers, F unknown.",
     "deepusps_table3": "DeepUSPS, Table 3 (with the ResNet-101 row of Table 2, which it lacks): F as in its own row of "
     "Table 1. The deviations that it prints for 'train on GT' are those of the 'DeepUSPS' row, digit by digit.",
+    "a2s_table1": "A2S, Table I: inter-class variance of activation maps at a threshold. The median's number cannot be "
+    "read in our copy of the paper.",
     "a2s_table2": "A2S, Table II. The paper says F averaged over the thresholds 0..255; the released code averages "
     "over images the F at the adaptive threshold, min(2 mean, 1), of min-max normalised maps. The rows it quotes: "
     "DeepUSPS (its ResNet-101 row) at the fixed threshold 0.5, MC and MNL unknown.",
@@ -38,7 +40,7 @@ TABLES = {
     "a2s_table5": "A2S, Table V: alpha of L_adb, pseudo-labels of the training images; F as in Table II.",
     "a2s_table7": "A2S, Table VII: the detector and its attention, with and without rectifying; F as in Table II.",
     "a2s_table8": "A2S, Table VIII: DeepUSPS's historical moving average against online rectifying; F as in Table II. "
-    "Training took 5.33 and 0.36 hours.",
+    "`hours` is the time of training, the same on both data sets.",
     "ldps_table1": "LDPS, Table 1: F at the adaptive threshold 2 mean, in the paper and in the code.",
     "wss_table1": "WSS, Table 1. The paper does not say; its wCtr row equals that of LDPS, so the adaptive threshold.",
 }
@@ -57,7 +59,8 @@ def published(dataset: str | None = None, table: str | None = None) -> pd.DataFr
 
     Returns
     -------
-    `value` and `std` (NaN where none is printed) are fractions; `measure` is "f" or "mae"; `pretraining_labels` names
+    `value` and `std` (NaN where none is printed) are fractions; `measure` is "f", "mae", or in A2S's Tables I and
+    VIII "variance" and "hours"; `pretraining_labels` names
     the human labels that went into a method, weights of its backbone included.
 
     Raises

@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from usod.errors import UsageError, UsodError
+from usod.evaluation import typeset
 from usod.evaluation.benchmark import MEASURES
 from usod.evaluation.published import published
-from usod.files import atomic_path, write_text
 
 OURS = "this run"
 
@@ -136,7 +136,7 @@ def _by_system(json_paths: Mapping[str, str | Path]) -> dict[str, list[Path]]:
 
 
 def _own_row(system: str, paths: list[Path], f: str) -> dict[str, Any]:
-    scores = pd.DataFrame([_read_score(path) for path in paths])
+    scores = pd.DataFrame([read_score(path) for path in paths])
     if len(set(scores["n"])) > 1:
         counts = ", ".join(f"{path.name}: {n}" for path, n in zip(paths, scores["n"], strict=True))
         raise UsodError(f"{system}: its seeds were scored on different numbers of images ({counts}); score them alike")
@@ -147,7 +147,8 @@ def _own_row(system: str, paths: list[Path], f: str) -> dict[str, Any]:
     return row | {"f": means[f], "f_std": deviations[f], "f_definition": f}
 
 
-def _read_score(path: Path) -> dict[str, float]:
+def read_score(path: Path) -> dict[str, float]:
+    """`n` and the keys of `MEASURES` from a JSON file of `usod evaluate`; UsodError if it is not one."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         return {key: float(document[key]) for key in ("n", *MEASURES)}
@@ -165,39 +166,26 @@ def write_table(frame: pd.DataFrame, path: str | Path, title: str = "") -> None:
     UsageError
         If the ending is not .csv, .md or .tex.
     """
-    ending = Path(path).suffix
-    if ending == ".csv":
-        with atomic_path(path) as temporary:
-            frame.to_csv(temporary, index=False, float_format="%.6f")
-    elif ending == ".md":
-        write_text(path, to_markdown(frame, title))
-    elif ending == ".tex":
-        write_text(path, to_latex(frame, title))
-    else:
-        raise UsageError(f"{path}: a table is written as .csv, .md or .tex")
+    typeset.write(
+        path,
+        {
+            ".csv": lambda: frame.to_csv(index=False, float_format="%.6f"),
+            ".md": lambda: to_markdown(frame, title),
+            ".tex": lambda: to_latex(frame, title),
+        },
+    )
 
 
 def to_markdown(frame: pd.DataFrame, title: str = "") -> str:
     """The table in percent, as Markdown."""
     headings, rows = _printed(frame)
-    lines = [f"**{title}**", ""] if title else []
-    lines += [_pipe(headings), _pipe(["---", *("---:" if _is_number(h) else "---" for h in headings[1:])])]
-    lines += [_pipe(cells) for _, cells in rows]
-    return "\n".join([*lines, "", _note()]) + "\n"
+    return typeset.markdown(headings, [cells for _, cells in rows], title, _note())
 
 
 def to_latex(frame: pd.DataFrame, title: str = "") -> str:
     """The table in percent, as a LaTeX tabular for the booktabs package; a rule between groups of rows."""
     headings, rows = _printed(frame)
-    lines = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering"]
-    lines += [rf"\caption{{{_escape(title + '. ' if title else '')}{_escape(_note())}}}"]
-    lines += [rf"\begin{{tabular}}{{{''.join('r' if _is_number(h) else 'l' for h in headings)}}}", r"\toprule"]
-    lines += [_ampersand(headings), r"\midrule"]
-    for number, (group, cells) in enumerate(rows):
-        if number and group != rows[number - 1][0]:
-            lines.append(r"\midrule")
-        lines.append(_ampersand(cells))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    return typeset.latex(headings, [c for _, c in rows], title, _note(), groups=[group for group, _ in rows])
 
 
 def _printed(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
@@ -207,38 +195,13 @@ def _printed(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]
     headings += ["Labels used in pretraining", "Source"]
     rows = []
     for _, row in frame.iterrows():
-        numbers = [_percent(row["f"], row["f_std"]), _percent(row["mae"], row["mae_std"])]
+        numbers = [typeset.percent(row["f"], row["f_std"]), typeset.percent(row["mae"], row["mae_std"])]
         which = F_NAMES.get(row["f_definition"], str(row["f_definition"]))
-        others = [_percent(row[key], row[f"{key}_std"]) for key in extra]
+        others = [typeset.percent(row[key], row[f"{key}_std"]) for key in extra]
         words = [str(row["pretraining_labels"]) or "not stated", row["source"]]
         rows.append((row["group"], [row["system"], row["group"], *numbers, which, *others, *words]))
     return headings, rows
 
 
-def _percent(value: float, deviation: float) -> str:
-    if pd.isna(value):
-        return "-"
-    return f"{100 * value:.2f}" + ("" if pd.isna(deviation) else f" ± {100 * deviation:.2f}")
-
-
 def _note() -> str:
     return "In percent; ± is the standard deviation over training runs. Compare F only where 'Which F' is the same."
-
-
-def _is_number(heading: str) -> bool:
-    return heading.endswith(("↑", "↓"))
-
-
-def _pipe(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-
-def _ampersand(cells: list[str]) -> str:
-    return " & ".join(_escape(cell) for cell in cells) + r" \\"
-
-
-def _escape(text: str) -> str:
-    text = re.sub(r"([&%$#_{}])", r"\\\1", text)
-    for symbol, command in {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", ">=": r"$\geq$"}.items():
-        text = text.replace(symbol, command)
-    return re.sub(r"(?<!\$)>", r"$>$", text)

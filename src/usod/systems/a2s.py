@@ -5,6 +5,7 @@
 2. A detector with residual attention learns these labels, and after two epochs rectifies them with its predictions.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import ndimage
+from skimage.filters import threshold_otsu
 from torch import Tensor
+from torch.nn import functional
 
-from usod.crf import CRFParams
+from usod.crf import CRFParams, DenseCRF
 from usod.crf import refine as crf_refine
 from usod.data.mapstore import ImageStore, MapStore, to_uint8
+from usod.devices import available_memory
 from usod.errors import UsodError
-from usod.models.activation import Decisions
+from usod.models.activation import Decisions, inter_class_variance
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet, build_network
 from usod.progress import progress
@@ -34,10 +38,16 @@ class Activation:
     """Objective of stage 1: L_adb on the decision values of F and, weighted, on those of F3, F4, F5 (Eq. 4).
 
     In every step half of the pixels are drawn anew and the others left out.
+
+    Parameters
+    ----------
+    watched : (W, H, W, 3) uint8, images whose activation `look` keeps
     """
 
-    def __init__(self, config: ActivationConfig):
+    def __init__(self, config: ActivationConfig, watched: np.ndarray | None = None):
         self.config = config
+        self.watched = np.empty((0, 2, 2, 3), np.uint8) if watched is None else watched
+        self.looks: list[Tensor] = []
 
     def loss(self, decisions: Decisions, rows: Tensor) -> Tensor:
         weighted = [(1.0, decisions.fused), *zip(self.config.auxiliary_weights, decisions.auxiliary, strict=True)]
@@ -48,31 +58,45 @@ class Activation:
         return adb_loss(theta, self.config.alpha, kept)
 
     def observe(self, decisions: Decisions, rows: Tensor) -> None:
-        """Nothing is kept of the activations."""
+        """Nothing is kept of the training's own activations."""
 
     def remember(self, observed: Tensor, rows: Tensor) -> None:
         """Never called."""
 
+    def look(self, network: SaliencyNet) -> None:
+        """Keep what the network now makes of the watched images: (W, H / 2, W / 2) uint8."""
+        maps = [functional.avg_pool2d(part.sigmoid(), 2, ceil_mode=True) for part in _decisions(network, self.watched)]
+        self.looks.append((torch.cat(maps) * 255).round().byte().cpu() if maps else torch.empty(0, 1, 1))
+
     def state_dict(self) -> dict[str, Any]:
-        return {}
+        return {"looks": self.looks}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
+        self.looks = list(state["looks"])
 
 
 class Rectification:
     """Objective of stage 2: L_det against pseudo-labels that follow the predictions (online label rectifying).
 
-    G^(j+1) = lambda G^j + (1 - lambda) Y^j (Eq. 14), lambda being 1 for the first epochs.
+    G^(j+1) = lambda G^j + (1 - lambda) Y^j (Eq. 14), lambda being 1 for the first epochs. With a CRF on Y^j this is the
+    historical moving average that the paper compares with (section IV-H).
 
     Parameters
     ----------
     labels : (N, H, W) uint8, G^1
     device : where the predictions will be; the labels are kept there if they fit
+    crf : of the same images, for the moving average
     """
 
-    def __init__(self, labels: np.ndarray, config: RectifyConfig, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        labels: np.ndarray,
+        config: RectifyConfig,
+        device: torch.device | str = "cpu",
+        crf: DenseCRF | None = None,
+    ):
         self.config = config
+        self.crf = crf
         self.device = torch.device(device)
         self.labels = place(torch.from_numpy(labels).half() / 255, self.device)
         self.epochs = torch.zeros(len(labels), dtype=torch.int32)
@@ -81,7 +105,9 @@ class Rectification:
         return detection_loss(probability, fetch(self.labels, rows, self.device) > 0.5)
 
     def observe(self, probability: Tensor, rows: Tensor) -> Tensor:
-        return probability
+        if self.crf is None or int(self.epochs[rows].min()) < self.config.untouched_epochs:
+            return probability
+        return self.crf.refine(probability, rows)
 
     def remember(self, observed: Tensor, rows: Tensor) -> None:
         self.epochs[rows] += 1
@@ -101,11 +127,17 @@ class Rectification:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a stage hands on: pseudo-labels (N, H, W) uint8, the network, one history row per epoch."""
+    """What a stage hands on: pseudo-labels (N, H, W) uint8, the network, one history row per epoch.
+
+    Stage 1 adds the activations (W, H / 2, W / 2) uint8 of the images numbered `watched` before training and after
+    every epoch.
+    """
 
     labels: np.ndarray
     network: SaliencyNet
     history: list[dict[str, float]]
+    watched: Sequence[int] = ()
+    looks: Sequence[np.ndarray] = ()
 
 
 def activate(
@@ -140,11 +172,22 @@ def activate(
     net = activation_network(network, config.train_encoder)
     schedule = Schedule.of(config, config.lr, config.seed)
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "activation", identity])
+    watched = np.linspace(0, len(pixels) - 1, min(config.watch, len(pixels))).round().astype(int).tolist()
+    objective = Activation(config, pixels[watched])
     trainer = Trainer(
-        net, pixels, Activation(config), schedule, Process(device), keep, "A2S stage 1", read=lambda output, _: output
+        net,
+        pixels,
+        objective,
+        schedule,
+        Process(device),
+        keep,
+        "A2S stage 1",
+        read=lambda output, _: output,
+        after_epoch=objective.look,
     )
     history = trainer.fit()
-    return Trained(pseudo_labels(net, pixels, config, device), net, history)
+    looks = [look.numpy() for look in objective.looks]
+    return Trained(pseudo_labels(net, pixels, config, device), net, history, watched, looks)
 
 
 def activation_network(network: NetworkConfig, train_encoder: bool = False) -> SaliencyNet:
@@ -169,23 +212,56 @@ def pseudo_labels(
     -------
     (N, H, W) uint8: 0 or 255, the more probable label of each pixel after the CRF, then the median of its surroundings
     """
-    network.eval()
+    network.to(device).eval()
     labels = np.empty(pixels.shape[:3], np.uint8)
     starts = range(0, len(pixels), batch)
-    for start in progress(starts, len(starts), "pseudo-labels", unit="batch"):
-        part = slice(start, start + batch)
-        with torch.no_grad():
-            inputs = as_input(network, torch.from_numpy(pixels[part]).to(device))
-            saliency = network(inputs).float().sigmoid()[:, 0]
+    decisions = _decisions(network, pixels, batch)
+    for start, decision in zip(progress(starts, len(starts), "pseudo-labels", unit="batch"), decisions, strict=True):
+        saliency = decision.sigmoid()
         if config.crf is not None:
             params = CRFParams(**config.crf.model_dump())
             if config.label_confidence is not None:
                 saliency = as_certain(saliency, config.label_confidence)
-            saliency = crf_refine(pixels[part], saliency, params)
+            saliency = crf_refine(pixels[start : start + batch], saliency, params)
         salient = (saliency > 0.5).cpu().numpy().astype(np.uint8) * 255
         for row, label in enumerate(salient, start):
             labels[row] = ndimage.median_filter(label, size=config.median) if config.median > 1 else label
     return labels
+
+
+def _decisions(network: SaliencyNet, pixels: np.ndarray, batch: int = 8) -> Iterator[Tensor]:
+    """sign(F) theta of (N, H, W, 3) uint8 images, batch by batch: (B, H, W) float32."""
+    device = next(network.parameters()).device
+    for start in range(0, len(pixels), batch):
+        inputs = as_input(network, torch.from_numpy(pixels[start : start + batch]).to(device))
+        with torch.no_grad():
+            decision = network(inputs).float()[:, 0]
+        yield decision
+
+
+def activation_variance(network: SaliencyNet, pixels: np.ndarray) -> dict[str, float]:
+    """How well three thresholds divide the activation maps M, each stretched to 0..1 (section III-A, Table I).
+
+    Parameters
+    ----------
+    network : an `activation_network`, before or after its training
+    pixels : (N, H, W, 3) uint8
+
+    Returns
+    -------
+    otsu, mean, median -> inter-class variance V (Eq. 2), 0..0.25, averaged over the images
+    """
+    network.eval()
+    totals = dict.fromkeys(("otsu", "mean", "median"), 0.0)
+    for decision in _decisions(network, pixels):
+        flat = decision.flatten(1)  # M but for its sign and mean, with which V does not change
+        low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
+        flat = (flat - low) / (high - low).clamp(min=1e-12)
+        otsu = torch.tensor([threshold_otsu(row) if np.ptp(row) else 0.0 for row in flat.cpu().numpy()])
+        thresholds = {"otsu": otsu.to(flat), "mean": flat.mean(1), "median": flat.median(1).values}
+        for name, threshold in thresholds.items():
+            totals[name] += float(inter_class_variance(flat[:, None], threshold).sum())
+    return {name: total / len(pixels) for name, total in totals.items()}
 
 
 def as_certain(saliency: Tensor, confidence: float) -> Tensor:
@@ -223,7 +299,11 @@ def detect(
     torch.manual_seed(config.seed)
     net = build_network(network)
     schedule = Schedule.of(config, config.lr, config.seed)
-    objective = Rectification(targets, config, process.device)
+    crf = None
+    if config.crf is not None:
+        budget = available_memory(process.device) / 4e9
+        crf = DenseCRF(pixels, CRFParams(**config.crf.model_dump()), process.device, memory_gb=budget)
+    objective = Rectification(targets, config, process.device, crf)
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "detector", identity])
     history = Trainer(net, pixels, objective, schedule, process, keep, "A2S stage 2").fit()
     return Trained(to_uint8(objective.labels.float().cpu().numpy()), net, history)

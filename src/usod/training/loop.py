@@ -124,6 +124,7 @@ class Trainer:
     checkpoint : resume state, written by the first process
     name : for the log
     read : network output and which images were mirrored -> what the objective takes
+    after_epoch : called with the network in evaluation mode before the first epoch and after every one
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class Trainer:
         checkpoint: Checkpoint,
         name: str,
         read: Reader | None = None,
+        after_epoch: Callable[[SaliencyNet], None] | None = None,
     ):
         self.device = process.device
         self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -146,6 +148,7 @@ class Trainer:
         self.checkpoint = checkpoint
         self.name = name
         self.read = read or as_probability
+        self.after_epoch = after_epoch
         self.optimiser = _optimiser(network, schedule, fused=self.device.type == "cuda")
         self.history: list[dict[str, float]] = []
 
@@ -163,10 +166,13 @@ class Trainer:
             say(f"{self.name}: sums on a GPU are not deterministic; another run may differ in the last digits")
         self.network.train()
         self._forward = self.process.connect(self.network, self.optimiser)
+        if first == 0:
+            self._look()
         try:
             for epoch in range(first, schedule.epochs):
                 row = self._epoch(epoch)
                 self.history.append(row)
+                self._look()
                 if self.process.rank == 0:
                     self._save()
                 left = (time.monotonic() - start) / (epoch + 1 - first) * (schedule.epochs - epoch - 1)
@@ -236,6 +242,12 @@ class Trainer:
             self.objective.remember(self.process.gather(observed[: 0 if idle else None], batch), batch)
         watch.stop("average")
         return losses.detach().sum()
+
+    def _look(self) -> None:
+        if self.after_epoch is not None:
+            self.network.eval()
+            self.after_epoch(self.network)
+            self.network.train()
 
     def _peak_memory(self) -> float:
         return float(torch.cuda.max_memory_allocated(self.device)) if self.device.type == "cuda" else 0.0

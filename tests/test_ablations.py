@@ -1,0 +1,100 @@
+"""Which variant of a table is trained, and under which name."""
+
+from pathlib import Path
+
+import pytest
+
+from usod.ablations import Variants, read_ablation, slug
+from usod.config import parse_config
+from usod.errors import UsageError
+from usod.evaluation.published import published
+from usod.sections import read_yaml
+
+PRESETS = Path(__file__).parents[1] / "workflow/presets"
+TABLES = {path.stem: path for path in sorted((PRESETS / "ablations").glob("*.yaml"))}
+BASE = {"datasets": {"d": {"root": "demo"}}, "train": "d"}
+
+
+def variants(**rows):
+    table = {"title": "T", "rows": {name: {"system": "a2s-stage2", "config": c} for name, c in rows.items()}}
+    return Variants(parse_config(BASE), {"t": read_table(table)})
+
+
+def read_table(values):
+    from usod.ablations import Ablation
+
+    return Ablation.model_validate(values)
+
+
+def test_a_row_with_the_settings_of_the_configuration_is_the_configurations_own():
+    table = variants(same={}, spelt={"a2s": {"stage2": {"keep": 0.4}}}, other={"a2s": {"stage2": {"keep": 0.8}}})
+    assert table.systems("t") == {"same": "a2s-stage2", "spelt": "a2s-stage2", "other": "a2s-stage2@t.other"}
+
+
+def test_rows_that_differ_in_stage_2_share_stage_1_and_equal_rows_are_one():
+    table = variants(
+        a={"a2s": {"stage1": {"alpha": 0}}}, b={"a2s": {"stage1": {"alpha": 0.0}}}, c={"a2s": {"stage2": {"lr": 0.1}}}
+    )
+    assert table.systems("t") == {
+        "a": "a2s-stage2@t.a",
+        "b": "a2s-stage2@t.a",
+        "c": "a2s-stage2@t.c",
+    }
+    assert [table.first("a2s-stage1", v) for v in ("t.a", "t.b", "t.c")] == ["t.a", "t.a", ""]
+
+
+def test_a_change_of_the_network_reaches_both_stages():
+    table = variants(wide={"network": {"light_width": 24}})
+    assert table.settings["t.wide"].encoder.light_width == table.settings["t.wide"].detector.light_width == 24
+    assert table.first("a2s-stage1", "t.wide") == table.first("a2s-stage2", "t.wide") == "t.wide"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_bundled_tables_fit_the_papers_settings_and_name_the_papers_rows(name):
+    table = read_ablation(TABLES[name])
+    found = Variants(parse_config(read_yaml(PRESETS / "a2s.yaml")), {name: table}).systems(name)
+    assert len(set(found.values())) == len(table.rows), "every row is a training of its own"
+    if table.reference:
+        assert set(table.rows) <= set(published(table=table.reference)["method"])
+
+
+def test_the_papers_own_choice_is_the_configuration_itself():
+    base = parse_config(read_yaml(PRESETS / "a2s.yaml"))
+    tables = Variants(base, {name: read_ablation(path) for name, path in TABLES.items()})
+    own = {
+        "a2s_table4": "A3: A2S stage 1",
+        "a2s_table5": "alpha 0.1",
+        "a2s_table6": "lambda 0.4",
+        "a2s_table7": "RAM with OLR",
+        "a2s_table8": "OLR",
+    }
+    for table, row in own.items():
+        (base_row,) = [name for name, system in tables.systems(table).items() if "@" not in system]
+        assert base_row == row
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("title: T\nrows: {a: {system: a2s-stage1, config: {size: 64}}}", "rows.a.config.size"),
+        ("title: T\nrows: {a: {system: rbd}}", "rows.a.system"),
+        ("title: T\nrows: {}", "rows"),
+        ("title: T\nrows: {a: {system: a2s-stage1}}\nmore: 1", "more: unknown key"),
+    ],
+)
+def test_a_wrong_table_is_one_line(tmp_path, text, line):
+    (tmp_path / "t.yaml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_ablation(tmp_path / "t.yaml")
+    assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_row_that_does_not_fit_names_itself():
+    with pytest.raises(UsageError, match=r"t: rows.bad: a2s.stage2.keep"):
+        variants(bad={"a2s": {"stage2": {"keep": 2}}})
+
+
+def test_rows_need_names_that_differ_as_files():
+    assert slug("A0: unfrozen encoder") == "A0-unfrozen-encoder"
+    with pytest.raises(UsageError, match="two rows"):
+        variants(**{"a b": {}, "a-b": {}})

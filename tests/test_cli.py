@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from usod.data.mapstore import MapStore
+from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.model_file import save_model
-from usod.models.saliency_net import build_network
 
 
 def usod(*arguments, expect=0):

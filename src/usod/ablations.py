@@ -16,15 +16,20 @@ from usod.config import Config, deep_merge, parse_config
 from usod.errors import UsageError
 from usod.sections import Section, explain, read_yaml
 
-SYSTEMS = ("a2s-stage1", "a2s-stage2")
-SECTIONS = ("a2s", "network")
+SECTIONS = ("a2s", "ldps", "network")
 """What a row may change: anything else is made once for all rows."""
+
+PUBLISHED_PRIORS = {"rbd": "wCtrO", "mbd": "MB+", "bsca": "BSCA"}
+"""What the tables of LDPS call some handcrafted methods."""
 
 
 class Row(Section):
     """One variant: what it changes, and the system that is scored."""
 
-    system: Literal["a2s-stage1", "a2s-stage2"]
+    system: str = Field(
+        description="a2s-stage1, a2s-stage2, a prior of LDPS ({prior}), ldps-{prior}, ldps_single-{prior} (trained on "
+        "each image alone); crf- before a name is its dense CRF"
+    )
     config: dict[str, Any] = Field({}, description="Keys of the configuration that differ; {}: the system as it is")
 
 
@@ -35,7 +40,10 @@ class Ablation(Section):
     reference: str | None = Field(None, description="The published table (`usod.evaluation.published`)")
     score: Literal["train", "test"] = Field("test", description="The training set's labels, or on the test sets")
     curves: bool = Field(False, description="Draw the MAE of the watched images after every epoch (A2S, Fig. 9)")
-    rows: dict[str, Row] = Field(min_length=1, description="Name, as in the published table -> variant")
+    rows: dict[str, Row] = Field(
+        min_length=1,
+        description="Name, as in the published table -> variant; a row with {prior} is repeated for each prior of LDPS",
+    )
 
 
 def read_ablation(path: str | Path) -> Ablation:
@@ -72,22 +80,34 @@ class Variants:
     """
 
     def __init__(self, base: Config, tables: Mapping[str, Ablation]):
-        self.tables = dict(tables)
+        self.tables: dict[str, Ablation] = {}
         self.settings: dict[str, Config] = {"": base}
         self._variant: dict[tuple[str, str], str] = {}
+        self._first: dict[tuple[str, str], str] = {}
         values = base.model_dump(mode="json", exclude_unset=True)
         for table, ablation in tables.items():
+            repeated: dict[str, Row] = {}
             for name, row in ablation.rows.items():
-                variant = f"{table}.{slug(name)}"
+                variant = f"{table}.{slug(name.replace('{prior}', ''))}"
                 if variant in self.settings:
-                    raise UsageError(f"{table}: two rows are called {slug(name)!r}, rename one of them")
+                    raise UsageError(f"{table}: two rows are called {variant!r}, rename one of them")
                 self.settings[variant] = parse_config(deep_merge(values, row.config), f"{table}: rows.{name}")
-                self._variant[table, name] = variant
+                for own, single in _for_each_prior(name, row, base.priors).items():
+                    try:
+                        identity(self.settings[variant], single.system)
+                    except UsageError as error:
+                        raise UsageError(f"{table}: rows.{name}.system: {error}") from error
+                    repeated[own] = single
+                    self._variant[table, own] = variant
+            self.tables[table] = ablation.model_copy(update={"rows": repeated})
 
     def first(self, system: str, variant: str) -> str:
-        """The first variant whose `system` is trained exactly as that of `variant`."""
-        wanted = identity(self.settings[variant], system)
-        return next(name for name, config in self.settings.items() if identity(config, system) == wanted)
+        """The first variant whose `system` is made exactly as that of `variant`."""
+        if (system, variant) not in self._first:
+            wanted = identity(self.settings[variant], system)
+            same = (name for name, config in self.settings.items() if identity(config, system) == wanted)
+            self._first[system, variant] = next(same)
+        return self._first[system, variant]
 
     def system(self, table: str, row: str) -> str:
         """The name under which a row's system is trained and scored: `a2s-stage1`, or `a2s-stage1@TABLE.ROW`."""
@@ -101,15 +121,45 @@ class Variants:
 
 
 def identity(config: Config, system: str) -> list[Any]:
-    """All settings that decide what a system's training gives; the data are the same for all variants."""
+    """All settings that decide what a system's step gives; the data are the same for all variants.
+
+    `ldps_train-PRIOR` is the relation network alone, which variants that differ in the merging share.
+
+    Raises
+    ------
+    UsageError
+        If the configuration has no such system.
+    """
+    kind, _, prior = system.partition("-")
     if system == "a2s-stage1":
         return [system, config.encoder, config.a2s.stage1]
     if system == "a2s-stage2":
         labels = config.a2s.labels
-        return [system, config.detector, config.a2s.stage2, identity(config, labels) if labels in SYSTEMS else labels]
-    raise UsageError(f"no variants of {system!r}; there are those of {', '.join(SYSTEMS)}")
+        return [system, config.detector, config.a2s.stage2, identity(config, labels) if "a2s-" in labels else labels]
+    if kind == "crf":
+        return [kind, identity(config, prior)]
+    if kind.startswith("ldps") and prior not in {*config.priors, config.ldps.learn_from}:
+        raise UsageError(f"no prior {prior!r} in ldps.priors")
+    if kind == "ldps_train":
+        return [kind, config.relation, config.ldps.train, config.ldps.learn_from or prior]
+    if kind == "ldps":
+        return [identity(config, f"ldps_train-{prior}"), prior, config.ldps.merge]
+    if kind == "ldps_single":
+        return [kind, config.relation, config.ldps.single, config.ldps.merge, prior]
+    if system in config.priors:
+        return [system]
+    raise UsageError(f"no {system!r} in this configuration")
+
+
+def _for_each_prior(name: str, row: Row, priors: list[str]) -> dict[str, Row]:
+    """The row, or where it has {prior} one row for each prior, under the name that the paper has for it."""
+    rows = {}
+    for prior in priors:
+        own = name.replace("{prior}", PUBLISHED_PRIORS.get(prior, prior))
+        rows[own] = row.model_copy(update={"system": row.system.replace("{prior}", prior)})
+    return rows
 
 
 def slug(name: str) -> str:
     """A row's name as part of a path: `A0: unfrozen encoder` -> `A0-unfrozen-encoder`."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")

@@ -7,7 +7,22 @@ from typing import Annotated, Any
 
 import typer
 
-from usod.commands import a2s, check, config, crf, data, deepusps, demo, devices, evaluate, maps, predict, report
+from usod.commands import (
+    a2s,
+    check,
+    config,
+    crf,
+    data,
+    deepusps,
+    demo,
+    devices,
+    evaluate,
+    export,
+    ldps,
+    maps,
+    predict,
+    report,
+)
 from usod.errors import UsageError, UsodError
 
 # Typer carries its own copy of Click and does not export the base class of its errors.
@@ -19,13 +34,14 @@ app = typer.Typer(
     add_completion=False,
     help="Saliency masks from unlabelled images: handcrafted maps, refined and fused by networks.",
 )
-for group in (data, maps, crf, deepusps, a2s, config, devices, report):
+for group in (data, maps, crf, deepusps, a2s, ldps, config, devices, report):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 data.app.command()(check.check)
 data.app.command()(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("evaluate-epochs")(evaluate.evaluate_epochs)
 app.command("predict")(predict.predict)
+app.command("export")(export.export)
 
 
 def _version(wanted: bool) -> None:

@@ -16,9 +16,12 @@ from usod.sections import (
     ActivationConfig,
     CrfConfig,
     FuseConfig,
+    MergeConfig,
     RectifyConfig,
     RefineConfig,
+    RelationConfig,
     Section,
+    SingleImageConfig,
     explain,
 )
 
@@ -94,6 +97,26 @@ class A2sConfig(Section):
     stage2: RectifyConfig = RectifyConfig()
 
 
+class LdpsConfig(Section):
+    """LDPS (Chen et al., AAAI 2020): any maps refined by the relations of deep features, without labels."""
+
+    network: dict[str, Any] = Field(
+        {}, description="Keys of network that differ (the paper: mobilenet_v2 with ImageNet weights, output_stride 32)"
+    )
+    priors: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="What is refined: maps (rbd), refined labels (rbd-iter2), a network's maps (deepusps-seed0, "
+        "a2s-stage2); null: the maps of every method",
+    )
+    learn_from: str | None = Field(
+        None, description="The prior on which one network for all is trained (the paper); null: each prior has its own"
+    )
+    train: RelationConfig = RelationConfig()
+    merge: MergeConfig = MergeConfig()
+    single: SingleImageConfig = SingleImageConfig()
+
+
 class BenchmarkConfig(Section):
     crf: CrfConfig | None = Field(
         CrfConfig(), description="Dense CRF on the predictions, as in DeepUSPS's main table; null: none"
@@ -115,7 +138,7 @@ class Config(Section):
     scenes: SceneConfig = SceneConfig()
     size: int = Field(432, ge=32, description="Working size: images and maps are squares of this side (DeepUSPS 4.1)")
     maps: MapsConfig = MapsConfig()
-    systems: list[Literal["deepusps", "a2s"]] = Field(
+    systems: list[Literal["deepusps", "a2s", "ldps"]] = Field(
         ["deepusps"], min_length=1, description="The systems that are trained, scored and reported"
     )
     ablations: list[str] = Field(
@@ -127,6 +150,7 @@ class Config(Section):
     network: NetworkConfig = NetworkConfig()
     deepusps: DeepUspsConfig = DeepUspsConfig()
     a2s: A2sConfig = A2sConfig()
+    ldps: LdpsConfig = LdpsConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     report: ReportConfig = ReportConfig()
     gpu: Literal[0, 1, "auto"] = Field(
@@ -163,7 +187,7 @@ class Config(Section):
                 raise ValueError(
                     f"methods.{name}: not one of {', '.join(METHODS)}; say which with function: or give maps:"
                 )
-            if re.fullmatch(r".*-iter\d+|deepusps.*|a2s.*|fusion", name):
+            if re.fullmatch(r".*-iter\d+|deepusps.*|a2s.*|ldps.*|crf-.*|fusion", name):
                 raise ValueError(f"methods.{name}: the workflow uses such names itself, choose another")
             if method.maps is not None and (method.function is not None or method.params):
                 raise ValueError(f"methods.{name}: maps: are taken as they are, leave function: and params: out")
@@ -184,11 +208,16 @@ class Config(Section):
         for label in self.deepusps.labels or []:
             if label not in [*known, "a2s-stage2"]:
                 raise ValueError(f"deepusps.labels: no {label!r}; there are {', '.join(known)}, a2s-stage2")
+        networks = [*(f"deepusps-seed{seed}" for seed in self.deepusps.fuse.seeds), "a2s-stage1", "a2s-stage2"]
+        for prior in [*self.priors, self.ldps.learn_from or self.priors[0]]:
+            if prior not in [*self.methods, *refined, *networks]:
+                there = ", ".join([*self.methods, *refined, *networks])
+                raise ValueError(f"ldps: no prior {prior!r}; there are {there}")
         return self
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Self:
-        self.encoder, self.detector  # noqa: B018 - they raise
+        self.encoder, self.detector, self.relation  # noqa: B018 - they raise
         return self
 
     @property
@@ -200,6 +229,16 @@ class Config(Section):
     def detector(self) -> NetworkConfig:
         """The network of A2S's second stage."""
         return _differing(self.encoder, {"head": "ram", "boundary": "db5"} | self.a2s.detector, "a2s.detector")
+
+    @property
+    def relation(self) -> NetworkConfig:
+        """The network of LDPS."""
+        return _differing(self.network, self.ldps.network, "ldps.network")
+
+    @property
+    def priors(self) -> list[str]:
+        """What LDPS refines."""
+        return self.ldps.priors or list(self.methods)
 
     def function_of(self, method: str) -> str:
         """The handcrafted function behind a key of `methods`."""

@@ -200,6 +200,46 @@ class RectifyConfig(Section):
     seed: Seed = 0
 
 
+class RelationConfig(Section):
+    """LDPS (Chen et al., AAAI 2020): training of the relation network (sections 3.3, 4.2 and 5.3)."""
+
+    iterations: int = Field(20_000, ge=1, description="Steps (5.3); whole epochs are trained")
+    batch_size: int = Field(8, ge=1, description="Images per step; the paper gives none, the released code 1")
+    lr: Positive = Field(5e-4, description="Learning rate of the backbone (5.3)")
+    head_lr_factor: float = Field(10.0, gt=0, description="The rest learns ten times faster (5.3: 5e-3)")
+    optimiser: Literal["adam", "sgd"] = Field("sgd", description="5.3; with momentum 0.9 (released code)")
+    lr_decay: Literal["constant", "poly"] = Field("poly", description="5.3; power 0.9, step by step")
+    weight_decay: float = Field(5e-3, ge=0, description="Released code; the paper gives none")
+    theta_afg: float = Field(0.8, ge=0, le=1, description="Prior values from here on are approximate foreground (5.3)")
+    theta_abg: float = Field(0.3, ge=0, le=1, description="Prior values up to here are approximate background (5.3)")
+    balanced: bool = Field(
+        False,
+        description="The mean over the positive pairs plus that over the negative ones, the two expectations of Eq. 5; "
+        "false: the mean over all pairs of an image (released code)",
+    )
+    flip: bool = Field(False, description="Random horizontal flips (released code: none)")
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    seed: Seed = 0
+
+
+class SingleImageConfig(RelationConfig):
+    """LDPS trained anew on every single image (section 5.4, Table 3)."""
+
+    iterations: int = Field(10, ge=1, description="Steps per image (5.4)")
+    batch_size: Literal[1] = 1
+    lr: Positive = Field(0.02, description="Of the backbone; times head_lr_factor the paper's 0.2 (5.4)")
+    lr_decay: Literal["constant", "poly"] = "constant"
+
+
+class MergeConfig(Section):
+    """How LDPS's refined map and its prior become one (section 4.3)."""
+
+    theta_fg: float | None = Field(
+        None, gt=0, le=1, description="Certain foreground of the prior when refining (Table 4); null: as in training"
+    )
+    stretch: bool = Field(False, description="Released code: every result is stretched to 0..1; the paper says nothing")
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 

@@ -38,6 +38,10 @@ def test_columns_and_ranges():
         ("a2s_table7", 4 * 6, 6),
         ("a2s_table8", 6 * 2, 2),
         ("ldps_table1", 8 * 24, 24),
+        ("ldps_table2", 8 * 12, 12),
+        ("ldps_table3", 4 * 6, 6),
+        ("ldps_table4", 2 * 3, 3),
+        ("ldps_table5", 2 * 3, 3),
         ("wss_table1", 6 * 12 - 2, 12),
     ],
 )

@@ -8,9 +8,9 @@ from usod.data.images import resize_image
 from usod.data.mapstore import MapStore, write_images
 from usod.errors import UsodError
 from usod.inference.predict import Model, output_names, predict_files, predict_store
+from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.model_file import save_model
-from usod.models.saliency_net import build_network
 
 
 @pytest.fixture(scope="module")

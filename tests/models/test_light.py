@@ -1,8 +1,8 @@
 import torch
 
+from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.light import Light
-from usod.models.saliency_net import build_network
 
 
 def test_size_of_the_network():

@@ -5,9 +5,9 @@ import safetensors.torch
 import torch
 
 from usod.errors import UsodError
+from usod.models.build import build_network
 from usod.models.config import NORMALISATIONS, NetworkConfig
 from usod.models.model_file import load_model, save_model
-from usod.models.saliency_net import build_network
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ def test_reading_the_configuration_does_not_import_torch():
 
 def test_names_of_weights_are_torchvisions():
     for name, names in PRETRAINED_NAMES.items():
-        assert set(names) == set(get_model_weights(name).__members__)
+        # VGG's feature weights were trained with another normalisation of the input.
+        assert set(names) == set(get_model_weights(name).__members__) - {"IMAGENET1K_FEATURES"}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.models.saliency_net import build_network
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 71), (64, 50)])

@@ -9,10 +9,10 @@ import torchvision
 
 from usod.errors import UsodError
 from usod.models.backbones import MobileNetV2, ResNet, build_backbone
+from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.drn import DRN
 from usod.models.model_file import save_model
-from usod.models.saliency_net import build_network
 from usod.models.weights import describe_weights, load_weights
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from usod.crf import CRFParams, DenseCRF
+from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.models.saliency_net import build_network
 from usod.sections import RefineConfig
 from usod.systems.deepusps import PseudoLabels, Refinement
 from usod.training.checkpoint import Checkpoint

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from usod.errors import UsodError
+from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.models.saliency_net import build_network
 from usod.sections import FuseConfig
 from usod.training.checkpoint import Checkpoint
 from usod.training.loop import Schedule, Trainer, batches

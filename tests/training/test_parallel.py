@@ -6,8 +6,8 @@ import torch
 
 from tests.training.test_loop import Bright, blocks, weights
 from usod.errors import UsageError, UsodError
+from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.models.saliency_net import build_network
 from usod.training.checkpoint import Checkpoint
 from usod.training.loop import Schedule, Trainer
 from usod.training.parallel import Process, run

@@ -113,10 +113,30 @@ def test_a_table_and_its_curves_are_made(finished):
     assert table["row"].tolist()[:2] == ["HMA", "OLR"] and table["f"].notna().sum() == 2
 
 
+def test_a_threshold_of_refining_does_not_train_again(restored):
+    planned = restored.planned("ldps_table4")
+    assert "demo-test/ldps/variants/ldps_table4.theta_fg-0.7/rbd/labels.h5" in planned
+    assert not [name for name in planned if name.startswith("demo/")]
+
+
+def test_one_relation_network_can_refine_all_priors(restored):
+    restored.configure(changed(ldps={**TINY["ldps"], "learn_from": "mc", "priors": ["rbd", "rbd-iter1"]}))
+    jobs = [line for line in restored.snakemake("-n", "-p").stdout.splitlines() if "usod ldps refine" in line]
+    assert len(jobs) >= 2 and all("usod ldps refine results/demo/ldps/mc/model.safetensors" in job for job in jobs)
+
+
+def test_refined_maps_are_scored_and_shown(finished):
+    results = finished.folder / "results"
+    assert {"ldps-rbd", "ldps-mc"} <= set(pd.read_csv(results / "report/scores-demo-test.csv")["system"])
+    assert (results / "report/changes-demo-test-rbd.png").stat().st_size > 1000
+
+
 def test_systems_that_are_not_asked_for_are_not_trained(project):
     project.configure(changed(systems=["a2s"]))
     planned = project.planned()
-    assert planned >= A2S and not [name for name in planned if "deepusps" in name or "stages-" in name]
+    assert planned >= A2S and not [
+        name for name in planned if "deepusps" in name or "stages-" in name or "ldps" in name
+    ]
 
 
 def test_how_it_runs_changes_nothing(restored):
@@ -152,7 +172,15 @@ def test_training_cannot_read_a_mask(finished):
         return file.endswith("masks.csv") or any(sees_masks(name) for name in inputs_of.get(file, []))
 
     seeing = {rule_of[file] for file in inputs_of if sees_masks(file)}
-    assert seeing == {"index_masks", "score_maps", "score_table", "plot_curves", "plot_label_quality", "show_examples"}
+    assert seeing == {
+        "index_masks",
+        "score_maps",
+        "score_table",
+        "plot_curves",
+        "plot_label_quality",
+        "show_examples",
+        "show_changes",
+    }
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,21 @@ def ablation_scores(wildcards):
 
 
 def ablation_histories(wildcards):
-    systems = TABLES.systems(wildcards.table).values()
-    return [f"{folder_of(SETTINGS.train, system)}/history.csv" for system in dict.fromkeys(systems)]
+    return list(dict.fromkeys(histories_of(wildcards.table).values()))
+
+
+def histories_of(table):
+    """Row -> the history of the training behind it, where there is one."""
+    histories = {}
+    for row, name in TABLES.systems(table).items():
+        system, _, variant = name.partition("@")
+        if system.startswith("ldps-"):
+            histories[row] = (
+                f"{folder_of(SETTINGS.train, relation_network(system.removeprefix('ldps-'), variant))}/history.csv"
+            )
+        elif system.startswith("a2s-"):
+            histories[row] = f"{folder_of(SETTINGS.train, name)}/history.csv"
+    return histories
 
 
 def ablation_as_json(wildcards):
@@ -34,7 +47,7 @@ def ablation_as_json(wildcards):
         "title": table.title,
         "reference": table.reference,
         "rows": {row: {s: f"results/scores/{s}/{name}.json" for s in sets} for row, name in systems.items()},
-        "histories": {row: f"{folder_of(SETTINGS.train, name)}/history.csv" for row, name in systems.items()},
+        "histories": histories_of(wildcards.table),
         "published_as": {s: SETTINGS.datasets[s].published_as for s in sets},
     }
     return json.dumps(described)

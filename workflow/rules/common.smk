@@ -12,6 +12,7 @@ from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
 from usod.errors import UsodError
 from usod.provenance import source_files
+from usod.sections import CrfConfig
 
 STARTED = time.time()
 SCENES = "results/data/scenes"
@@ -48,6 +49,7 @@ wildcard_constraints:
     system=r"[^/]+",
     variant="|".join(map(re.escape, VARIANTS)),
     table="|".join(map(re.escape, TABLES.tables)),
+    prior="|".join(map(re.escape, SETTINGS.priors + [SETTINGS.ldps.learn_from] * bool(SETTINGS.ldps.learn_from))),
 
 
 scattergather:
@@ -170,8 +172,13 @@ def detector_labels(wildcards):
     """What A2S's detector learns: its own first stage, shared with other variants where it is the same, or any labels."""
     labels = VARIANTS[wildcards.variant].a2s.labels
     if labels == "a2s-stage1":
-        labels = named(labels, TABLES.first(labels, wildcards.variant.removeprefix("variants/").removesuffix("/")))
+        labels = named(labels, TABLES.first(labels, variant_of(wildcards)))
     return labels_of(wildcards.dataset, labels)
+
+
+def variant_of(wildcards):
+    """The name of the variant in a path; empty for the configuration itself."""
+    return wildcards.variant.removeprefix("variants/").removesuffix("/")
 
 
 def named(system, variant):
@@ -213,20 +220,30 @@ def a2s_systems():
     return ["a2s-stage1"] if "a2s-stage1" in learnt else []
 
 
+def ldps_systems():
+    return [f"ldps-{prior}" for prior in SETTINGS.priors] if "ldps" in SETTINGS.systems else []
+
+
+def relation_networks():
+    """The trainings of LDPS: one for each prior, or one for all."""
+    learnt = [SETTINGS.ldps.learn_from] if SETTINGS.ldps.learn_from else SETTINGS.priors
+    return [f"ldps-{prior}" for prior in learnt] if "ldps" in SETTINGS.systems else []
+
+
 def trained_systems():
     """Everything that has a network of its own."""
-    return label_systems() + fused_systems() + a2s_systems()
+    return label_systems() + fused_systems() + a2s_systems() + relation_networks()
 
 
 def final_systems():
     """The networks that the systems end with."""
-    return fused_systems() + (a2s_systems()[-1:] if "a2s" in SETTINGS.systems else [])
+    return fused_systems() + (a2s_systems()[-1:] if "a2s" in SETTINGS.systems else []) + ldps_systems()
 
 
 def systems_of(testset):
     """Everything scored on one set: maps, the stages' labels or networks, the fused networks."""
     stages = label_systems() if SETTINGS.benchmark.stages or testset == SETTINGS.train else []
-    return METHODS + stages + fused_systems() + a2s_systems()
+    return METHODS + stages + fused_systems() + a2s_systems() + ldps_systems()
 
 
 def scored_sets():
@@ -243,7 +260,7 @@ def shown_systems(testset):
     """Columns of the pictures: each method's map and its last stage, then the fused network."""
     pairs = [(method, f"{method}-iter{STAGES[-1]}") for method in METHODS]
     shown = [s for pair in pairs for s in pair if s in systems_of(testset)]
-    return shown + fused_systems()[:1] + a2s_systems()
+    return shown + fused_systems()[:1] + a2s_systems() + ldps_systems()
 
 
 def model_of(wildcards):
@@ -259,6 +276,10 @@ def folder_of(dataset, system):
     if system.startswith("a2s-"):
         stage, _, variant = system.removeprefix("a2s-").partition("@")
         return f"results/{dataset}/a2s/{f'variants/{variant}/' if variant else ''}{stage}"
+    if system.startswith("ldps"):
+        kind, _, prior = system.partition("-")
+        prior, _, variant = prior.partition("@")
+        return f"results/{dataset}/{kind}/{f'variants/{variant}/' if variant else ''}{prior}"
     if system.startswith("deepusps-seed"):
         return f"results/{dataset}/deepusps/fusion/{system.removeprefix('deepusps-')}"
     method, _, stage = system.rpartition("-iter")
@@ -267,6 +288,8 @@ def folder_of(dataset, system):
 
 def maps_of(testset, system):
     """The maps that a system's score is about: its own, the stage's labels on the training set, or predictions."""
+    if system.startswith("ldps"):
+        return f"{folder_of(testset, system)}/labels.h5"
     if system in METHODS or (testset == SETTINGS.train and (system in label_systems() or system.startswith("a2s-"))):
         return labels_of(testset, system)
     return f"results/scores/{testset}/{system}.h5"

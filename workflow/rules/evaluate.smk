@@ -9,6 +9,8 @@ rule predict_maps:
         "results/logs/scores/{testset}/{system}.predict.log",
     benchmark:
         "results/timings/scores/{testset}/{system}.predict.tsv"
+    wildcard_constraints:
+        system=r"(?!crf-|ldps)[^/]+",
     conda:
         "../../envs/usod.yaml"
     threads: training_threads(2)
@@ -20,6 +22,29 @@ rule predict_maps:
     shell:
         "usod devices run --count {resources.gpu} -- usod predict {input.model} {input.images} --out {output.maps}"
         " --crf {params.crf:q} --batch {params.batch} --threads {threads} > {log} 2>&1"
+
+
+rule refine_with_crf:
+    input:
+        maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
+        images="results/{testset}/images.h5",
+        code=code("usod.commands.crf"),
+    output:
+        maps="results/scores/{testset}/crf-{system}.h5",
+    log:
+        "results/logs/scores/{testset}/crf-{system}.refine.log",
+    benchmark:
+        "results/timings/scores/{testset}/crf-{system}.refine.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: training_threads(2)
+    resources:
+        gpu=gpus,
+    params:
+        crf=as_json(SETTINGS.benchmark.crf or CrfConfig()),
+    shell:
+        "usod devices run --count {resources.gpu} -- usod crf refine {input.maps} --images {input.images}"
+        " --config {params.crf:q} --out {output.maps} > {log} 2>&1"
 
 
 rule score_maps:

@@ -164,6 +164,35 @@ rule show_activations:
         " --out {output.figure} > {log} 2>&1"
 
 
+rule show_changes:
+    input:
+        images="results/{testset}/images.h5",
+        before=lambda wildcards: maps_of(wildcards.testset, wildcards.prior),
+        after="results/{testset}/ldps/{prior}/labels.h5",
+        scores_before="results/scores/{testset}/{prior}.csv",
+        scores_after="results/scores/{testset}/ldps-{prior}.csv",
+        masks="results/{testset}/masks.csv",
+        code=code("usod.commands.report"),
+    output:
+        figure=report(
+            "results/report/changes-{testset}-{prior}.png",
+            caption="../report/changes.rst",
+            category="Pictures",
+            labels={"data set": "{testset}", "as": "LDPS on {prior}"},
+        ),
+    log:
+        "results/logs/report/changes-{testset}-{prior}.log",
+    benchmark:
+        "results/timings/report/changes-{testset}-{prior}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    shell:
+        "usod report changes --images {input.images} --before {input.before} --after {input.after}"
+        " --scores-before {input.scores_before} --scores-after {input.scores_after} --masks {input.masks}"
+        " --out {output.figure} > {log} 2>&1"
+
+
 rule report:
     input:
         expand("results/report/scores-{testset}.md", testset=scored_sets()),
@@ -174,6 +203,11 @@ rule report:
             testset=dict.fromkeys([*scored_sets(), SETTINGS.train]),
         ),
         expand("results/report/training-{dataset}.svg", dataset=SETTINGS.train),
+        expand(
+            "results/report/changes-{testset}-{prior}.png",
+            testset=SETTINGS.test,
+            prior=SETTINGS.priors if ldps_systems() else [],
+        ),
         expand(
             "results/report/activations-{dataset}.png",
             dataset=SETTINGS.train if "a2s-stage1" in a2s_systems() and SETTINGS.a2s.stage1.watch else [],

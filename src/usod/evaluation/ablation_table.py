@@ -25,7 +25,7 @@ def ablation_table(
     Parameters
     ----------
     rows : name, as in the published table -> data set -> JSON file of `usod evaluate`
-    histories : name -> history.csv of the training that is scored
+    histories : name -> history.csv of the training that is scored, where there was one
     reference : a key of `usod.evaluation.published.TABLES`
     published_as : data set -> its name in the published table
     f : the F that is reported
@@ -43,7 +43,7 @@ def ablation_table(
     paper = _paper(reference) if reference else {}
     table: list[dict[str, object]] = []
     for name, scores in rows.items():
-        hours = _hours(histories[name])
+        hours = _hours(histories[name]) if name in histories else float("nan")
         for dataset, path in scores.items():
             score = read_score(Path(path))
             known = paper.pop((name, canonical_dataset(names.get(dataset, dataset))), {})

@@ -42,6 +42,11 @@ TABLES = {
     "a2s_table8": "A2S, Table VIII: DeepUSPS's historical moving average against online rectifying; F as in Table II. "
     "`hours` is the time of training, the same on both data sets.",
     "ldps_table1": "LDPS, Table 1: F at the adaptive threshold 2 mean, in the paper and in the code.",
+    "ldps_table2": "LDPS, Table 2: VGG-16, beside LPS (Zeng et al. 2018), which was trained on masks; F as in Table 1.",
+    "ldps_table3": "LDPS, Table 3: dense CRF and the network trained on each image alone; F as in Table 1. Its caption "
+    "says Pascal-S, its rows ECSSD and HKU-IS.",
+    "ldps_table4": "LDPS, Table 4: theta_fg when refining SRM's maps; F as in Table 1.",
+    "ldps_table5": "LDPS, Table 5: theta_afg and theta_abg when training, SRM's maps; F as in Table 1.",
     "wss_table1": "WSS, Table 1. The paper does not say; its wCtr row equals that of LDPS, so the adaptive threshold.",
 }
 """Key of a table -> where it stands and which F its rows are."""

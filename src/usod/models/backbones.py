@@ -7,6 +7,7 @@ from usod.models.config import NetworkConfig
 from usod.models.drn import DRN
 from usod.models.light import Light
 from usod.models.stages import Backbone, replace_stride_with_dilation
+from usod.models.vgg import VGG16
 
 
 class ResNet(Backbone):
@@ -85,6 +86,8 @@ def build_backbone(config: NetworkConfig) -> Backbone:
         backbone: Backbone = DRN(config.name)
     elif config.name == "mobilenet_v2":
         backbone = MobileNetV2(stride)
+    elif config.name == "vgg16":
+        backbone = VGG16()
     elif config.name == "light":
         backbone = Light(config.light_width)
     else:

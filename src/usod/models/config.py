@@ -11,6 +11,7 @@ PRETRAINED_NAMES: dict[str, tuple[str, ...]] = {
     "resnet50": ("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2"),
     "resnet101": ("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2"),
     "mobilenet_v2": ("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2"),
+    "vgg16": ("DEFAULT", "IMAGENET1K_V1"),
 }
 # The first is the default. 8 is what the papers' dilated backbones use; 16 is the better use of a CPU for
 # MobileNetV2, whose skip head brings the resolution back.
@@ -21,8 +22,10 @@ OUTPUT_STRIDES: dict[str, tuple[int, ...]] = {
     "resnet50": (8, 16, 32),
     "resnet18": (8, 16, 32),
     "mobilenet_v2": (16, 8, 32),
+    "vgg16": (16,),
     "light": (32,),
 }
+Backbones = Literal["drn_d_105", "drn_d_22", "resnet101", "resnet50", "resnet18", "mobilenet_v2", "vgg16", "light"]
 WEIGHT_FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".pth.tar")
 
 # Per-channel mean and standard deviation of RGB in [0, 1]: torchvision's convention for ImageNet, and the
@@ -41,10 +44,10 @@ class NetworkConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Literal["drn_d_105", "drn_d_22", "resnet101", "resnet50", "resnet18", "mobilenet_v2", "light"] = Field(
+    name: Backbones = Field(
         default="light",
         description="Backbone. DeepUSPS (Nguyen et al. 2019) uses drn_d_105 (Yu et al. 2017) and, in its ablation, "
-        "resnet101; A2S resnet50; LDPS mobilenet_v2. light is small enough to train from scratch on a CPU.",
+        "resnet101; A2S resnet50; LDPS mobilenet_v2; WSS vgg16. light is small enough to train from scratch on a CPU.",
     )
     weights: str = Field(
         default="none",
@@ -65,11 +68,11 @@ class NetworkConfig(BaseModel):
         description="Input pixels per cell of the deepest features; null: 8 for DRN and ResNets (as DRN-D-105 in "
         "DeepUSPS), 16 for mobilenet_v2, 32 for light. A2S uses an undilated ResNet-50: 32.",
     )
-    head: Literal["auto", "fcn", "skip", "ram", "activation"] = Field(
+    head: Literal["auto", "fcn", "skip", "ram", "activation", "relation"] = Field(
         default="auto",
         description="fcn: DeepUSPS's 1x1 convolution and fixed bilinear upsampling; skip: a small decoder with global "
-        "context; ram: A2S's detector; activation: A2S's first stage; auto: fcn for DRN and ResNets, skip for "
-        "mobilenet_v2 and light.",
+        "context; ram: A2S's detector; activation: A2S's first stage; relation: LDPS, which takes a prior map "
+        "too; auto: fcn for DRN and ResNets, skip for mobilenet_v2, vgg16 and light.",
     )
     ram_attention: bool = Field(
         default=True, description="ram head: its attention; false: plain convolutions (A2S, Table VII, dagger)."
@@ -85,6 +88,15 @@ class NetworkConfig(BaseModel):
         description="activation head: the decision boundary (A2S, section IV-E). db5 is the paper's: the sum of the "
         "features off their mean over the image; db1 off their mean over the training set; db2 their product with the "
         "mean, db3 that of their difference from it; db4 learnt weights.",
+    )
+    relation: Literal["paper", "released"] = Field(
+        default="paper",
+        description="relation head: as the LDPS paper says (one reduction to 32 channels, pairs at half the image's "
+        "size, discriminator of five 1x1 convolutions) or as its code has it (three convolutions on the 472 channels, "
+        "residual blocks, pairs at full size, two layers).",
+    )
+    theta_fg: float = Field(
+        default=0.9, gt=0, le=1, description="relation head: prior values from here on are certain foreground."
     )
     reflect_padding: int = Field(
         default=0,
@@ -125,6 +137,8 @@ class NetworkConfig(BaseModel):
         if self.output_stride is not None and self.output_stride not in OUTPUT_STRIDES[self.name]:
             strides = " or ".join(map(str, sorted(OUTPUT_STRIDES[self.name])))
             raise ValueError(f"output_stride: {self.name} has {strides}, not {self.output_stride}")
+        if self.freeze_batchnorm and self.name == "vgg16":
+            raise ValueError("freeze_batchnorm: vgg16 has no batch norms, leave it out")
         if self.freeze_batchnorm and self.weights == "none":
             raise ValueError("freeze_batchnorm: there are no statistics to keep with weights: none")
         if self.freeze_batchnorm_affine and not self.freeze_batchnorm:
@@ -142,11 +156,11 @@ class NetworkConfig(BaseModel):
         return self.output_stride or OUTPUT_STRIDES[self.name][0]
 
     @property
-    def resolved_head(self) -> Literal["fcn", "skip", "ram", "activation"]:
+    def resolved_head(self) -> Literal["fcn", "skip", "ram", "activation", "relation"]:
         """`head`, or the one that suits the backbone."""
         if self.head != "auto":
             return self.head
-        return "skip" if self.name in ("mobilenet_v2", "light") else "fcn"
+        return "skip" if self.name in ("mobilenet_v2", "vgg16", "light") else "fcn"
 
     @property
     def mean_std(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:

@@ -12,8 +12,9 @@ from torch import nn
 
 from usod.errors import UsodError
 from usod.files import atomic_path
+from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.models.saliency_net import SaliencyNet, build_network
+from usod.models.saliency_net import SaliencyNet
 from usod.models.weights import MODEL_KEY, read_model_header
 from usod.provenance import versions
 

@@ -23,8 +23,9 @@ from usod.data.mapstore import ImageStore, MapStore, to_uint8
 from usod.devices import available_memory
 from usod.errors import UsodError
 from usod.models.activation import Decisions, inter_class_variance
+from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.models.saliency_net import SaliencyNet, build_network
+from usod.models.saliency_net import SaliencyNet
 from usod.progress import progress
 from usod.sections import ActivationConfig, RectifyConfig
 from usod.training.a2s_losses import adb_loss, detection_loss

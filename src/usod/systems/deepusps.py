@@ -20,8 +20,9 @@ from usod.crf import CRFParams, DenseCRF
 from usod.data.mapstore import ImageStore, MapStore, to_uint8, to_unit
 from usod.devices import available_memory
 from usod.errors import UsodError
+from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.models.saliency_net import SaliencyNet, build_network
+from usod.models.saliency_net import SaliencyNet
 from usod.progress import say
 from usod.sections import FuseConfig, RefineConfig
 from usod.training.checkpoint import Checkpoint

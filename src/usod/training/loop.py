@@ -59,9 +59,11 @@ class Schedule:
     lr: float
     optimiser: Literal["adam", "sgd"] = "adam"
     lr_decay: Literal["constant", "poly", "step"] = "constant"
+    lr_every: Literal["epoch", "step"] = "epoch"
     milestones: Sequence[int] = ()
     head_lr_factor: float = 1.0
     weight_decay: float = 0.0
+    nesterov: bool = True
     flip: bool = False
     precision: Precision = "auto"
     seed: int = 0
@@ -72,13 +74,14 @@ class Schedule:
         names = [f.name for f in fields(cls) if f.name not in ("lr", "seed") and hasattr(settings, f.name)]
         return cls(lr=lr, seed=seed, **{name: getattr(settings, name) for name in names})
 
-    def lr_factor(self, epoch: int) -> float:
+    def lr_factor(self, epoch: float) -> float:
         """Factor of the learning rate in epoch 0, 1, ...: 1, (1 - epoch / epochs)^0.9, or 0.1 to the milestones passed.
 
-        Milestones count epochs from 1: with 10 the tenth epoch is the first that learns slower.
+        With `lr_every: step` the share of the epoch that is over counts too. Milestones count epochs from 1: with 10
+        the tenth epoch is the first that learns slower.
         """
         if self.lr_decay == "step":
-            return 0.1 ** sum(epoch + 1 >= milestone for milestone in self.milestones)
+            return 0.1 ** sum(int(epoch) + 1 >= milestone for milestone in self.milestones)
         return (1 - epoch / self.epochs) ** 0.9 if self.lr_decay == "poly" else 1.0
 
 
@@ -124,6 +127,7 @@ class Trainer:
     checkpoint : resume state, written by the first process
     name : for the log
     read : network output and which images were mirrored -> what the objective takes
+    guides : (N, H, W) uint8, a map for each image that the network takes as (B, 1, H, W) in [0, 1] beside it
     after_epoch : called with the network in evaluation mode before the first epoch and after every one
     """
 
@@ -138,10 +142,12 @@ class Trainer:
         name: str,
         read: Reader | None = None,
         after_epoch: Callable[[SaliencyNet], None] | None = None,
+        guides: np.ndarray | None = None,
     ):
         self.device = process.device
         self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.images = place(torch.from_numpy(images), self.device)
+        self.guides = None if guides is None else place(torch.from_numpy(guides), self.device)
         self.objective = objective
         self.schedule = schedule
         self.process = process
@@ -188,15 +194,16 @@ class Trainer:
         # One seed per epoch: an epoch is the same whether or not the training was interrupted before it.
         seed_everything(self.schedule.seed * 100_003 + epoch)
         generator = torch.Generator().manual_seed(self.schedule.seed * 100_003 + epoch)
-        lr_factor = self.schedule.lr_factor(epoch)
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["base_lr"] * lr_factor
+        lr_factor = self._set_lr(epoch)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         total = torch.zeros((), device=self.device)
         watch = Stopwatch(self.device)
         began = time.perf_counter()
-        for rows in batches(len(self.images), self.schedule.batch_size, generator):
+        steps = list(batches(len(self.images), self.schedule.batch_size, generator))
+        for number, rows in enumerate(steps):
+            if self.schedule.lr_every == "step":
+                self._set_lr(epoch + number / len(steps))
             total += self._step(rows, generator, watch)
         loss = float(self.process.sum(total)) / len(self.images)
         took = time.perf_counter() - began
@@ -213,6 +220,12 @@ class Trainer:
             "device_memory_mb": self._peak_memory() / 2**20,
         }
 
+    def _set_lr(self, epoch: float) -> float:
+        factor = self.schedule.lr_factor(epoch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        return factor
+
     def _step(self, batch: Tensor, generator: torch.Generator, watch: Stopwatch) -> Tensor:
         watch.start()
         flipped = torch.zeros(len(batch), dtype=torch.bool)
@@ -222,10 +235,12 @@ class Trainer:
         idle = len(rows) == 0
         if idle:  # fewer images than processes: all must take the step, this one without a say in it
             rows, flipped = batch[:1], flipped.new_zeros(1)
-        inputs = _flip(as_input(self.network, fetch(self.images, rows, self.device)), flipped)
+        inputs = [_flip(as_input(self.network, fetch(self.images, rows, self.device)), flipped)]
+        if self.guides is not None:
+            inputs.append(_flip(fetch(self.guides, rows, self.device)[:, None].float() / 255, flipped))
         watch.stop("data")
         with autocast(self.device, self.schedule.precision):
-            output = self._forward(inputs)
+            output = self._forward(*inputs)
         prediction = self.read(output, flipped)
         losses = self.objective.loss(prediction, rows) * (0.0 if idle else 1.0)
         self.optimiser.zero_grad(set_to_none=True)
@@ -280,7 +295,7 @@ def as_probability(logits: Tensor, flipped: Tensor) -> Tensor:
 def _optimiser(network: SaliencyNet, schedule: Schedule, fused: bool) -> torch.optim.Optimizer:
     groups, decay = _groups(network, schedule), schedule.weight_decay
     if schedule.optimiser == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9, nesterov=True, weight_decay=decay, fused=fused)
+        return torch.optim.SGD(groups, momentum=0.9, nesterov=schedule.nesterov, weight_decay=decay, fused=fused)
     return torch.optim.Adam(groups, weight_decay=decay, fused=fused)
 
 

@@ -1,0 +1,160 @@
+"""`usod ldps`: train the relation network on a prior, and refine priors with it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from usod.commands.options import ConfigText, Device, Devices, Network, Quiet, Threads, Work
+
+app = typer.Typer(no_args_is_help=True, help="LDPS: refine anybody's saliency maps without labels.")
+Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
+Prior = Annotated[Path, typer.Option(help="Maps: a MapStore, or a folder of images named like the ids.")]
+Merging = Annotated[str | None, typer.Option("--merge", help="theta_fg, stretch: JSON, or the path of a YAML file.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="MapStore of the refined maps.")]
+
+
+@app.command()
+def train(
+    images: Images,
+    prior: Prior,
+    out_model: Annotated[Path, typer.Option(help="The relation network, safetensors.")],
+    history: Annotated[Path, typer.Option(help="CSV, one row per epoch.")],
+    config: ConfigText = None,
+    network: Network = None,
+    device: Device = "auto",
+    devices: Devices = 1,
+    threads: Threads = 0,
+    work: Work = None,
+    quiet: Quiet = False,
+) -> None:
+    """Learn from a prior's maps which pixels go with what the prior is sure of.
+
+    Example: usod ldps train --images images.h5 --prior their_maps --network '{"name": "mobilenet_v2", "weights":
+    "DEFAULT"}' --out-model relation.safetensors --history history.csv
+    """
+    from usod.devices import start_device
+    from usod.models.config import NetworkConfig
+    from usod.provenance import describe
+    from usod.sections import RelationConfig, parse_section
+    from usod.training.checkpoint import discard
+    from usod.training.parallel import processes, run
+
+    settings = parse_section(RelationConfig, config)
+    net_config = parse_section(NetworkConfig, network, "--network")
+    chosen = start_device(device, threads)
+    inputs = {"images": images} | ({"prior": prior} if prior.is_file() else {})
+    origin = describe({"relation": settings.model_dump(), "network": net_config.model_dump(mode="json")}, inputs)
+    outputs = (out_model, history)
+    run(processes(device, devices), chosen, _train, images, prior, settings, net_config, origin, outputs, work)
+    discard(work)
+
+
+def _train(
+    process: Any,
+    images: Path,
+    prior: Path,
+    settings: Any,
+    net_config: Any,
+    origin: dict[str, Any],
+    outputs: tuple[Path, Path],
+    work: Path | None,
+) -> None:
+    """One process of the training; the first one writes the results."""
+    from usod.data.mapstore import ImageStore, open_maps
+    from usod.models.model_file import save_model
+    from usod.provenance import resume_identity
+    from usod.systems import ldps
+    from usod.training.history import write_history
+
+    with ImageStore(images) as image_store:
+        identity = resume_identity(origin, "usod.systems.ldps")
+        done = ldps.train(image_store, open_maps(prior), settings, net_config, process, work=work, identity=identity)
+        if process.rank == 0:
+            extra = origin | {"left_out": done.left_out}
+            save_model(outputs[0], done.network, done.network.config, extra, input_size=image_store.size)
+            write_history(outputs[1], done.history)
+
+
+@app.command()
+def refine(
+    model: Annotated[Path, typer.Argument(help="Relation network of `usod ldps train`.")],
+    images: Images,
+    prior: Prior,
+    out: Out,
+    merge: Merging = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
+    device: Device = "auto",
+    threads: Threads = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Refine maps with a trained relation network.
+
+    Example: usod ldps refine relation.safetensors --images images.h5 --prior rbd.h5 --out refined.h5
+    """
+    from usod.data.mapstore import ImageStore, open_maps
+    from usod.devices import start_device
+    from usod.errors import UsageError
+    from usod.models.model_file import load_model
+    from usod.models.relation import RelationNet
+    from usod.sections import MergeConfig, parse_section
+    from usod.systems.ldps import Refiner
+
+    settings = parse_section(MergeConfig, merge, "--merge")
+    network, _ = load_model(model, start_device(device, threads))
+    if not isinstance(network, RelationNet):
+        raise UsageError(f"{model}: predicts maps from images alone (usod predict); give a model of usod ldps train")
+    with ImageStore(images) as store:
+        maps = Refiner(network, settings).refine_all(store, open_maps(prior), batch)
+        _write(out, store, maps, {"merge": settings.model_dump()}, {"model": model, "images": images, "prior": prior})
+
+
+@app.command()
+def single(
+    images: Images,
+    prior: Prior,
+    out: Out,
+    config: ConfigText = None,
+    network: Network = None,
+    merge: Merging = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Refine maps with a network trained anew on every single image (LDPS, Table 3).
+
+    Example: usod ldps single --images images.h5 --prior rbd.h5 --network network.yaml --out refined.h5
+    """
+    from usod.data.mapstore import ImageStore, open_maps
+    from usod.devices import start_device
+    from usod.models.config import NetworkConfig
+    from usod.sections import MergeConfig, SingleImageConfig, parse_section
+    from usod.systems.ldps import refine_singly
+
+    settings = parse_section(SingleImageConfig, config)
+    merging = parse_section(MergeConfig, merge, "--merge")
+    net_config = parse_section(NetworkConfig, network, "--network")
+    chosen = start_device(device, threads)
+    described = {"single": settings.model_dump(), "merge": merging.model_dump(), "network": net_config.model_dump()}
+    with ImageStore(images) as store:
+        maps = refine_singly(store, open_maps(prior), settings, merging, net_config, chosen)
+        _write(out, store, maps, described, {"images": images, "prior": prior})
+
+
+def _write(
+    out: Path,
+    images: Any,
+    maps: Iterator[tuple[str, Any]],
+    config: dict[str, Any],
+    inputs: dict[str, Path],
+) -> None:
+    from usod.data.mapstore import write_maps
+    from usod.provenance import describe
+
+    # A folder of maps has no digest of its own.
+    files = {name: path for name, path in inputs.items() if path.is_file()}
+    attributes = describe(config, files) | {"created_by": "usod ldps"}
+    with write_maps(out, images.ids, images.size, images.original_size, attributes) as rows:
+        for key, saliency in maps:
+            rows[key] = saliency

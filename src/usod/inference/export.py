@@ -1,0 +1,111 @@
+"""Trained networks as ONNX files, for any number of images of any size."""
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from usod.errors import UsodError
+from usod.files import atomic_path
+from usod.models.model_file import load_model
+from usod.models.relation import RelationNet, merge
+from usod.models.saliency_net import SaliencyNet
+
+OPSET = 18
+
+
+class Predictor(nn.Module):
+    """`image` (B, 3, H, W), normalised -> `saliency` (B, 1, H, W) in [0, 1]."""
+
+    inputs = ("image",)
+    output = "saliency"
+
+    def __init__(self, network: SaliencyNet):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.network(image).sigmoid()
+
+
+class RefiningPredictor(nn.Module):
+    """`image` (B, 3, H, W), normalised, and `prior` (B, 1, H, W) in [0, 1] -> `saliency` (B, 1, H, W) in [0, 1] (LDPS).
+
+    What a prior that is nowhere certain gives is the caller's to leave out.
+    """
+
+    inputs = ("image", "prior")
+    output = "saliency"
+
+    def __init__(self, network: RelationNet):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, prior: Tensor) -> Tensor:
+        return merge(prior, self.network(image, prior).sigmoid())
+
+
+def export_onnx(model: str | Path, out: str | Path) -> float:
+    """Write a model of this package as ONNX, with free batch, height and width, and compare it with PyTorch.
+
+    `image` is RGB / 255, minus the mean and divided by the standard deviation that the model was trained with; both
+    are in the file's metadata.
+
+    Returns
+    -------
+    the largest difference from PyTorch on random input of another size than the exporter saw
+
+    Raises
+    ------
+    UsodError
+        If a package of the extra `export` is missing, or the exported network gives other maps (more than 1e-4).
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 - torch's exporter needs it
+    except ImportError as error:
+        raise UsodError(f"usod export needs {error.name}; pip install 'usod[export]'") from error
+
+    network, header = load_model(model)
+    module = RefiningPredictor(network) if isinstance(network, RelationNet) else Predictor(network)
+    kind = type(module.eval())
+    example = _random_inputs(kind, 2, 96, 128)
+    axes = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about its own parts
+        program = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            input_names=list(kind.inputs),
+            output_names=[kind.output],
+            opset_version=OPSET,
+            dynamic_shapes=[axes for _ in kind.inputs],
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    for key in ("mean", "std", "input_size", "labels"):
+        proto.metadata_props.append(onnx.StringStringEntryProto(key=key, value=str(header[key])))
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    check = _random_inputs(kind, 3, 160, 96)
+    (found,) = session.run(None, {name: value.numpy() for name, value in zip(kind.inputs, check, strict=True)})
+    with torch.no_grad():
+        difference = float((torch.from_numpy(found) - module(*check)).abs().max())
+    if not difference < 1e-4:
+        raise UsodError(f"{model}: exported, it gives maps that differ by {difference:.2g} from PyTorch's; not written")
+    with atomic_path(out) as temporary:
+        temporary.write_bytes(proto.SerializeToString())
+    return difference
+
+
+def _random_inputs(
+    kind: type[Predictor] | type[RefiningPredictor], batch: int, height: int, width: int
+) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(batch, 3, height, width, generator=generator)
+    prior = torch.rand(batch, 1, height, width, generator=generator)
+    prior[..., : height // 2, : width // 2] = 1  # certain somewhere
+    return (image, prior)[: len(kind.inputs)]

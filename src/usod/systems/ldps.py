@@ -1,0 +1,280 @@
+"""LDPS: Learning Deep Relations to Promote Saliency Detection (Chen et al., AAAI 2020).
+
+Anybody's saliency maps are the prior. What a prior is sure of gives one foreground vector per image; a discriminator
+learns which pixels go with it, from the pixels that the prior is nearly sure of and without any label: it maximises the
+mutual information between features of one object (section 3). Then it judges all pixels, and at each one the surer of
+the two, prior or discriminator, is kept (section 4.3).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from usod.data.images import resize_map
+from usod.data.mapstore import ImageStore, Maps, require_ids, to_uint8
+from usod.errors import UsodError
+from usod.models.build import build_network
+from usod.models.config import NetworkConfig
+from usod.models.relation import RelationNet, at_pairs, merge
+from usod.progress import progress, say
+from usod.sections import MergeConfig, RelationConfig, SingleImageConfig
+from usod.training.checkpoint import Checkpoint
+from usod.training.loop import Schedule, Trainer, as_input, autocast
+from usod.training.parallel import Process
+from usod.training.placement import fetch, place
+
+
+class Relation:
+    """Objective of the training: pairs with the foreground vector, told apart by binary cross-entropy (Eqs. 5, 6).
+
+    Pixels whose prior is `theta_afg` or more make positive pairs (AFG-mask, Eq. 8), those with `theta_abg` or less
+    negative ones (ABG-mask, Eq. 9); the others have no say.
+
+    Parameters
+    ----------
+    priors : (N, H, W) uint8
+    device : where the predictions will be
+    """
+
+    def __init__(self, priors: np.ndarray, config: RelationConfig, device: torch.device | str = "cpu"):
+        self.config = config
+        self.device = torch.device(device)
+        self.priors = place(torch.from_numpy(priors), self.device)
+
+    def loss(self, logits: Tensor, rows: Tensor) -> Tensor:
+        prior = fetch(self.priors, rows, self.device).float() / 255
+        positive, negative = (prior >= self.config.theta_afg).float(), (prior <= self.config.theta_abg).float()
+        return relation_loss(logits, positive, negative, self.config.balanced)
+
+    def observe(self, logits: Tensor, rows: Tensor) -> None:
+        """Nothing is kept of the predictions."""
+
+    def remember(self, observed: Tensor, rows: Tensor) -> None:
+        """Never called."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def relation_loss(logits: Tensor, positive: Tensor, negative: Tensor, balanced: bool = False) -> Tensor:
+    """Binary cross-entropy of the pairs of each image, (B,).
+
+    Parameters
+    ----------
+    logits : (B, H, W), F(x, y)
+    positive, negative : (B, H, W) 0 or 1, the AFG- and the ABG-mask
+    balanced : E_J[-log sigma(F)] + E_P[-log(1 - sigma(F))], whose least value over F is log 4 - 2 D_JS (Eq. 5);
+        else the mean over all pairs together
+    """
+    attract, repel = functional.softplus(-logits) * positive, functional.softplus(logits) * negative
+    counts = positive.sum((1, 2)), negative.sum((1, 2))
+    if balanced:
+        return attract.sum((1, 2)) / counts[0].clamp(min=1) + repel.sum((1, 2)) / counts[1].clamp(min=1)
+    return (attract + repel).sum((1, 2)) / (counts[0] + counts[1]).clamp(min=1)
+
+
+def has_guides(prior: Tensor, network: NetworkConfig, theta_fg: float, theta_abg: float = 1.0) -> Tensor:
+    """Which priors (B, H, W) in [0, 1] are certain anywhere, as `network` sees them, and have any background; (B,)."""
+    seen = at_pairs(prior[:, None], network.relation == "released")
+    return (seen >= theta_fg).flatten(1).any(1) & (prior <= theta_abg).flatten(1).any(1)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The relation network, one history row per epoch, and how many images had no use for it."""
+
+    network: RelationNet
+    history: list[dict[str, float]]
+    left_out: int
+
+
+def train(
+    images: ImageStore,
+    prior: Maps,
+    config: RelationConfig,
+    network: NetworkConfig,
+    process: Process,
+    work: Path | None = None,
+    identity: Any = None,
+) -> Trained:
+    """Train the relation network on one prior's maps of a set of images.
+
+    An image whose prior is nowhere certain (`theta_fg`), or has no background at all, is left out.
+
+    Parameters
+    ----------
+    images : the unlabelled images
+    prior : a map for each of them, of any size
+    network : its head becomes `relation`
+
+    Raises
+    ------
+    UsodError
+        If maps are missing, or no image is left.
+    """
+    priors = read_priors(prior, images)
+    network = relation_network(network)
+    guided = torch.cat(
+        [
+            has_guides(torch.from_numpy(part).float() / 255, network, network.theta_fg, config.theta_abg)
+            for part in np.array_split(priors, max(1, len(priors) // 64))
+        ]
+    ).numpy()
+    say(f"{len(guided) - guided.sum()} of {len(guided)} priors are nowhere certain and left out")
+    if not guided.any():
+        raise UsodError(
+            f"{prior.path}: no map reaches theta_fg = {network.theta_fg} and goes down to theta_abg = "
+            f"{config.theta_abg}; lower theta_fg (network) or stretch the maps to 0..1"
+        )
+    pixels, priors = images.read_all()[guided], priors[guided]
+    torch.manual_seed(config.seed)
+    net = build_network(network)
+    assert isinstance(net, RelationNet)
+    epochs = max(1, round(config.iterations * config.batch_size / len(pixels)))
+    schedule = replace(_schedule(config), epochs=epochs)
+    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "relation", identity])
+    trainer = Trainer(
+        net,
+        pixels,
+        Relation(priors, config, process.device),
+        schedule,
+        process,
+        keep,
+        "LDPS",
+        read=_logits,
+        guides=priors,
+    )
+    return Trained(net, trainer.fit(), int(len(guided) - guided.sum()))
+
+
+def relation_network(network: NetworkConfig) -> NetworkConfig:
+    """`network` with the head of LDPS."""
+    return NetworkConfig.model_validate(network.model_dump() | {"head": "relation"})
+
+
+def read_priors(prior: Maps, images: ImageStore) -> np.ndarray:
+    """The prior's maps of all images, at the images' size: (N, H, W) uint8."""
+    require_ids(prior, images.ids)
+    out = np.empty((len(images), *images.size), np.uint8)
+    for row, key in enumerate(images.ids):
+        out[row] = to_uint8(resize_map(prior[key], images.size))
+    return out
+
+
+def _schedule(config: RelationConfig) -> Schedule:
+    names = ("batch_size", "optimiser", "lr_decay", "head_lr_factor", "weight_decay", "flip", "precision", "seed")
+    taken = {name: getattr(config, name) for name in names}
+    return Schedule(epochs=1, lr=config.lr, lr_every="step", nesterov=False, **taken)
+
+
+def _logits(output: Tensor, flipped: Tensor) -> Tensor:
+    mirrored = flipped.to(output.device, non_blocking=True)[:, None, None, None]
+    return torch.where(mirrored, output.flip(-1), output)[:, 0].float()
+
+
+class Refiner:
+    """Refines priors with a trained relation network.
+
+    Parameters
+    ----------
+    network : on the device to work on
+    """
+
+    def __init__(self, network: RelationNet, config: MergeConfig | None = None):
+        self.network = network.eval()
+        self.config = config or MergeConfig()
+        self.device = next(network.parameters()).device
+        if self.config.theta_fg is not None:
+            network.theta_fg = self.config.theta_fg
+
+    @torch.inference_mode()
+    def refine(self, images: np.ndarray, priors: np.ndarray) -> np.ndarray:
+        """(B, H, W, 3) uint8 and (B, H, W) float in [0, 1] -> (B, H, W) float32 in [0, 1].
+
+        A prior that is nowhere certain comes back as it was: there is no foreground vector to ask about.
+        """
+        prior = torch.tensor(priors, dtype=torch.float32, device=self.device)
+        pixels = torch.tensor(images, device=self.device)
+        with autocast(self.device, "auto"):
+            logits = self.network(as_input(self.network, pixels), prior[:, None])
+        return self.merge(prior, logits[:, 0].float().sigmoid()).cpu().numpy()
+
+    def merge(self, prior: Tensor, refined: Tensor) -> Tensor:
+        """Eqs. 10 and 11, and the released code's stretching where it is asked for."""
+        merged = merge(prior, refined)
+        if self.config.stretch:
+            low, high = merged.amin((1, 2), keepdim=True), merged.amax((1, 2), keepdim=True)
+            merged = torch.where(high > low, (merged - low) / (high - low).clamp(min=1e-6), merged)
+        certain = has_guides(prior, self.network.config, self.network.theta_fg)
+        return torch.where(certain[:, None, None], merged, prior)
+
+    def refine_all(self, images: ImageStore, prior: Maps, batch: int = 16) -> Iterator[tuple[str, np.ndarray]]:
+        """Pairs (id, refined map at the images' size)."""
+        require_ids(prior, images.ids)
+        for start in progress(range(0, len(images), batch), -(-len(images) // batch), "refining", unit="batch"):
+            ids = images.ids[start : start + batch]
+            priors = np.stack([resize_map(prior[key], images.size) for key in ids])
+            yield from zip(ids, self.refine(np.stack([images[key] for key in ids]), priors), strict=True)
+
+
+def refine_singly(
+    images: ImageStore,
+    prior: Maps,
+    config: SingleImageConfig,
+    merging: MergeConfig,
+    network: NetworkConfig,
+    device: torch.device,
+    ids: Sequence[str] | None = None,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The single-image mode (5.4): for each image the network starts anew, learns that image alone, and refines it.
+
+    Batch norms keep working with the statistics of the one image, except those of a backbone whose statistics are
+    frozen. A prior that is nowhere certain, or has no background, comes back as it was.
+
+    Returns
+    -------
+    pairs (id, (H, W) float32 in [0, 1]) at the images' size
+    """
+    require_ids(prior, images.ids)
+    torch.manual_seed(config.seed)
+    net = build_network(relation_network(network)).to(device)
+    assert isinstance(net, RelationNet)
+    start = {name: value.clone() for name, value in net.state_dict().items()}
+    refiner = Refiner(net, merging)
+    wanted = images.ids if ids is None else ids
+    for key in progress(wanted, len(wanted), "one by one"):
+        given = torch.from_numpy(resize_map(prior[key], images.size)).to(device)[None]
+        if not has_guides(given, net.config, net.theta_fg, config.theta_abg).all():
+            yield key, given[0].cpu().numpy()
+            continue
+        net.load_state_dict(start)
+        torch.manual_seed(config.seed)
+        logits = _fit_one(net, as_input(net, torch.tensor(images[key], device=device)[None]), given, config)
+        yield key, refiner.merge(given, logits.sigmoid())[0].cpu().numpy()
+
+
+def _fit_one(net: RelationNet, image: Tensor, prior: Tensor, config: RelationConfig) -> Tensor:
+    """(1, H, W) logits after `iterations` steps on one image."""
+    positive, negative = (prior >= config.theta_afg).float(), (prior <= config.theta_abg).float()
+    groups = [
+        {"params": net.backbone.parameters(), "lr": config.lr},
+        {"params": net.head.parameters(), "lr": config.lr * config.head_lr_factor},
+    ]
+    optimiser = torch.optim.SGD(groups, momentum=0.9, weight_decay=config.weight_decay)
+    net.train()
+    for _ in range(config.iterations):
+        loss = relation_loss(net(image, prior[:, None])[:, 0].float(), positive, negative, config.balanced)
+        optimiser.zero_grad(set_to_none=True)
+        loss.sum().backward()
+        optimiser.step()
+    with torch.no_grad():
+        return net(image, prior[:, None])[:, 0].float()

@@ -1,0 +1,96 @@
+"""The relation network of LDPS against its equations."""
+
+import pytest
+import torch
+
+from usod.models.backbones import build_backbone
+from usod.models.build import build_network
+from usod.models.config import NetworkConfig
+from usod.models.relation import RelationHead, foreground_vector
+
+
+def network(**changes):
+    torch.manual_seed(0)
+    return build_network(NetworkConfig(**{"name": "light", "light_width": 8, "head": "relation"} | changes)).eval()
+
+
+def test_the_foreground_vector_is_the_priors_weighted_mean():
+    """Eq. 7 with a loop over pixels."""
+    features, prior = torch.randn(2, 5, 4, 6), torch.rand(2, 1, 4, 6)
+    found = foreground_vector(features, prior, 0.6)
+    for b in range(2):
+        pixels = [(y, x) for y in range(4) for x in range(6) if prior[b, 0, y, x] >= 0.6]
+        total = sum(prior[b, 0, y, x] for y, x in pixels)
+        expected = sum(prior[b, 0, y, x] / total * features[b, :, y, x] for y, x in pixels)
+        torch.testing.assert_close(found[b, :, 0, 0], expected)
+
+
+def test_a_prior_that_is_nowhere_certain_gives_a_zero_vector_and_no_nan():
+    assert foreground_vector(torch.randn(1, 5, 4, 4), torch.full((1, 1, 4, 4), 0.5), 0.9).abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "total"),
+    [("mobilenet_v2", 32 + 24 + 96 + 320), ("vgg16", 128 + 256 + 512 + 512)],
+)
+def test_it_reads_the_papers_layers(name, total):
+    with torch.device("meta"):
+        net = build_network(NetworkConfig(name=name, head="relation", relation="released"))
+    assert net.head.reduce[0][0][0].in_channels == total
+    assert (len(net.head.discriminator), len(net.head.certain)) == (2, 3)
+
+
+def test_the_papers_discriminator_has_five_convolutions_of_one_pixel():
+    convolutions = [m for m in network().head.discriminator.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert [c.kernel_size for c in convolutions] == [(1, 1)] * 5
+
+
+def test_reducing_before_upsampling_is_reducing_the_concatenation():
+    head = RelationHead([4, 6, 8, 10]).eval()
+    stages = [torch.randn(1, c, s, s) for c, s in zip((4, 6, 8, 10), (16, 8, 4, 2), strict=True)]
+    up = [torch.nn.functional.interpolate(s, size=(16, 16), mode="bilinear", align_corners=False) for s in stages]
+    weight = torch.cat([reduce.weight for reduce in head.reduce], dim=1)
+    expected = head.norm(torch.nn.functional.conv2d(torch.cat(up, dim=1), weight))
+    torch.testing.assert_close(head._fuse(stages, (16, 16)), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("relation", ["paper", "released"])
+@pytest.mark.parametrize("size", [(64, 64), (75, 51)])
+def test_logits_have_the_images_size_and_do_not_depend_on_the_batch(relation, size):
+    net = network(relation=relation)
+    image, prior = torch.randn(2, 3, *size), torch.rand(2, 1, *size)
+    with torch.no_grad():
+        both, alone = net(image, prior), net(image[1:], prior[1:])
+    assert both.shape == (2, 1, *size)
+    torch.testing.assert_close(both[1:], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_the_answer_depends_on_what_the_prior_is_sure_of_only():
+    net = network()
+    image, prior = torch.randn(1, 3, 64, 64), torch.full((1, 1, 64, 64), 0.2)
+    prior[..., 8:24, 8:24] = 1
+    vaguer, moved = prior.clone(), prior.flip(-1)
+    vaguer[..., 40:, 40:] = 0.6
+    with torch.no_grad():
+        first, same, other = net(image, prior), net(image, vaguer), net(image, moved)
+    assert torch.equal(first, same) and not torch.allclose(first, other)
+
+
+def test_vgg_is_torchvisions():
+    import torchvision
+
+    ours = build_backbone(NetworkConfig(name="vgg16")).eval()
+    twin = torchvision.models.vgg16(weights=None).features.eval()
+    ours.features.load_state_dict({k: v for k, v in twin.state_dict().items() if int(k.split(".")[0]) < 30})
+    image = torch.randn(1, 3, 64, 48)
+    with torch.no_grad():
+        stages = ours.stages(image)
+        assert [tuple(s.shape[1:]) for s in stages] == [
+            (64, 64, 48),
+            (128, 32, 24),
+            (256, 16, 12),
+            (512, 8, 6),
+            (512, 4, 3),
+        ]
+        for layer, stage in zip((3, 8, 15, 22, 29), stages, strict=True):
+            torch.testing.assert_close(stage, twin[: layer + 1](image))

@@ -16,6 +16,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/maps.smk"
 include: "workflow/rules/deepusps.smk"
 include: "workflow/rules/a2s.smk"
+include: "workflow/rules/wss.smk"
 include: "workflow/rules/ldps.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
@@ -28,6 +29,7 @@ rule all:
         rules.maps.input,
         rules.deepusps.input if "deepusps" in SETTINGS.systems else [],
         rules.a2s.input if "a2s" in SETTINGS.systems else [],
+        rules.wss.input if "wss" in SETTINGS.systems else [],
         rules.ldps.input if "ldps" in SETTINGS.systems else [],
         rules.benchmark.input,
         rules.report.input,

@@ -16,7 +16,7 @@ from usod.config import Config, deep_merge, parse_config
 from usod.errors import UsageError
 from usod.sections import Section, explain, read_yaml
 
-SECTIONS = ("a2s", "ldps", "network")
+SECTIONS = ("a2s", "ldps", "wss", "network")
 """What a row may change: anything else is made once for all rows."""
 
 PUBLISHED_PRIORS = {"rbd": "wCtrO", "mbd": "MB+", "bsca": "BSCA"}
@@ -27,8 +27,8 @@ class Row(Section):
     """One variant: what it changes, and the system that is scored."""
 
     system: str = Field(
-        description="a2s-stage1, a2s-stage2, a prior of LDPS ({prior}), ldps-{prior}, ldps_single-{prior} (trained on "
-        "each image alone); crf- before a name is its dense CRF"
+        description="a2s-stage1, a2s-stage2, wss-pretrain, wss-iter0, ..., a prior of LDPS ({prior}), ldps-{prior}, "
+        "ldps_single-{prior} (trained on each image alone); crf- before a name is its dense CRF, spcrf- WSS's CRF"
     )
     config: dict[str, Any] = Field({}, description="Keys of the configuration that differ; {}: the system as it is")
 
@@ -136,8 +136,12 @@ def identity(config: Config, system: str) -> list[Any]:
     if system == "a2s-stage2":
         labels = config.a2s.labels
         return [system, config.detector, config.a2s.stage2, identity(config, labels) if "a2s-" in labels else labels]
-    if kind == "crf":
-        return [kind, identity(config, prior)]
+    if kind in ("crf", "spcrf"):
+        return [kind, identity(config, prior), config.wss.crf if kind == "spcrf" else None]
+    if system == "wss-pretrain":
+        return [system, config.tagger, config.wss.pretrain]
+    if kind == "wss" and prior in [f"iter{k}" for k in range(config.wss.rounds)]:
+        return [identity(config, "wss-pretrain"), config.wss.crf, config.wss.selftrain, prior]
     if kind.startswith("ldps") and prior not in {*config.priors, config.ldps.learn_from}:
         raise UsageError(f"no prior {prior!r} in ldps.priors")
     if kind == "ldps_train":

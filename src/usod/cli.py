@@ -22,6 +22,7 @@ from usod.commands import (
     maps,
     predict,
     report,
+    wss,
 )
 from usod.errors import UsageError, UsodError
 
@@ -34,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
     help="Saliency masks from unlabelled images: handcrafted maps, refined and fused by networks.",
 )
-for group in (data, maps, crf, deepusps, a2s, ldps, config, devices, report):
+for group in (data, maps, crf, deepusps, a2s, wss, ldps, config, devices, report):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 data.app.command()(check.check)
 data.app.command()(demo.demo)

@@ -17,11 +17,14 @@ from usod.sections import (
     CrfConfig,
     FuseConfig,
     MergeConfig,
+    PretrainConfig,
     RectifyConfig,
     RefineConfig,
     RelationConfig,
     Section,
+    SelfTrainConfig,
     SingleImageConfig,
+    SuperpixelConfig,
     explain,
 )
 
@@ -49,6 +52,9 @@ class DatasetConfig(Section):
     split: str | None = Field(None, description="Use only the images of this split (train, val, test, or train+val)")
     masks: UserPath | None = Field(None, description="Folder of the masks, where the layout does not say it")
     mask_threshold: float = Field(0.5, ge=0, lt=1, description="Mask values above this share of 255 are salient")
+    tags: UserPath | None = Field(
+        None, description="Image-level tags for WSS: a CSV (id,tags), a folder of XML annotations, or folders"
+    )
     has_masks: bool = Field(True, description="false: an unlabelled set; nothing is evaluated on it")
     published_as: str | None = Field(None, description="Name of the set in published tables, e.g. ECSSD")
 
@@ -117,6 +123,16 @@ class LdpsConfig(Section):
     single: SingleImageConfig = SingleImageConfig()
 
 
+class WssConfig(Section):
+    """WSS (Wang et al., CVPR 2017): salient objects from image-level tags, then from its own refined maps."""
+
+    network: dict[str, Any] = Field({}, description="Keys of network that differ (the paper: vgg16, ImageNet weights)")
+    rounds: int = Field(2, ge=0, description="Rounds of estimating and fine-tuning (3.4)")
+    pretrain: PretrainConfig = PretrainConfig()
+    crf: SuperpixelConfig = SuperpixelConfig()
+    selftrain: SelfTrainConfig = SelfTrainConfig()
+
+
 class BenchmarkConfig(Section):
     crf: CrfConfig | None = Field(
         CrfConfig(), description="Dense CRF on the predictions, as in DeepUSPS's main table; null: none"
@@ -138,7 +154,7 @@ class Config(Section):
     scenes: SceneConfig = SceneConfig()
     size: int = Field(432, ge=32, description="Working size: images and maps are squares of this side (DeepUSPS 4.1)")
     maps: MapsConfig = MapsConfig()
-    systems: list[Literal["deepusps", "a2s", "ldps"]] = Field(
+    systems: list[Literal["deepusps", "a2s", "ldps", "wss"]] = Field(
         ["deepusps"], min_length=1, description="The systems that are trained, scored and reported"
     )
     ablations: list[str] = Field(
@@ -151,6 +167,7 @@ class Config(Section):
     deepusps: DeepUspsConfig = DeepUspsConfig()
     a2s: A2sConfig = A2sConfig()
     ldps: LdpsConfig = LdpsConfig()
+    wss: WssConfig = WssConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     report: ReportConfig = ReportConfig()
     gpu: Literal[0, 1, "auto"] = Field(
@@ -187,7 +204,7 @@ class Config(Section):
                 raise ValueError(
                     f"methods.{name}: not one of {', '.join(METHODS)}; say which with function: or give maps:"
                 )
-            if re.fullmatch(r".*-iter\d+|deepusps.*|a2s.*|ldps.*|crf-.*|fusion", name):
+            if re.fullmatch(r".*-iter\d+|deepusps.*|a2s.*|ldps.*|wss.*|crf-.*|spcrf-.*|fusion", name):
                 raise ValueError(f"methods.{name}: the workflow uses such names itself, choose another")
             if method.maps is not None and (method.function is not None or method.params):
                 raise ValueError(f"methods.{name}: maps: are taken as they are, leave function: and params: out")
@@ -209,6 +226,7 @@ class Config(Section):
             if label not in [*known, "a2s-stage2"]:
                 raise ValueError(f"deepusps.labels: no {label!r}; there are {', '.join(known)}, a2s-stage2")
         networks = [*(f"deepusps-seed{seed}" for seed in self.deepusps.fuse.seeds), "a2s-stage1", "a2s-stage2"]
+        networks += ["wss-pretrain", *(f"wss-iter{k}" for k in range(self.wss.rounds))]
         for prior in [*self.priors, self.ldps.learn_from or self.priors[0]]:
             if prior not in [*self.methods, *refined, *networks]:
                 there = ", ".join([*self.methods, *refined, *networks])
@@ -216,8 +234,17 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _tags_exist(self) -> Self:
+        train = self.datasets[self.train]
+        if "wss" in self.systems and train.tags is None and train.root != "demo":
+            raise ValueError(
+                f"datasets.{self.train}.tags: wss learns from tags; give a CSV, a folder of XML, or folders"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _networks_fit(self) -> Self:
-        self.encoder, self.detector, self.relation  # noqa: B018 - they raise
+        self.encoder, self.detector, self.relation, self.tagger  # noqa: B018 - they raise
         return self
 
     @property
@@ -234,6 +261,11 @@ class Config(Section):
     def relation(self) -> NetworkConfig:
         """The network of LDPS."""
         return _differing(self.network, self.ldps.network, "ldps.network")
+
+    @property
+    def tagger(self) -> NetworkConfig:
+        """The network of WSS."""
+        return _differing(self.network, self.wss.network, "wss.network")
 
     @property
     def priors(self) -> list[str]:

@@ -240,6 +240,58 @@ class MergeConfig(Section):
     stretch: bool = Field(False, description="Released code: every result is stretched to 0..1; the paper says nothing")
 
 
+class SuperpixelConfig(Section):
+    """The iterative CRF of WSS (Wang et al., CVPR 2017, section 3.4); see `usod.crf.superpixel.SuperpixelParams`."""
+
+    count: int = Field(350, ge=2, description="Superpixels per image, about; the authors' are of some 500 pixels")
+    components: int = Field(5, ge=1, description="Gaussians of each mixture (3.4)")
+    iterations: int = Field(5, ge=1, description="Of mixtures and labels (3.4)")
+    steps: int = Field(5, ge=1, description="Of message passing (3.4)")
+    rho1: float = Field(1.0, ge=0, description="Weight of the appearance kernel (released code; the paper gives none)")
+    gamma1: float = Field(0.0707, gt=0, description="Its width in image sides (released code)")
+    gamma2: float = Field(0.1, gt=0, description="Its width in colour, channels scaled to 0..1 (released code)")
+    rho2: float = Field(0.5, ge=0, description="Weight of the smoothness kernel (released code)")
+    gamma3: float = Field(0.01, gt=0, description="Its width in image sides (released code)")
+    covariance: float = Field(0.01, gt=0, description="Added to the mixtures' variances, channels 0..255 (released)")
+    offset: float = Field(0.0, ge=0, description="Added to the probability in the unary term (released code: 0.1)")
+    border: bool = Field(True, description="false: border superpixels are background throughout (released code)")
+
+
+class PretrainConfig(Section):
+    """WSS, training on tags (section 3.3)."""
+
+    epochs: int = Field(60, ge=1, description="The paper gives none; the learning rate falls every 20")
+    batch_size: int = Field(64, ge=1, description="3.3")
+    lr: Positive = Field(0.01, description="3.3")
+    optimiser: Literal["adam", "sgd"] = Field("sgd", description="3.3, momentum 0.9")
+    lr_decay: Literal["constant", "poly", "step"] = "step"
+    milestones: list[int] = Field([21, 41], description="Epochs from which lr is a tenth (3.3: every 20)")
+    head_lr_factor: float = Field(1.0, gt=0, description="Of the new layers (released snapshots: 100)")
+    weight_decay: float = Field(1e-4, ge=0, description="eta (3.3)")
+    sparsity: float = Field(5e-4, ge=0, description="lambda of the L1 norm of the foreground map (3.3)")
+    negative_weight: float = Field(1.0, gt=0, description="Of the tags that an image lacks (released code: 0.02)")
+    flip: bool = Field(True, description="Released code; the paper says nothing")
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    seed: Seed = 0
+
+
+class SelfTrainConfig(Section):
+    """WSS, one round of self-training (section 3.4)."""
+
+    epochs: int = Field(20, ge=1, description="The paper gives none; the learning rate falls every 10")
+    batch_size: int = Field(64, ge=1, description="3.4")
+    lr: Positive = Field(1e-3, description="Of the pretrained layers (3.4)")
+    head_lr_factor: float = Field(10.0, gt=0, description="3.4: 1e-2 for the new layers")
+    optimiser: Literal["adam", "sgd"] = Field("sgd", description="3.4")
+    lr_decay: Literal["constant", "poly", "step"] = "step"
+    milestones: list[int] = Field([11], description="Epochs from which lr is a tenth (3.4: every 10)")
+    weight_decay: float = Field(1e-4, ge=0, description="As in the pretraining")
+    delta: float = Field(0.95, ge=0, le=1, description="Weight of the label in the bootstrapping loss (3.4)")
+    flip: bool = Field(True, description="As in the pretraining")
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    seed: Seed = 0
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 

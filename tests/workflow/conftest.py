@@ -21,7 +21,13 @@ TINY = {
         "refine": {"iterations": 1, "epochs": 1, "batch_size": 5, "lr": 0.002, "crf": {"bilateral_sxy": 10}},
         "fuse": {"epochs": 1, "batch_size": 5, "lr": 0.002},
     },
-    "systems": ["deepusps", "a2s", "ldps"],
+    "systems": ["deepusps", "a2s", "ldps", "wss"],
+    "wss": {
+        "rounds": 1,
+        "pretrain": {"epochs": 1, "batch_size": 5},
+        "crf": {"count": 60},
+        "selftrain": {"epochs": 1, "batch_size": 5},
+    },
     "ldps": {"train": {"iterations": 2}, "single": {"iterations": 1}},
     "a2s": {
         "stage1": {"random_encoder": True, "epochs": 1, "lr": 0.1, "crf": {"bilateral_sxy": 10}},

@@ -34,7 +34,7 @@ def histories_of(table):
             histories[row] = (
                 f"{folder_of(SETTINGS.train, relation_network(system.removeprefix('ldps-'), variant))}/history.csv"
             )
-        elif system.startswith("a2s-"):
+        elif system.startswith(("a2s-", "wss-")):
             histories[row] = f"{folder_of(SETTINGS.train, name)}/history.csv"
     return histories
 

@@ -220,6 +220,12 @@ def a2s_systems():
     return ["a2s-stage1"] if "a2s-stage1" in learnt else []
 
 
+def wss_systems():
+    """WSS's pretraining and its rounds."""
+    rounds = [f"wss-iter{k}" for k in range(SETTINGS.wss.rounds)]
+    return ["wss-pretrain", *rounds] if "wss" in SETTINGS.systems else []
+
+
 def ldps_systems():
     return [f"ldps-{prior}" for prior in SETTINGS.priors] if "ldps" in SETTINGS.systems else []
 
@@ -232,18 +238,19 @@ def relation_networks():
 
 def trained_systems():
     """Everything that has a network of its own."""
-    return label_systems() + fused_systems() + a2s_systems() + relation_networks()
+    return label_systems() + fused_systems() + a2s_systems() + wss_systems() + relation_networks()
 
 
 def final_systems():
     """The networks that the systems end with."""
-    return fused_systems() + (a2s_systems()[-1:] if "a2s" in SETTINGS.systems else []) + ldps_systems()
+    last = (a2s_systems()[-1:] if "a2s" in SETTINGS.systems else []) + wss_systems()[-1:]
+    return fused_systems() + last + ldps_systems()
 
 
 def systems_of(testset):
     """Everything scored on one set: maps, the stages' labels or networks, the fused networks."""
     stages = label_systems() if SETTINGS.benchmark.stages or testset == SETTINGS.train else []
-    return METHODS + stages + fused_systems() + a2s_systems() + ldps_systems()
+    return METHODS + stages + fused_systems() + a2s_systems() + wss_systems() + ldps_systems()
 
 
 def scored_sets():
@@ -260,12 +267,13 @@ def shown_systems(testset):
     """Columns of the pictures: each method's map and its last stage, then the fused network."""
     pairs = [(method, f"{method}-iter{STAGES[-1]}") for method in METHODS]
     shown = [s for pair in pairs for s in pair if s in systems_of(testset)]
-    return shown + fused_systems()[:1] + a2s_systems() + ldps_systems()
+    return shown + fused_systems()[:1] + a2s_systems() + wss_systems() + ldps_systems()
 
 
 def model_of(wildcards):
     """The network behind a system's name."""
     variants = [system for table in TABLES.tables for system in TABLES.systems(table).values()]
+    variants = [re.sub(r"^(sp)?crf-", "", system) for system in variants]
     if wildcards.system not in [*trained_systems(), *variants]:
         raise WorkflowError(f"no system {wildcards.system!r}; there are {', '.join(systems_of(wildcards.testset))}")
     return f"{folder_of(SETTINGS.train, wildcards.system)}/model.safetensors"
@@ -276,6 +284,9 @@ def folder_of(dataset, system):
     if system.startswith("a2s-"):
         stage, _, variant = system.removeprefix("a2s-").partition("@")
         return f"results/{dataset}/a2s/{f'variants/{variant}/' if variant else ''}{stage}"
+    if system.startswith("wss-"):
+        stage, _, variant = system.removeprefix("wss-").partition("@")
+        return f"results/{dataset}/wss/{f'variants/{variant}/' if variant else ''}{stage}"
     if system.startswith("ldps"):
         kind, _, prior = system.partition("-")
         prior, _, variant = prior.partition("@")

@@ -10,7 +10,7 @@ rule predict_maps:
     benchmark:
         "results/timings/scores/{testset}/{system}.predict.tsv"
     wildcard_constraints:
-        system=r"(?!crf-|ldps)[^/]+",
+        system=r"(?!crf-|spcrf-|ldps)[^/]+",
     conda:
         "../../envs/usod.yaml"
     threads: training_threads(2)
@@ -44,7 +44,28 @@ rule refine_with_crf:
         crf=as_json(SETTINGS.benchmark.crf or CrfConfig()),
     shell:
         "usod devices run --count {resources.gpu} -- usod crf refine {input.maps} --images {input.images}"
-        " --config {params.crf:q} --out {output.maps} > {log} 2>&1"
+        " --config {params.crf:q} --threads {threads} --out {output.maps} > {log} 2>&1"
+
+
+rule refine_with_superpixels:
+    input:
+        maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
+        images="results/{testset}/images.h5",
+        code=code("usod.commands.crf"),
+    output:
+        maps="results/scores/{testset}/spcrf-{system}.h5",
+    log:
+        "results/logs/scores/{testset}/spcrf-{system}.refine.log",
+    benchmark:
+        "results/timings/scores/{testset}/spcrf-{system}.refine.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: cores()
+    params:
+        crf=as_json(SETTINGS.wss.crf),
+    shell:
+        "usod crf superpixel {input.maps} --images {input.images} --config {params.crf:q} --workers {threads}"
+        " --out {output.maps} > {log} 2>&1"
 
 
 rule score_maps:

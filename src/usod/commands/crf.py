@@ -2,11 +2,11 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from usod.commands.options import ConfigText, Device, Quiet, Threads
+from usod.commands.options import ConfigText, Device, Quiet, Threads, Workers
 
 app = typer.Typer(no_args_is_help=True, help="Refine maps with a dense CRF.")
 
@@ -14,11 +14,6 @@ app = typer.Typer(no_args_is_help=True, help="Refine maps with a dense CRF.")
 class Backend(StrEnum):
     torch = "torch"
     pydensecrf = "pydensecrf"
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `refine` a verb of its own while it is the only one."""
 
 
 @app.command()
@@ -65,3 +60,50 @@ def refine(
                 )
                 for key, saliency in zip(ids, refined, strict=True):
                     rows[key] = saliency
+
+
+@app.command()
+def superpixel(
+    maps: Annotated[Path, typer.Argument(help="MapStore of saliency maps.")],
+    images: Annotated[Path, typer.Option(help="Images at the same working size (usod data images).")],
+    out: Annotated[Path, typer.Option(help="MapStore of the masks, 0 or 1.")],
+    config: ConfigText = None,
+    workers: Workers = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Make masks of maps with WSS's iterative CRF: superpixels, and appearance models learnt from their labels.
+
+    Example: usod crf superpixel rbd.h5 --images images.h5 --out masks.h5 --workers 4
+    """
+    from functools import partial
+
+    from usod.data.mapstore import ImageStore, MapStore, write_maps
+    from usod.data.parallel import parallel_map
+    from usod.errors import UsodError
+    from usod.progress import progress
+    from usod.provenance import describe
+    from usod.sections import SuperpixelConfig, parse_section
+
+    settings = parse_section(SuperpixelConfig, config)
+    with MapStore(maps) as store, ImageStore(images) as pixels:
+        pixels.require(store.ids)
+        if store.size != pixels.size:
+            raise UsodError(f"{maps}: maps of {store.size}, but {images} has images of {pixels.size}")
+        origin = describe({"superpixel": settings.model_dump()}, {"maps": maps, "images": images})
+        attributes = origin | {"created_by": "usod crf superpixel"}
+        with write_maps(out, store.ids, store.size, store.original_size, attributes) as rows:
+            work = partial(_mask, maps=maps, images=images, settings=settings.model_dump())
+            masks = parallel_map(work, store.ids, workers)
+            for key, mask in zip(store.ids, progress(masks, len(store), "superpixel CRF"), strict=True):
+                rows[key] = mask
+
+
+def _mask(key: str, maps: Path, images: Path, settings: dict[str, Any]) -> Any:
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    from usod.crf.superpixel import SuperpixelParams, refine_with_superpixels
+    from usod.data.mapstore import ImageStore, MapStore
+
+    with MapStore(maps) as store, ImageStore(images) as pixels, threadpool_limits(1):
+        return refine_with_superpixels(pixels[key], store[key], SuperpixelParams(**settings)).astype(np.float32)

@@ -5,6 +5,7 @@ from torch import nn
 from usod.models.activation import ActivationHead
 from usod.models.backbones import build_backbone
 from usod.models.config import NetworkConfig
+from usod.models.fin import FINHead, TagHead
 from usod.models.heads import FCNHead, SkipHead
 from usod.models.ram import RAMHead
 from usod.models.relation import RelationNet
@@ -31,6 +32,11 @@ def build_network(config: NetworkConfig) -> SaliencyNet:
         head: nn.Module = FCNHead(backbone.channels[-1], backbone.strides[-1], config.head_init_std)
     elif config.resolved_head == "ram":
         head = RAMHead(backbone.channels, config.ram_attention)
+    elif config.resolved_head == "tags":
+        average = config.foreground == "average"
+        head = TagHead(backbone.channels[-1], config.classes, config.pooling, config.pooling_mu, average)
+    elif config.resolved_head == "fin":
+        head = FINHead(backbone.channels, backbone.strides)
     elif config.resolved_head == "activation":
         head = ActivationHead(backbone.channels, config.boundary)
     else:

@@ -68,11 +68,11 @@ class NetworkConfig(BaseModel):
         description="Input pixels per cell of the deepest features; null: 8 for DRN and ResNets (as DRN-D-105 in "
         "DeepUSPS), 16 for mobilenet_v2, 32 for light. A2S uses an undilated ResNet-50: 32.",
     )
-    head: Literal["auto", "fcn", "skip", "ram", "activation", "relation"] = Field(
+    head: Literal["auto", "fcn", "skip", "ram", "activation", "relation", "tags", "fin"] = Field(
         default="auto",
         description="fcn: DeepUSPS's 1x1 convolution and fixed bilinear upsampling; skip: a small decoder with global "
         "context; ram: A2S's detector; activation: A2S's first stage; relation: LDPS, which takes a prior map "
-        "too; auto: fcn for DRN and ResNets, skip for mobilenet_v2, vgg16 and light.",
+        "too; tags, fin: WSS's two stages; auto: fcn for DRN and ResNets, skip for mobilenet_v2, vgg16 and light.",
     )
     ram_attention: bool = Field(
         default=True, description="ram head: its attention; false: plain convolutions (A2S, Table VII, dagger)."
@@ -97,6 +97,16 @@ class NetworkConfig(BaseModel):
     )
     theta_fg: float = Field(
         default=0.9, gt=0, le=1, description="relation head: prior values from here on are certain foreground."
+    )
+    classes: int = Field(default=0, ge=0, description="tags head: number of tags; filled in from the data.")
+    pooling: Literal["gsp", "gmp", "gap", "lse", "rank"] = Field(
+        default="gsp",
+        description="tags head: from score maps to scores. gsp: WSS's smooth pooling; gmp, gap: maximum, average; lse: "
+        "log-sum-exp; rank: weighted ranks.",
+    )
+    pooling_mu: float = Field(default=10.0, gt=0, description="tags head: smoothness of gsp (WSS, 3.3).")
+    foreground: Literal["fin", "average"] = Field(
+        default="fin", description="tags head: its map; average: the mean of the score maps (WSS, Fig. 6, AVE)."
     )
     reflect_padding: int = Field(
         default=0,
@@ -156,7 +166,7 @@ class NetworkConfig(BaseModel):
         return self.output_stride or OUTPUT_STRIDES[self.name][0]
 
     @property
-    def resolved_head(self) -> Literal["fcn", "skip", "ram", "activation", "relation"]:
+    def resolved_head(self) -> Literal["fcn", "skip", "ram", "activation", "relation", "tags", "fin"]:
         """`head`, or the one that suits the backbone."""
         if self.head != "auto":
             return self.head

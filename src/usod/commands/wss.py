@@ -1,0 +1,100 @@
+"""`usod wss`: learn from image-level tags, then from one's own refined maps."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usod.commands.options import ConfigText, Device, Network, Quiet, Threads, Work
+
+app = typer.Typer(no_args_is_help=True, help="WSS: salient objects from image-level tags.")
+Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
+OutModel = Annotated[Path, typer.Option(help="The network, safetensors.")]
+History = Annotated[Path, typer.Option(help="CSV, one row per epoch.")]
+
+
+@app.command()
+def pretrain(
+    images: Images,
+    tags: Annotated[Path, typer.Option(help="Table of tags (usod data tags).")],
+    out_model: OutModel,
+    history: History,
+    config: ConfigText = None,
+    network: Network = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    work: Work = None,
+    quiet: Quiet = False,
+) -> None:
+    """Learn a foreground map from which tags an image has.
+
+    Example: usod wss pretrain --images images.h5 --tags tags.csv --network '{"name": "vgg16", "weights": "DEFAULT"}'
+    --out-model tags.safetensors --history tags.csv
+    """
+    from usod.data.mapstore import ImageStore
+    from usod.data.tags import tag_matrix
+    from usod.devices import start_device
+    from usod.models.config import NetworkConfig
+    from usod.models.model_file import save_model
+    from usod.provenance import describe, resume_identity
+    from usod.sections import PretrainConfig, parse_section
+    from usod.systems import wss
+    from usod.training.checkpoint import discard
+    from usod.training.history import write_history
+
+    settings = parse_section(PretrainConfig, config)
+    net_config = parse_section(NetworkConfig, network, "--network")
+    chosen = start_device(device, threads)
+    described = {"pretrain": settings.model_dump(), "network": net_config.model_dump(mode="json")}
+    origin = describe(described, {"images": images, "tags": tags})
+    with ImageStore(images) as store:
+        names, matrix = tag_matrix(tags, store.ids)
+        identity = resume_identity(origin, "usod.systems.wss")
+        done = wss.pretrain(store, matrix, settings, net_config, chosen, work=work, identity=identity)
+        extra = origin | {"tags": names}
+        save_model(
+            out_model, done.network, done.network.config, extra, input_size=store.size, training_labels="image tags"
+        )
+    write_history(history, done.history)
+    discard(work)
+
+
+@app.command()
+def selftrain(
+    images: Images,
+    labels: Annotated[Path, typer.Option(help="Maps of the model before, refined (usod crf superpixel).")],
+    model_before: Annotated[Path, typer.Option(help="Model of the pretraining, or of the round before.")],
+    out_model: OutModel,
+    history: History,
+    config: ConfigText = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    work: Work = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fine-tune the foreground network, at a finer resolution, on its own refined maps.
+
+    Example: usod wss selftrain --images images.h5 --labels labels.h5 --model-before tags.safetensors
+    --out-model round1.safetensors --history round1.csv
+    """
+    from usod.data.mapstore import ImageStore, MapStore
+    from usod.devices import start_device
+    from usod.models.model_file import load_model, save_model
+    from usod.provenance import describe, resume_identity
+    from usod.sections import SelfTrainConfig, parse_section
+    from usod.systems import wss
+    from usod.training.checkpoint import discard
+    from usod.training.history import write_history
+
+    settings = parse_section(SelfTrainConfig, config)
+    chosen = start_device(device, threads)
+    before, header = load_model(model_before)
+    inputs = {"images": images, "labels": labels, "model_before": model_before}
+    origin = describe({"selftrain": settings.model_dump()}, inputs)
+    with ImageStore(images) as store, MapStore(labels) as label_store:
+        identity = resume_identity(origin, "usod.systems.wss")
+        done = wss.selftrain(store, label_store, settings, before, chosen, work=work, identity=identity)
+        tagged = "image tags" if "image tags" in header["labels"] else "none"
+        save_model(out_model, done.network, done.network.config, origin, input_size=store.size, training_labels=tagged)
+    write_history(history, done.history)
+    discard(work)

@@ -1,0 +1,112 @@
+"""Image-level tags: from a table, from XML annotations (ImageNet DET, PASCAL VOC), or from the folders' names."""
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from usod.errors import UsodError
+
+LARGEST_XML = 10 * 2**20
+
+
+def find_tags(ids: Sequence[str], source: str | Path) -> dict[str, list[str]]:
+    """The tags of each image.
+
+    Parameters
+    ----------
+    ids : of the index: paths below the images' folder, without ending
+    source : a CSV file with the columns id and tags (separated by ";"); a folder of XML files with object/name
+        elements, named like the ids or like their last parts; or "folders": the folder that an image lies in
+
+    Returns
+    -------
+    id -> its tags, sorted, each once; an image without tags has none
+
+    Raises
+    ------
+    UsodError
+        If the source is missing or of another form, or no image has a tag.
+    """
+    if str(source) == "folders":
+        found = {key: [PurePosixPath(key).parent.name] if "/" in key else [] for key in ids}
+    elif Path(source).is_dir():
+        found = _from_xml(ids, Path(source))
+    else:
+        found = _from_table(ids, Path(source))
+    if not any(found.values()):
+        raise UsodError(f"{source}: no image of the index has a tag there; are the ids the same?")
+    return {key: sorted(set(tags)) for key, tags in found.items()}
+
+
+def write_tags(path: str | Path, tags: dict[str, list[str]]) -> None:
+    """A CSV file with the columns id and tags (separated by ";"), atomically."""
+    from usod.files import atomic_path
+
+    for name in {tag for of_image in tags.values() for tag in of_image}:
+        if ";" in name:
+            raise UsodError(f"tag {name!r}: ';' separates tags, rename it")
+    table = pd.DataFrame({"id": list(tags), "tags": [";".join(of_image) for of_image in tags.values()]})
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def tag_matrix(path: str | Path, ids: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The names of all tags, sorted, and which image has which: (N, K) bool.
+
+    Raises
+    ------
+    UsodError
+        If an image is missing in the file, or there are no tags.
+    """
+    tags = _from_table(ids, Path(path))
+    names = sorted({tag for of_image in tags.values() for tag in of_image})
+    if not names:
+        raise UsodError(f"{path}: no tags")
+    column = {name: number for number, name in enumerate(names)}
+    matrix = np.zeros((len(ids), len(names)), bool)
+    for row, key in enumerate(ids):
+        matrix[row, [column[tag] for tag in tags[key]]] = True
+    return names, matrix
+
+
+def _from_table(ids: Sequence[str], path: Path) -> dict[str, list[str]]:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UsodError(f"{path}: not readable as a table of tags ({' '.join(str(error).split())})") from error
+    if not {"id", "tags"} <= set(table.columns):
+        raise UsodError(f"{path}: a table of tags has the columns id and tags, this one {', '.join(table.columns)}")
+    of_id = dict(zip(table["id"], table["tags"], strict=True))
+    missing = [key for key in ids if key not in of_id]
+    if missing:
+        raise UsodError(f"{path}: {len(missing)} of {len(ids)} images have no row: {', '.join(missing[:3])}, ...")
+    return {key: [tag.strip() for tag in of_id[key].split(";") if tag.strip()] for key in ids}
+
+
+def _from_xml(ids: Sequence[str], folder: Path) -> dict[str, list[str]]:
+    files: dict[str, Path] = {}
+    for file in sorted(folder.rglob("*.xml")):
+        files[file.relative_to(folder).with_suffix("").as_posix()] = file
+        files.setdefault(file.stem, file)
+    if not files:
+        raise UsodError(f"{folder}: no .xml files in this folder")
+    found: dict[str, list[str]] = {}
+    for key in ids:
+        annotation = files.get(key) or files.get(PurePosixPath(key).name)
+        found[key] = _names(annotation) if annotation else []
+    return found
+
+
+def _names(path: Path) -> list[str]:
+    text = path.read_bytes()
+    # Entities can blow a small file up to gigabytes; annotations have none.
+    if len(text) > LARGEST_XML or b"<!ENTITY" in text or b"<!DOCTYPE" in text:
+        raise UsodError(f"{path}: refused: larger than an annotation, or with a document type; remove it")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise UsodError(f"{path}: not XML ({error}); repair or remove it") from error
+    return [name.text.strip() for name in root.iterfind("./object/name") if name.text and name.text.strip()]

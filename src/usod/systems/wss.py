@@ -1,0 +1,175 @@
+"""WSS: Learning to Detect Salient Objects with Image-level Supervision (Wang et al., CVPR 2017).
+
+1. A network learns to tell which tags an image has (3.3). Its score maps are masked by a foreground map before they are
+   pooled, so that map must be bright where objects are, of whatever kind; a sparsity term keeps it dark elsewhere.
+2. Self-training (3.4): the foreground maps, refined by an iterative CRF on superpixels, are labels for a network of
+   finer resolution; twice.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from usod.data.mapstore import ImageStore, MapStore
+from usod.errors import UsodError
+from usod.models.build import build_network
+from usod.models.config import NetworkConfig
+from usod.models.fin import Tagged
+from usod.models.saliency_net import SaliencyNet
+from usod.progress import say
+from usod.sections import PretrainConfig, SelfTrainConfig
+from usod.training.checkpoint import Checkpoint
+from usod.training.loop import Schedule, Trainer
+from usod.training.parallel import Process
+from usod.training.placement import fetch, place
+
+# All weights come from the stage before, and batch norms are frozen once their statistics are there.
+HEAD = {"head": "fin", "weights": "none", "freeze_batchnorm": False, "freeze_batchnorm_affine": False}
+
+
+class Objective:
+    """What both objectives have in common: nothing is remembered."""
+
+    def observe(self, prediction: Any, rows: Tensor) -> None:
+        """Nothing is kept of the predictions."""
+
+    def remember(self, observed: Tensor, rows: Tensor) -> None:
+        """Never called."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class Tagging(Objective):
+    """Objective of the pretraining: cross-entropy of the tags and lambda |F|_1 (Eq. 6 and section 3.3).
+
+    Parameters
+    ----------
+    tags : (N, K) bool
+    """
+
+    def __init__(self, tags: np.ndarray, config: PretrainConfig, device: torch.device | str = "cpu"):
+        self.config = config
+        self.device = torch.device(device)
+        self.tags = place(torch.from_numpy(tags), self.device)
+
+    def loss(self, prediction: Tagged, rows: Tensor) -> Tensor:
+        return tagging_loss(prediction, fetch(self.tags, rows, self.device).float(), self.config)
+
+
+def tagging_loss(prediction: Tagged, tags: Tensor, config: PretrainConfig) -> Tensor:
+    """-sum_k log p(k), or log(1 - p(k)) for the tags that an image lacks, + lambda |F|_1; (B,)."""
+    scores = prediction.scores.float()
+    present, absent = functional.softplus(-scores) * tags, functional.softplus(scores) * (1 - tags)
+    sparsity = prediction.foreground.float().sum((1, 2))  # F >= 0
+    return present.sum(1) + config.negative_weight * absent.sum(1) + config.sparsity * sparsity
+
+
+class Bootstrapping(Objective):
+    """Objective of the self-training: cross-entropy with delta r + (1 - delta) [f > 0.5] as the target (section 3.4).
+
+    Parameters
+    ----------
+    labels : (N, H, W) uint8, r
+    """
+
+    def __init__(self, labels: np.ndarray, delta: float, device: torch.device | str = "cpu"):
+        self.delta = delta
+        self.device = torch.device(device)
+        self.labels = place(torch.from_numpy(labels), self.device)
+
+    def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
+        return bootstrapping_loss(probability, fetch(self.labels, rows, self.device).float() / 255, self.delta)
+
+
+def bootstrapping_loss(probability: Tensor, label: Tensor, delta: float = 0.95) -> Tensor:
+    """L_B of section 3.4, its sum over pixels divided by their number; (B, H, W) -> (B,)."""
+    target = delta * label + (1 - delta) * (probability.detach() > 0.5).to(label)
+    # The sigmoid of a large logit is 1 in float32; the loss must stay finite.
+    return functional.binary_cross_entropy(probability.clamp(1e-7, 1 - 1e-7), target, reduction="none").mean((1, 2))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A stage's network and one history row per epoch."""
+
+    network: SaliencyNet
+    history: list[dict[str, float]]
+
+
+def pretrain(
+    images: ImageStore,
+    tags: np.ndarray,
+    config: PretrainConfig,
+    network: NetworkConfig,
+    device: torch.device,
+    work: Path | None = None,
+    identity: Any = None,
+) -> Trained:
+    """Learn a foreground map from image-level tags (section 3.3).
+
+    Parameters
+    ----------
+    tags : (N, K) bool, in the images' order
+    network : its head becomes `tags` with K classes
+    """
+    pixels = images.read_all()
+    say(f"{tags.shape[1]} tags; an image has {tags.sum(1).mean():.1f} of them")
+    network = NetworkConfig.model_validate(network.model_dump() | {"head": "tags", "classes": tags.shape[1]})
+    torch.manual_seed(config.seed)
+    net = build_network(network)
+    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "tags", identity])
+    objective, schedule = Tagging(tags, config, device), Schedule.of(config, config.lr, config.seed)
+    trainer = Trainer(
+        net, pixels, objective, schedule, Process(device), keep, "WSS, tags", read=lambda output, flipped: output
+    )  # fmt: skip
+    return Trained(net, trainer.fit())
+
+
+def selftrain(
+    images: ImageStore,
+    labels: MapStore,
+    config: SelfTrainConfig,
+    before: SaliencyNet,
+    device: torch.device,
+    work: Path | None = None,
+    identity: Any = None,
+) -> Trained:
+    """One round: fine-tune the extended foreground net on the estimated ground truth (section 3.4).
+
+    Parameters
+    ----------
+    labels : the maps of the network before after the iterative CRF (`usod.crf.superpixel`), ids and size as the images'
+    before : the network of the pretraining or of the round before: its backbone and what the heads have in common
+
+    Raises
+    ------
+    UsodError
+        If the labels do not fit the images, or the network before is not one of WSS.
+    """
+    labels.require(images.ids)
+    if labels.size != images.size:
+        raise UsodError(f"{labels.path}: maps of {labels.size}, but {images.path} has images of {images.size}")
+    network = NetworkConfig.model_validate(before.config.model_dump() | HEAD)
+    torch.manual_seed(config.seed)
+    net = build_network(network)
+    net.weights = before.weights
+    own, theirs = net.state_dict(), before.state_dict()
+    common = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
+    if not any(name.startswith("head.foreground") for name in common):
+        raise UsodError(f"the model before has the head {before.config.resolved_head}; give one of usod wss")
+    net.load_state_dict(common, strict=False)
+    if before.config.freeze_batchnorm:
+        net.backbone.freeze_batchnorm(affine=before.config.freeze_batchnorm_affine)
+    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "selftrain", identity])
+    objective = Bootstrapping(labels.read_all(images.ids), config.delta, device)
+    schedule = Schedule.of(config, config.lr, config.seed)
+    return Trained(net, Trainer(net, images.read_all(), objective, schedule, Process(device), keep, "WSS").fit())

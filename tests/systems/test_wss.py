@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+
+from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
+from usod.errors import UsodError
+from usod.models.build import build_network
+from usod.models.config import NetworkConfig
+from usod.models.fin import Tagged
+from usod.sections import PretrainConfig, SelfTrainConfig
+from usod.systems.wss import bootstrapping_loss, pretrain, selftrain, tagging_loss
+
+CPU = torch.device("cpu")
+NETWORK = NetworkConfig(light_width=8)
+ATTRIBUTES = {"created_by": "test", "config": {}, "inputs": {}, "usod_version": "0"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Red or yellow discs on noisy blue ground; the tag is the colour."""
+    folder = tmp_path_factory.mktemp("wss")
+    rng = np.random.default_rng(0)
+    ids, size = [f"i{i}" for i in range(16)], (64, 64)
+    y, x = np.mgrid[:64, :64]
+    masks, arguments = [], (ids, size, np.full((16, 2), 64), ATTRIBUTES)
+    with write_images(folder / "images.h5", *arguments) as rows, write_maps(folder / "labels.h5", *arguments) as labels:
+        for number, key in enumerate(ids):
+            cy, cx, r = rng.uniform((20, 20, 10), (44, 44, 16))
+            mask = np.hypot(y - cy, x - cx) < r
+            colour = (210, 60, 50) if number % 2 else (210, 190, 60)
+            image = np.where(mask[..., None], colour, (50, 70, 150)) + rng.normal(0, 15, (64, 64, 3))
+            rows[key] = image.clip(0, 255).astype(np.uint8)
+            labels[key] = mask.astype(np.float32)
+            masks.append(mask)
+    tags = np.stack([np.arange(16) % 2 == 0, np.arange(16) % 2 == 1], axis=1)
+    return ImageStore(folder / "images.h5"), MapStore(folder / "labels.h5"), tags, np.array(masks)
+
+
+def test_the_pretrainings_loss_by_hand():
+    """Scores 0 and log 3 (p = 1/2, 3/4), the first tag present, F = (0.2, 0.4): log 2 + log 4 + lambda * 0.6."""
+    prediction = Tagged(torch.tensor([[0.0, np.log(3)]]), torch.tensor([[[0.2, 0.4]]]))
+    tags = torch.tensor([[1.0, 0.0]])
+    plain = tagging_loss(prediction, tags, PretrainConfig(sparsity=0.1)).item()
+    assert plain == pytest.approx(np.log(2) + np.log(4) + 0.06, rel=1e-5)
+    weighted = tagging_loss(prediction, tags, PretrainConfig(sparsity=0, negative_weight=0.02)).item()
+    assert weighted == pytest.approx(np.log(2) + 0.02 * np.log(4), rel=1e-5)
+
+
+def test_the_bootstrapping_loss_by_hand():
+    """f = 0.8 where the label is 0: its target is 0.05; f = 0.3 where the label is 1: 0.95."""
+    found = bootstrapping_loss(torch.tensor([[[0.8, 0.3]]]), torch.tensor([[[0.0, 1.0]]]), 0.95).item()
+    first = -(0.05 * np.log(0.8) + 0.95 * np.log(0.2))
+    second = -(0.95 * np.log(0.3) + 0.05 * np.log(0.7))
+    assert found == pytest.approx((first + second) / 2, rel=1e-5)
+    assert torch.isfinite(bootstrapping_loss(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]]))).all()
+
+
+def test_tags_are_learnt_and_the_sparsity_darkens_the_map(data):
+    images, _, tags, _ = data
+    settings = PretrainConfig(epochs=12, batch_size=8, lr=0.05, milestones=[11], sparsity=0)
+    free = pretrain(images, tags, settings, NETWORK, CPU)
+    sparse = pretrain(images, tags, settings.model_copy(update={"sparsity": 0.3}), NETWORK, CPU)
+    assert free.history[-1]["loss"] < 0.35 * free.history[0]["loss"]
+    assert (free.network.config.classes, free.network.config.head) == (2, "tags")
+    inputs = torch.from_numpy(images.read_all()).permute(0, 3, 1, 2).float() / 255
+    bright = [net.network.eval()(net.network.normalise(inputs)).sigmoid().mean().item() for net in (free, sparse)]
+    assert bright[1] < 0.85 * bright[0]
+
+
+def test_a_round_starts_from_the_network_before_and_learns_its_labels(data):
+    images, labels, tags, masks = data
+    first = pretrain(images, tags, PretrainConfig(epochs=1, batch_size=8), NETWORK, CPU)
+    settings = SelfTrainConfig(epochs=15, batch_size=8, lr=0.02, milestones=[14])
+    done = selftrain(images, labels, settings, first.network, CPU)
+    assert done.network.config.head == "fin"
+    assert done.history[-1]["loss"] < 0.6 * done.history[0]["loss"]
+    inputs = torch.from_numpy(images.read_all()).permute(0, 3, 1, 2).float() / 255
+    maps = done.network.eval()(done.network.normalise(inputs)).sigmoid()[:, 0].detach().numpy()
+    assert np.abs(maps - masks).mean() < 0.5 * np.abs(0.5 - masks).mean()
+    still = selftrain(images, labels, settings.model_copy(update={"epochs": 1, "lr": 1e-12}), first.network, CPU)
+    before, after = first.network.state_dict(), still.network.state_dict()
+    assert torch.allclose(before["head.foreground.0.weight"], after["head.foreground.0.weight"], atol=1e-6)
+    assert torch.allclose(before["backbone.stage5.down.0.weight"], after["backbone.stage5.down.0.weight"], atol=1e-6)
+
+
+def test_a_network_of_another_system_is_refused(data):
+    images, labels, _, _ = data
+    with pytest.raises(UsodError, match="head skip; give one of usod wss"):
+        selftrain(images, labels, SelfTrainConfig(), build_network(NETWORK), CPU)

@@ -1,0 +1,150 @@
+def tags_of(wildcards):
+    """Where the tags of a data set come from."""
+    section = SETTINGS.datasets[wildcards.dataset]
+    return section.tags or f"{SCENES}/tags.csv"
+
+
+def tags_listing(wildcards):
+    """Name, size and date of the source of the tags: a change reads them again."""
+    section = SETTINGS.datasets[wildcards.dataset]
+    source = Path(section.tags or "folders")
+    if not source.exists():
+        return str(source)
+    files = sorted(source.rglob("*.xml")) if source.is_dir() else [source]
+    return f"{len(files)} files, {max((int(f.stat().st_mtime) for f in files), default=0)}"
+
+
+def stage_before(wildcards):
+    """Folder of the pretraining or of the round before."""
+    stage = int(wildcards.stage)
+    before = "pretrain" if stage == 0 else f"iter{stage - 1}"
+    return f"results/{wildcards.dataset}/wss/{wildcards.variant}{before}"
+
+
+rule index_tags:
+    input:
+        scenes=scenes_of,
+        index="results/{dataset}/index.csv",
+        code=code("usod.data.tags"),
+    output:
+        tags="results/{dataset}/tags.csv",
+    log:
+        "results/logs/{dataset}/tags.log",
+    benchmark:
+        "results/timings/{dataset}/tags.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        source=tags_of,
+        listing=tags_listing,
+    shell:
+        "usod data tags --index {input.index} --source {params.source:q} --out {output.tags} > {log} 2>&1"
+
+
+rule learn_tags:
+    input:
+        images="results/{dataset}/images.h5",
+        tags="results/{dataset}/tags.csv",
+        weights=lambda wildcards: weights(VARIANTS[wildcards.variant].tagger, "wss.network"),
+        code=code("usod.commands.wss"),
+    output:
+        model="results/{dataset}/wss/{variant}pretrain/model.safetensors",
+        history="results/{dataset}/wss/{variant}pretrain/history.csv",
+    log:
+        "results/logs/{dataset}/wss/{variant}pretrain.log",
+    benchmark:
+        "results/timings/{dataset}/wss/{variant}pretrain.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: training_threads(1)
+    resources:
+        gpu=gpus,
+    params:
+        pretrain=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.pretrain),
+        network=lambda wildcards: as_json(VARIANTS[wildcards.variant].tagger),
+        work="results/work/{dataset}/wss/{variant}pretrain",
+    shell:
+        "usod devices run --count {resources.gpu} -- usod wss pretrain --images {input.images} --tags {input.tags}"
+        " --config {params.pretrain:q} --network {params.network:q} --out-model {output.model}"
+        " --history {output.history} --work {params.work} --threads {threads} > {log} 2>&1"
+
+
+rule predict_foreground:
+    input:
+        images="results/{dataset}/images.h5",
+        model=lambda wildcards: f"{stage_before(wildcards)}/model.safetensors",
+        code=code("usod.commands.predict"),
+    output:
+        maps="results/{dataset}/wss/{variant}iter{stage}/maps.h5",
+    log:
+        "results/logs/{dataset}/wss/{variant}iter{stage}.predict.log",
+    benchmark:
+        "results/timings/{dataset}/wss/{variant}iter{stage}.predict.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: training_threads(1)
+    resources:
+        gpu=gpus,
+    shell:
+        "usod devices run --count {resources.gpu} -- usod predict {input.model} {input.images} --out {output.maps}"
+        " --crf none --threads {threads} > {log} 2>&1"
+
+
+rule estimate_labels:
+    input:
+        images="results/{dataset}/images.h5",
+        maps="results/{dataset}/wss/{variant}iter{stage}/maps.h5",
+        code=code("usod.commands.crf"),
+    output:
+        labels="results/{dataset}/wss/{variant}iter{stage}/labels.h5",
+    log:
+        "results/logs/{dataset}/wss/{variant}iter{stage}.crf.log",
+    benchmark:
+        "results/timings/{dataset}/wss/{variant}iter{stage}.crf.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: cores()
+    params:
+        crf=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.crf),
+    shell:
+        "usod crf superpixel {input.maps} --images {input.images} --config {params.crf:q} --workers {threads}"
+        " --out {output.labels} > {log} 2>&1"
+
+
+rule learn_estimates:
+    input:
+        images="results/{dataset}/images.h5",
+        labels="results/{dataset}/wss/{variant}iter{stage}/labels.h5",
+        model=lambda wildcards: f"{stage_before(wildcards)}/model.safetensors",
+        code=code("usod.commands.wss"),
+    output:
+        model="results/{dataset}/wss/{variant}iter{stage}/model.safetensors",
+        history="results/{dataset}/wss/{variant}iter{stage}/history.csv",
+    log:
+        "results/logs/{dataset}/wss/{variant}iter{stage}.log",
+    benchmark:
+        "results/timings/{dataset}/wss/{variant}iter{stage}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: training_threads(1)
+    resources:
+        gpu=gpus,
+    params:
+        selftrain=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.selftrain),
+        work="results/work/{dataset}/wss/{variant}iter{stage}",
+    shell:
+        "usod devices run --count {resources.gpu} -- usod wss selftrain --images {input.images} --labels {input.labels}"
+        " --model-before {input.model} --config {params.selftrain:q} --out-model {output.model}"
+        " --history {output.history} --work {params.work} --threads {threads} > {log} 2>&1"
+
+
+rule wss:
+    input:
+        expand("results/{dataset}/tags.csv", dataset=SETTINGS.train),
+        [
+            f"{folder_of(SETTINGS.train, system)}/{file}"
+            for system in wss_systems()
+            for file in ("model.safetensors", "history.csv")
+        ],
+    localrule: True

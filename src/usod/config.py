@@ -42,6 +42,7 @@ class SceneConfig(Section):
     test: int = Field(80, ge=0, description="Number of unseen scenes to test on")
     size: int = Field(160, ge=32, le=1024, description="Longer side of a scene in pixels")
     seed: int = Field(0, ge=0)
+    held_out: list[str] = Field([], description="Kinds of objects that appear in test scenes only (star, fish, ...)")
 
 
 class DatasetConfig(Section):

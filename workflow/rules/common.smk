@@ -102,6 +102,12 @@ def scenes_of(wildcards):
     return [SCENES] if SETTINGS.datasets[wildcards.dataset].root == "demo" else []
 
 
+def scene_options():
+    """The options of `usod data demo`."""
+    kinds = [f"--held-out {kind}" for kind in SETTINGS.scenes.held_out]
+    return " ".join([f"--{key} {value}" for key, value in SETTINGS.scenes if key != "held_out"] + kinds)
+
+
 def files_of(*arguments):
     """Names, sizes and dates of the files of one kind, in short: when one comes, goes or changes they are read again."""
     try:

@@ -12,7 +12,7 @@ rule draw_scenes:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        scenes=" ".join(f"--{key} {value}" for key, value in SETTINGS.scenes),
+        scenes=scene_options(),
     shell:
         "usod data demo --out {output.scenes} {params.scenes} > {log} 2>&1"
 

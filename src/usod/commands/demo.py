@@ -14,6 +14,9 @@ def demo(
     test: Annotated[int, typer.Option(min=0, help="Unseen scenes to test on.")] = 80,
     size: Annotated[int, typer.Option(min=32, max=1024, help="Longer side in pixels.")] = 160,
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same scenes.")] = 0,
+    held_out: Annotated[
+        list[str] | None, typer.Option(help="Kind of object that appears in test scenes only; once for each.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Draw scenes with textured salient objects, their exact masks and their tags.
@@ -22,4 +25,4 @@ def demo(
     """
     from usod.data.scenes import write_demo
 
-    write_demo(out, train=train, test=test, size=size, seed=seed)
+    write_demo(out, train=train, test=test, size=size, seed=seed, held_out=held_out or ())

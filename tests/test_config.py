@@ -6,7 +6,16 @@ import yaml
 
 from usod.config import Config, deep_merge, parse_config, schema
 from usod.errors import UsageError
-from usod.sections import ActivationConfig, CrfConfig, RectifyConfig, RefineConfig, parse_section
+from usod.sections import (
+    ActivationConfig,
+    CrfConfig,
+    PretrainConfig,
+    RectifyConfig,
+    RefineConfig,
+    RelationConfig,
+    SelfTrainConfig,
+    parse_section,
+)
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"datasets": {"a": {"root": "x"}}, "train": "a"}
@@ -47,6 +56,18 @@ def test_the_a2s_preset_says_what_the_defaults_say():
 def test_labels_that_nobody_makes_are_refused(labels):
     with pytest.raises(UsageError, match="a2s.labels: no"):
         parse_config({**SMALL, "a2s": {"labels": labels}})
+
+
+def test_the_presets_of_wss_and_ldps_say_what_the_defaults_say():
+    wss, ldps = (parse_config(load(f"workflow/presets/{name}.yaml")) for name in ("wss", "ldps"))
+    assert (wss.wss.pretrain, wss.wss.selftrain) == (PretrainConfig(), SelfTrainConfig())
+    assert ldps.ldps.train == RelationConfig() and ldps.relation.resolved_output_stride == 32
+
+
+def test_wss_without_tags_is_one_line():
+    values = {"datasets": {"d": {"root": "x"}}, "train": "d", "systems": ["wss"]}
+    with pytest.raises(UsageError, match=r"datasets\.d\.tags: wss learns from tags"):
+        parse_config(values)
 
 
 def test_the_paper_preset_says_what_the_defaults_say():

@@ -42,7 +42,7 @@ def restored(finished):
 def test_everything_is_made(finished):
     results = finished.folder / "results"
     table = pd.read_csv(results / "report/scores-demo-test.csv")
-    assert {"rbd", "mc", "deepusps", "a2s-stage1", "a2s-stage2"} <= set(table["system"])
+    assert {"rbd", "mc", "deepusps", "a2s-stage1", "a2s-stage2", "wss-pretrain", "wss-iter0"} <= set(table["system"])
     score = json.loads((results / "scores/demo-test/deepusps-seed0.json").read_text())
     assert score["n"] == 4 and 0 < score["mae"] < 1
     for figure in ("curves-demo-test.svg", "stages-demo.svg", "examples-demo-test.png", "training-demo.svg"):
@@ -131,6 +131,14 @@ def test_refined_maps_are_scored_and_shown(finished):
     assert (results / "report/changes-demo-test-rbd.png").stat().st_size > 1000
 
 
+def test_tags_are_learnt_without_a_mask_and_estimates_follow_their_crf(restored):
+    wss = {**TINY["wss"], "crf": {"count": 50}}
+    restored.configure(changed(wss=wss))
+    planned = restored.planned()
+    assert {"demo/wss/iter0/labels.h5", "demo/wss/iter0/model.safetensors"} <= planned
+    assert not [name for name in planned if "pretrain" in name or name == "demo/wss/iter0/maps.h5"]
+
+
 def test_systems_that_are_not_asked_for_are_not_trained(project):
     project.configure(changed(systems=["a2s"]))
     planned = project.planned()
@@ -192,7 +200,7 @@ def test_training_cannot_read_a_mask(finished):
             "network.weights: no file 'no/such.safetensors'",
         ),
         (
-            {"datasets": {"demo": {"root": "nowhere"}, "demo-test": {"root": "demo", "split": "test"}}},
+            {"datasets": {"demo": {"root": "nowhere", "tags": "folders"}, "demo-test": {"root": "demo"}}},
             "datasets.demo.root: no folder 'nowhere'",
         ),
     ],
@@ -215,7 +223,7 @@ def test_bad_data_is_one_line_and_leaves_nothing_half_written(project, tmp_path,
         Image.new("L", (30, 48) if fault == "mask size" else (64, 48), 255).save(data / "masks/a.png")
     if fault == "truncated":
         (data / "images/a.jpg").write_bytes((data / "images/a.jpg").read_bytes()[:600])
-    project.configure(changed(datasets={"d": {"root": str(data)}}, train="d", test=["d"]))
+    project.configure(changed(datasets={"d": {"root": str(data)}}, train="d", test=["d"], systems=["deepusps"]))
     target = "results/d/masks.csv" if fault == "mask size" else "results/d/index.csv"
     done = project.snakemake(target)
     errors = [text for text in done.stdout.splitlines() if "usod: error:" in text]

@@ -128,7 +128,8 @@ def test_one_relation_network_can_refine_all_priors(restored):
 def test_refined_maps_are_scored_and_shown(finished):
     results = finished.folder / "results"
     assert {"ldps-rbd", "ldps-mc"} <= set(pd.read_csv(results / "report/scores-demo-test.csv")["system"])
-    assert (results / "report/changes-demo-test-rbd.png").stat().st_size > 1000
+    for figure in ("changes-demo-test-rbd.png", "tags-demo.png", "activations-demo.png"):
+        assert (results / "report" / figure).stat().st_size > 1000
 
 
 def test_tags_are_learnt_without_a_mask_and_estimates_follow_their_crf(restored):

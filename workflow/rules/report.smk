@@ -193,6 +193,31 @@ rule show_changes:
         " --out {output.figure} > {log} 2>&1"
 
 
+rule show_tags:
+    input:
+        images="results/{dataset}/images.h5",
+        model="results/{dataset}/wss/pretrain/model.safetensors",
+        code=code("usod.commands.wss"),
+    output:
+        figure=report(
+            "results/report/tags-{dataset}.png",
+            caption="../report/tags.rst",
+            category="Pictures",
+            labels={"data set": "{dataset}", "as": "WSS score maps"},
+        ),
+    log:
+        "results/logs/report/tags-{dataset}.log",
+    benchmark:
+        "results/timings/report/tags-{dataset}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        shown=SETTINGS.report.examples,
+    shell:
+        "usod wss look {input.model} --images {input.images} --count {params.shown} --out {output.figure} > {log} 2>&1"
+
+
 rule report:
     input:
         expand("results/report/scores-{testset}.md", testset=scored_sets()),
@@ -208,6 +233,7 @@ rule report:
             testset=SETTINGS.test,
             prior=SETTINGS.priors if ldps_systems() else [],
         ),
+        expand("results/report/tags-{dataset}.png", dataset=SETTINGS.train if wss_systems() else []),
         expand(
             "results/report/activations-{dataset}.png",
             dataset=SETTINGS.train if "a2s-stage1" in a2s_systems() and SETTINGS.a2s.stage1.watch else [],

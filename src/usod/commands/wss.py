@@ -98,3 +98,38 @@ def selftrain(
         save_model(out_model, done.network, done.network.config, origin, input_size=store.size, training_labels=tagged)
     write_history(history, done.history)
     discard(work)
+
+
+@app.command()
+def look(
+    model: Annotated[Path, typer.Argument(help="Model of `usod wss pretrain`.")],
+    images: Images,
+    out: Annotated[Path, typer.Option(help="Figure to write: .svg, .pdf or .png.")],
+    count: Annotated[int, typer.Option(min=1, help="Images shown, spread evenly over the set.")] = 12,
+    quiet: Quiet = False,
+) -> None:
+    """Show the mean score map S, what is left of it under the foreground map F, and F.
+
+    Example: usod wss look tags.safetensors --images images.h5 --out tags.png
+    """
+    import numpy as np
+    import torch
+
+    from usod.data.mapstore import ImageStore
+    from usod.errors import UsageError
+    from usod.evaluation.figures import save, stages_figure
+    from usod.models.fin import TagHead
+    from usod.models.model_file import load_model
+    from usod.training.loop import as_input
+
+    network, _ = load_model(model)
+    if not isinstance(network.head, TagHead):
+        raise UsageError(f"{model}: has the head {network.config.resolved_head}; give a model of usod wss pretrain")
+    with ImageStore(images) as store:
+        pixels = np.stack([store[key] for key in store.ids[:: max(1, len(store) // count)][:count]])
+    with torch.inference_mode():
+        seen = network.head.look(network.backbone.stages(as_input(network, torch.from_numpy(pixels))))
+    columns = {
+        name: [m / max(float(m.max()), 1e-6) if name != "F" else m for m in maps.numpy()] for name, maps in seen.items()
+    }
+    save(stages_figure(list(pixels), columns), out)

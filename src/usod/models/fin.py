@@ -58,6 +58,11 @@ class TagHead(nn.Module):
         masked = self.patterns(stages[-1]) * foreground.sigmoid()
         return Tagged(self.classify(self.pool(masked)), foreground.sigmoid()[:, 0])
 
+    def look(self, stages: Sequence[Tensor]) -> dict[str, Tensor]:
+        """For pictures, (B, h, w) each: the mean score map, the mean of the masked ones, the foreground map."""
+        patterns, foreground = self.patterns(stages[-1]), self.foreground(stages[-1]).sigmoid()
+        return {"S": patterns.mean(1), "S x F": (patterns * foreground).mean(1), "F": foreground[:, 0]}
+
     def _average(self, deepest: Tensor) -> Tensor:
         mean = self.patterns(deepest).mean(dim=1, keepdim=True)
         low, high = mean.amin((2, 3), keepdim=True), mean.amax((2, 3), keepdim=True)

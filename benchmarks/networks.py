@@ -1,8 +1,8 @@
-"""Refining priors (LDPS) and predicting maps (A2S, DeepUSPS's light networks) against one pass of the bare backbone.
+"""Refining priors (LDPS) and predicting maps (A2S, WSS, skip head) against one pass of the bare backbone.
 
     python benchmarks/networks.py [--size SIDE] [--batch N] [--device cuda]
 
-LDPS reports 140 images/s at 256x256 with TensorRT and 90 without, on a GTX 1080.
+LDPS reports 140 images/s at 256x256 with TensorRT and 90 without, on a GTX 1080; WSS 62.5 with VGG-16.
 """
 
 import argparse
@@ -33,8 +33,9 @@ def main() -> None:
     images = rng.integers(0, 256, (arguments.batch, size, size, 3), np.uint8)
     priors = rng.random((arguments.batch, size, size)).astype(np.float32)
 
-    def of(head: str, **settings: str) -> torch.nn.Module:
-        config = NetworkConfig.model_validate({"name": "mobilenet_v2", "output_stride": 32, "head": head} | settings)
+    def of(head: str, **settings: str | int) -> torch.nn.Module:
+        mobilenet = {"name": "mobilenet_v2", "output_stride": 32}
+        config = NetworkConfig.model_validate(mobilenet | {"head": head} | settings)
         return build_network(config).to(device, memory_format=torch.channels_last).eval()
 
     plain = of("skip")
@@ -51,6 +52,8 @@ def main() -> None:
         "LDPS as released": lambda refiner=Refiner(of("relation", relation="released")): refiner.refine(images, priors),
         "A2S's detector (ram)": lambda network=of("ram"): run(network),
         "skip head": lambda: run(plain),
+        "VGG-16 alone": lambda network=of("fin", name="vgg16", output_stride=16): run(network, "backbone"),
+        "WSS's net on VGG-16": lambda network=of("fin", name="vgg16", output_stride=16): run(network),
     }
     times = best_of(list(calls.values()), arguments.repeats)
     for name, seconds in zip(calls, times, strict=True):

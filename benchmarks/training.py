@@ -22,8 +22,8 @@ from PIL import Image
 
 from usod.crf import CRFParams, DenseCRF
 from usod.devices import available_memory, describe_device, pick_device
-from usod.models.config import NetworkConfig
 from usod.models.build import build_network
+from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import set_quiet
 from usod.sections import CrfConfig, FuseConfig, RefineConfig

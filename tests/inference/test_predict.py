@@ -130,3 +130,10 @@ def test_what_cannot_be_predicted_is_one_line(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UsodError, match="no images in there"):
         output_names([tmp_path], tmp_path / "out")
+
+
+def test_a_relation_network_is_refused(tmp_path):
+    config = NetworkConfig(light_width=8, head="relation")
+    save_model(tmp_path / "relation.safetensors", build_network(config), config, input_size=64)
+    with pytest.raises(UsodError, match="use usod ldps refine"):
+        Model(tmp_path / "relation.safetensors", "cpu")

@@ -15,6 +15,7 @@ from usod.data.tree import image_files
 from usod.devices import pick_device
 from usod.errors import UsodError
 from usod.models.model_file import load_model
+from usod.models.relation import RelationNet
 from usod.progress import progress
 from usod.provenance import describe
 from usod.sections import CrfConfig
@@ -38,6 +39,8 @@ class Model:
     ):  # fmt: skip
         self.device = pick_device(device)
         self.network, self.metadata = load_model(path, self.device)
+        if isinstance(self.network, RelationNet):
+            raise UsodError(f"{path}: refines maps, it predicts none from images alone; use usod ldps refine")
         self.size = size or self._trained_size(path)
         self.crf = crf
         self.precision = precision

@@ -22,7 +22,7 @@ rule score_table:
     params:
         maps=" ".join(METHODS),
         published=lambda wildcards: SETTINGS.datasets[wildcards.testset].published_as or "none",
-        reference="deepusps_table1" if "deepusps" in SETTINGS.systems else "a2s_table2",
+        reference=published_table(),
     shell:
         "usod report scores {input.scores} --published {params.published:q} --reference {params.reference}"
         " --model {input.model} --maps {params.maps:q} --csv {output.csv}"

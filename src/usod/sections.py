@@ -213,9 +213,9 @@ class RelationConfig(Section):
     theta_afg: float = Field(0.8, ge=0, le=1, description="Prior values from here on are approximate foreground (5.3)")
     theta_abg: float = Field(0.3, ge=0, le=1, description="Prior values up to here are approximate background (5.3)")
     balanced: bool = Field(
-        False,
+        True,
         description="The mean over the positive pairs plus that over the negative ones, the two expectations of Eq. 5; "
-        "false: the mean over all pairs of an image (released code)",
+        "false: the mean over all pairs of an image (released code), in which the larger background drowns the object",
     )
     flip: bool = Field(False, description="Random horizontal flips (released code: none)")
     precision: Literal["auto", "float32", "bf16"] = "auto"

@@ -78,7 +78,7 @@ def test_the_balanced_loss_bounds_the_jensen_shannon_divergence():
 def test_masks_follow_the_thresholds():
     priors = (np.array([[[1.0, 0.8], [0.79, 0.3]]]) * 255).round().astype(np.uint8)
     objective, logits = Relation(priors, RelationConfig(), CPU), torch.tensor([[[1.0, 2.0], [3.0, -1.0]]])
-    expected = relation_loss(logits, torch.tensor([[[1.0, 1], [0, 0]]]), torch.tensor([[[0.0, 0], [0, 1]]]))
+    expected = relation_loss(logits, torch.tensor([[[1.0, 1], [0, 0]]]), torch.tensor([[[0.0, 0], [0, 1]]]), True)
     torch.testing.assert_close(objective.loss(logits, torch.tensor([0])), expected)
 
 

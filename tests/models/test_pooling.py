@@ -62,6 +62,11 @@ def test_log_sum_exp_and_rank_pooling_written_out():
     assert GlobalPooling("rank", decay=0.9)(SCORES)[0, 0].item() == pytest.approx(expected)
 
 
+def test_half_precision_sums_in_full():
+    scores = SCORES.bfloat16()
+    torch.testing.assert_close(GlobalPooling(mu=4)(scores), GlobalPooling(mu=4)(scores.float()))
+
+
 @pytest.mark.parametrize("kind", ["gsp", "gmp", "gap", "lse", "rank"])
 def test_gradients_are_those_of_the_pooled_value(kind):
     scores = SCORES[:1, :2].clone().requires_grad_()

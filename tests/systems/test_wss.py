@@ -7,6 +7,7 @@ from usod.errors import UsodError
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.fin import Tagged
+from usod.models.model_file import save_model
 from usod.sections import PretrainConfig, SelfTrainConfig
 from usod.systems.wss import bootstrapping_loss, pretrain, selftrain, tagging_loss
 
@@ -81,6 +82,19 @@ def test_a_round_starts_from_the_network_before_and_learns_its_labels(data):
     before, after = first.network.state_dict(), still.network.state_dict()
     assert torch.allclose(before["head.foreground.0.weight"], after["head.foreground.0.weight"], atol=1e-6)
     assert torch.allclose(before["backbone.stage5.down.0.weight"], after["backbone.stage5.down.0.weight"], atol=1e-6)
+
+
+def test_frozen_statistics_stay_frozen_round_by_round(data, tmp_path):
+    images, labels, tags, _ = data
+    start = NetworkConfig(name="mobilenet_v2")
+    save_model(tmp_path / "start.safetensors", build_network(start), start)
+    config = NetworkConfig(name="mobilenet_v2", weights=str(tmp_path / "start.safetensors"), freeze_batchnorm=True)
+    first = pretrain(images, tags, PretrainConfig(epochs=1, batch_size=8, lr=1e-4), config, CPU).network
+    one = selftrain(images, labels, SelfTrainConfig(epochs=1, batch_size=8), first, CPU).network
+    two = selftrain(images, labels, SelfTrainConfig(epochs=1, batch_size=8), one, CPU).network
+    name = "backbone.features.0.1.running_mean"
+    assert all(torch.equal(net.state_dict()[name], first.state_dict()[name]) for net in (one, two))
+    assert two.config.freeze_batchnorm and two.weights == first.weights
 
 
 def test_a_network_of_another_system_is_refused(data):

@@ -57,6 +57,8 @@ class GlobalPooling(nn.Module):
 
     def forward(self, scores: Tensor) -> Tensor:
         flat = scores.flatten(2)
+        if flat.dtype in (torch.float16, torch.bfloat16):
+            flat = flat.float()  # sums over hundreds of cells
         if self.kind == "gmp":
             return flat.amax(dim=-1)
         if self.kind == "gap":

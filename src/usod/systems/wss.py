@@ -28,9 +28,6 @@ from usod.training.loop import Schedule, Trainer
 from usod.training.parallel import Process
 from usod.training.placement import fetch, place
 
-# All weights come from the stage before, and batch norms are frozen once their statistics are there.
-HEAD = {"head": "fin", "weights": "none", "freeze_batchnorm": False, "freeze_batchnorm_affine": False}
-
 
 class Objective:
     """What both objectives have in common: nothing is remembered."""
@@ -158,17 +155,15 @@ def selftrain(
     labels.require(images.ids)
     if labels.size != images.size:
         raise UsodError(f"{labels.path}: maps of {labels.size}, but {images.path} has images of {images.size}")
-    network = NetworkConfig.model_validate(before.config.model_dump() | HEAD)
+    network = before.config.model_copy(update={"head": "fin"})
     torch.manual_seed(config.seed)
-    net = build_network(network)
-    net.weights = before.weights
+    net = build_network(network.model_copy(update={"weights": "none"}))  # all that was learnt comes from before
+    net.config, net.weights = network, before.weights
     own, theirs = net.state_dict(), before.state_dict()
     common = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
     if not any(name.startswith("head.foreground") for name in common):
         raise UsodError(f"the model before has the head {before.config.resolved_head}; give one of usod wss")
     net.load_state_dict(common, strict=False)
-    if before.config.freeze_batchnorm:
-        net.backbone.freeze_batchnorm(affine=before.config.freeze_batchnorm_affine)
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "selftrain", identity])
     objective = Bootstrapping(labels.read_all(images.ids), config.delta, device)
     schedule = Schedule.of(config, config.lr, config.seed)

@@ -30,12 +30,12 @@ from usod.progress import progress
 from usod.sections import ActivationConfig, RectifyConfig
 from usod.training.a2s_losses import adb_loss, detection_loss
 from usod.training.checkpoint import Checkpoint
-from usod.training.loop import Schedule, Trainer, as_input
+from usod.training.loop import Memoryless, Schedule, Trainer, as_input
 from usod.training.parallel import Process
 from usod.training.placement import fetch, place
 
 
-class Activation:
+class Activation(Memoryless):
     """Objective of stage 1: L_adb on the decision values of F and, weighted, on those of F3, F4, F5 (Eq. 4).
 
     In every step half of the pixels are drawn anew and the others left out.
@@ -57,12 +57,6 @@ class Activation:
     def _adb(self, theta: Tensor) -> Tensor:
         kept = torch.rand_like(theta) >= self.config.drop if self.config.drop else None
         return adb_loss(theta, self.config.alpha, kept)
-
-    def observe(self, decisions: Decisions, rows: Tensor) -> None:
-        """Nothing is kept of the training's own activations."""
-
-    def remember(self, observed: Tensor, rows: Tensor) -> None:
-        """Never called."""
 
     def look(self, network: SaliencyNet) -> None:
         """Keep what the network now makes of the watched images: (W, H / 2, W / 2) uint8."""

@@ -26,7 +26,7 @@ from usod.models.saliency_net import SaliencyNet
 from usod.progress import say
 from usod.sections import FuseConfig, RefineConfig
 from usod.training.checkpoint import Checkpoint
-from usod.training.loop import Schedule, Trainer
+from usod.training.loop import Memoryless, Schedule, Trainer
 from usod.training.losses import certain_as_label, f_beta_loss
 from usod.training.moving_average import MovingAverage
 from usod.training.parallel import Process
@@ -105,7 +105,7 @@ class Refinement:
         self.average.load_state_dict(state)
 
 
-class Fusion:
+class Fusion(Memoryless):
     """Objective of the fusion: L_en = 1/n sum_i L_beta^i over the n refined label sets (section 3.3)."""
 
     def __init__(self, sources: Sequence[PseudoLabels], config: FuseConfig):
@@ -115,18 +115,6 @@ class Fusion:
     def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
         losses = [s.loss(probability, rows, self.config.beta2, self.config.soft_threshold) for s in self.sources]
         return torch.stack(losses).mean(0)
-
-    def observe(self, probability: Tensor, rows: Tensor) -> None:
-        """Nothing is kept of the predictions."""
-
-    def remember(self, observed: Tensor, rows: Tensor) -> None:
-        """Never called."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ from usod.models.relation import RelationNet, at_pairs, merge
 from usod.progress import progress, say
 from usod.sections import MergeConfig, RelationConfig, SingleImageConfig
 from usod.training.checkpoint import Checkpoint
-from usod.training.loop import Schedule, Trainer, as_input, autocast
+from usod.training.loop import Memoryless, Schedule, Trainer, as_input, autocast
 from usod.training.parallel import Process
 from usod.training.placement import fetch, place
 
 
-class Relation:
+class Relation(Memoryless):
     """Objective of the training: pairs with the foreground vector, told apart by binary cross-entropy (Eqs. 5, 6).
 
     Pixels whose prior is `theta_afg` or more make positive pairs (AFG-mask, Eq. 8), those with `theta_abg` or less
@@ -51,18 +51,6 @@ class Relation:
         prior = fetch(self.priors, rows, self.device).float() / 255
         positive, negative = (prior >= self.config.theta_afg).float(), (prior <= self.config.theta_abg).float()
         return relation_loss(logits, positive, negative, self.config.balanced)
-
-    def observe(self, logits: Tensor, rows: Tensor) -> None:
-        """Nothing is kept of the predictions."""
-
-    def remember(self, observed: Tensor, rows: Tensor) -> None:
-        """Never called."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
 
 
 def relation_loss(logits: Tensor, positive: Tensor, negative: Tensor, balanced: bool = False) -> Tensor:

@@ -24,28 +24,12 @@ from usod.models.saliency_net import SaliencyNet
 from usod.progress import say
 from usod.sections import PretrainConfig, SelfTrainConfig
 from usod.training.checkpoint import Checkpoint
-from usod.training.loop import Schedule, Trainer
+from usod.training.loop import Memoryless, Schedule, Trainer
 from usod.training.parallel import Process
 from usod.training.placement import fetch, place
 
 
-class Objective:
-    """What both objectives have in common: nothing is remembered."""
-
-    def observe(self, prediction: Any, rows: Tensor) -> None:
-        """Nothing is kept of the predictions."""
-
-    def remember(self, observed: Tensor, rows: Tensor) -> None:
-        """Never called."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
-
-
-class Tagging(Objective):
+class Tagging(Memoryless):
     """Objective of the pretraining: cross-entropy of the tags and lambda |F|_1 (Eq. 6 and section 3.3).
 
     Parameters
@@ -70,7 +54,7 @@ def tagging_loss(prediction: Tagged, tags: Tensor, config: PretrainConfig) -> Te
     return present.sum(1) + config.negative_weight * absent.sum(1) + config.sparsity * sparsity
 
 
-class Bootstrapping(Objective):
+class Bootstrapping(Memoryless):
     """Objective of the self-training: cross-entropy with delta r + (1 - delta) [f > 0.5] as the target (section 3.4).
 
     Parameters

@@ -50,6 +50,22 @@ class Objective(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+class Memoryless:
+    """What an objective has that keeps nothing of the predictions; `loss` is its own."""
+
+    def observe(self, prediction: Any, rows: Tensor) -> None:
+        """There is nothing to remember."""
+
+    def remember(self, observed: Tensor, rows: Tensor) -> None:
+        """Never called."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """There is nothing to restore."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How long and how fast to train; see the keys of the same names in `usod.config`."""

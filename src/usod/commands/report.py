@@ -185,7 +185,7 @@ def changes(
     with ImageStore(images) as store, MapStore(before) as old, MapStore(after) as new:
         columns = {"before": [old[key] for key in shown], "after": [new[key] for key in shown]}
         columns["mask"] = [load_mask(table.loc[key, "mask"], table.loc[key, "threshold"]) for key in shown]
-        names = [f"{key}: MAE {mae[0][key]:.2f} to {mae[1][key]:.2f}" for key in shown]
+        names = [f"{mae[0][key]:.2f} to {mae[1][key]:.2f}: {key}" for key in shown]
         save(stages_figure([store[key] for key in shown], columns, names), out)
 
 

@@ -137,3 +137,15 @@ def test_a_relation_network_is_refused(tmp_path):
     save_model(tmp_path / "relation.safetensors", build_network(config), config, input_size=64)
     with pytest.raises(UsodError, match="use usod ldps refine"):
         Model(tmp_path / "relation.safetensors", "cpu")
+
+
+def test_a_run_that_was_interrupted_goes_on_and_nothing_is_overwritten(model, tmp_path):
+    photos = put(tmp_path / "photos", "a.jpg", "b/c.png")
+    out = tmp_path / "out"
+    predict_files(model, [photos], out, 4)
+    (out / "a.png").write_bytes(b"mine")
+    (out / "b/c.png").unlink()
+    predict_files(model, [photos], out, 4)
+    assert (out / "a.png").read_bytes() == b"mine" and (out / "b/c.png").exists()
+    predict_files(model, [photos], out, 4, overwrite=True)
+    assert (out / "a.png").read_bytes() != b"mine"

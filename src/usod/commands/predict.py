@@ -1,5 +1,7 @@
 """`usod predict`: saliency maps of images with a trained model."""
 
+from enum import StrEnum
+from glob import glob
 from pathlib import Path
 from typing import Annotated
 
@@ -8,12 +10,30 @@ import typer
 from usod.commands.options import Device, Quiet, Threads
 
 
+class Type(StrEnum):
+    map = "map"
+    mask = "mask"
+    rgba = "rgba"
+    overlay = "overlay"
+
+
 def predict(
     model: Annotated[Path, typer.Argument(help="model.safetensors of a stage or of the fusion.")],
     inputs: Annotated[list[Path], typer.Argument(help="Images and folders of images, or one images.h5.")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for PNG maps at the images' sizes, or a MapStore (.h5).")
+        Path, typer.Option("--out", "-o", help="Folder for PNG files at the images' sizes, or a MapStore (.h5).")
     ],
+    kind: Annotated[
+        Type, typer.Option("--type", help="Grey map, black and white mask, image with the map as opacity, overlay.")
+    ] = Type.map,
+    threshold: Annotated[
+        str, typer.Option(help="Of masks and overlays: a number from 0 to 1, adaptive (twice the mean), or otsu.")
+    ] = "0.5",
+    smallest: Annotated[
+        float, typer.Option(min=0, max=1, help="Drop regions of a mask below this share of the image.")
+    ] = 0.0,
+    fill: Annotated[bool, typer.Option("--fill", help="Fill the holes of masks.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make files that are there already again.")] = False,
     crf: Annotated[
         str, typer.Option(help="Dense CRF on the predictions: none, default, JSON or a YAML file.")
     ] = "none",
@@ -22,13 +42,18 @@ def predict(
     threads: Threads = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Predict saliency maps.
+    """Predict saliency maps, masks or cut-outs.
 
-    Example: usod predict model.safetensors photos --out maps
+    Example: usod predict model.safetensors photos --out masks --type mask --threshold otsu --smallest 0.01
     """
+    from functools import partial
+
+    import numpy as np
+
     from usod.devices import describe_device, start_device
     from usod.errors import UsageError
     from usod.inference.predict import Model, predict_files, predict_store
+    from usod.inference.render import binarise, render
     from usod.progress import say
     from usod.sections import CrfConfig, parse_section
 
@@ -36,9 +61,24 @@ def predict(
     settings = None if crf == "none" else parse_section(CrfConfig, None if crf == "default" else crf, "--crf")
     if (out.suffix == ".h5") != (len(inputs) == 1 and inputs[0].suffix == ".h5"):
         raise UsageError(f"--out {out}: an images.h5 gives a MapStore (.h5), images and folders give a folder")
+    if out.suffix == ".h5" and kind is not Type.map:
+        raise UsageError(f"--type {kind.value}: a MapStore holds maps; give a folder for --out, or --type map")
+    binarise(np.zeros((1, 1)), threshold)  # a wrong one is refused before any work
+    draw = partial(render, kind.value, threshold=threshold, smallest=smallest, fill=fill)
     network = Model(model, device, crf=settings)
     say(f"{model}: working size {network.size}, on {describe_device(network.device)}")
     if out.suffix == ".h5":
         predict_store(network, model, inputs[0], out, batch)
     else:
-        predict_files(network, inputs, out, batch)
+        predict_files(network, expanded(inputs), out, batch, draw, overwrite)
+
+
+def expanded(inputs: list[Path]) -> list[Path]:
+    """The inputs, those with * or ? that are no files themselves replaced by what they match."""
+    found: list[Path] = []
+    for given in inputs:
+        # Path.glob takes no absolute patterns.
+        names = [] if given.exists() else glob(str(given), recursive=True)  # noqa: PTH207
+        matches = sorted(Path(name) for name in names)
+        found += matches or [given]
+    return found

@@ -1,22 +1,26 @@
 """Predicting saliency maps with a trained model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from usod.crf import CRFParams, refine
 from usod.data.images import read_image, resize_image, resize_map
-from usod.data.mapstore import ImageStore, write_map, write_maps
+from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
 from usod.data.tree import image_files
 from usod.devices import pick_device
 from usod.errors import UsodError
+from usod.files import atomic_path
+from usod.inference.render import render
 from usod.models.model_file import load_model
 from usod.models.relation import RelationNet
-from usod.progress import progress
+from usod.progress import progress, say
 from usod.provenance import describe
 from usod.sections import CrfConfig
 from usod.training.loop import Precision, as_input, autocast
@@ -108,22 +112,41 @@ def predict_store(model: Model, path: Path, images: Path, out: Path, batch: int)
                 rows[key] = saliency
 
 
-def predict_files(model: Model, inputs: list[Path], out: Path, batch: int) -> None:
-    """PNG maps, at the images' own sizes, of image files and of folders with all their subfolders.
+def predict_files(
+    model: Model,
+    inputs: list[Path],
+    out: Path,
+    batch: int,
+    draw: Callable[[np.ndarray, np.ndarray], Image.Image] = partial(render, "map"),
+    overwrite: bool = False,
+) -> None:
+    """PNG files, at the images' own sizes, of image files and of folders with all their subfolders.
 
-    Names, places and errors are those of `output_names`.
+    Names, places and errors are those of `output_names`. Files that are there already are kept, so that a run that was
+    interrupted goes on where it stopped.
+
+    Parameters
+    ----------
+    draw : image (H, W, 3) uint8 and its map (H, W) in [0, 1] -> what is written (`usod.inference.render`)
+    overwrite : make files that are there again
     """
     targets = output_names(inputs, out)
-    sizes: dict[str, tuple[int, int]] = {}
+    if not overwrite:
+        count = len(targets)
+        targets = {target: source for target, source in targets.items() if not Path(target).exists()}
+        if len(targets) < count:
+            say(f"{out}: {count - len(targets)} of {count} files are there and kept; --overwrite makes them again")
+    waiting: dict[str, np.ndarray] = {}
 
     def small() -> Iterator[tuple[str, np.ndarray]]:
         for target, source in targets.items():
-            image = read_image(source)
-            sizes[target] = image.shape[:2]
-            yield target, resize_image(image, (model.size, model.size))
+            waiting[target] = read_image(source)
+            yield target, resize_image(waiting[target], (model.size, model.size))
 
     for target, saliency in progress(model.predict_all(small(), batch), len(targets), "predicting"):
-        write_map(target, resize_map(saliency, sizes.pop(target)))
+        image = waiting.pop(target)
+        with atomic_path(target) as temporary:
+            draw(image, resize_map(saliency, image.shape[:2])).save(temporary, format="png")
 
 
 def output_names(inputs: list[Path], out: Path) -> dict[str, Path]:

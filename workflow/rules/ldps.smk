@@ -1,9 +1,3 @@
-def relation_network(prior, variant):
-    """The name of the training whose network refines `prior` in a variant."""
-    learnt = TABLES.settings[variant].ldps.learn_from or prior
-    return named(f"ldps-{learnt}", TABLES.first(f"ldps_train-{learnt}", variant))
-
-
 rule train_relations:
     input:
         images="results/{dataset}/images.h5",

@@ -1,26 +1,3 @@
-def tags_of(wildcards):
-    """Where the tags of a data set come from."""
-    section = SETTINGS.datasets[wildcards.dataset]
-    return section.tags or f"{SCENES}/tags.csv"
-
-
-def tags_listing(wildcards):
-    """Name, size and date of the source of the tags: a change reads them again."""
-    section = SETTINGS.datasets[wildcards.dataset]
-    source = Path(section.tags or "folders")
-    if not source.exists():
-        return str(source)
-    files = sorted(source.rglob("*.xml")) if source.is_dir() else [source]
-    return f"{len(files)} files, {max((int(f.stat().st_mtime) for f in files), default=0)}"
-
-
-def stage_before(wildcards):
-    """Folder of the pretraining or of the round before."""
-    stage = int(wildcards.stage)
-    before = "pretrain" if stage == 0 else f"iter{stage - 1}"
-    return f"results/{wildcards.dataset}/wss/{wildcards.variant}{before}"
-
-
 rule index_tags:
     input:
         scenes=scenes_of,

@@ -88,6 +88,7 @@ def variance(
 
     from usod.data.mapstore import ImageStore
     from usod.devices import start_device
+    from usod.errors import UsageError
     from usod.evaluation.published import published
     from usod.files import atomic_path
     from usod.models.config import NetworkConfig
@@ -106,7 +107,10 @@ def variance(
         "before": a2s.activation_variance(a2s.activation_network(settings).to(chosen), pixels),
     }
     if model is not None:
-        columns["after"] = a2s.activation_variance(load_model(model)[0].to(chosen), pixels)
+        trained, _ = load_model(model, chosen)
+        if trained.config.head != "activation":
+            raise UsageError(f"{model}: has the head {trained.config.resolved_head}; give a model of usod a2s stage1")
+        columns["after"] = a2s.activation_variance(trained, pixels)
     with atomic_path(out) as temporary:
         pd.DataFrame(columns).rename_axis("threshold").to_csv(temporary, float_format="%.6f")
 

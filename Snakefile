@@ -34,6 +34,7 @@ rule all:
         rules.ldps.input if "ldps" in SETTINGS.systems else [],
         rules.benchmark.input,
         rules.report.input,
+        rules.masks.input if not SETTINGS.datasets[SETTINGS.train].has_masks else [],
         [file for table in ablations() for file in ablation_files(table)],
     localrule: True
 

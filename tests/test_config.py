@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 import yaml
 
-from usod.config import Config, deep_merge, parse_config, schema
+from usod.config import Config, deep_merge, own_images, parse_config, schema
 from usod.errors import UsageError
 from usod.sections import (
     ActivationConfig,
@@ -62,6 +62,16 @@ def test_the_presets_of_wss_and_ldps_say_what_the_defaults_say():
     wss, ldps = (parse_config(load(f"workflow/presets/{name}.yaml")) for name in ("wss", "ldps"))
     assert (wss.wss.pretrain, wss.wss.selftrain) == (PretrainConfig(), SelfTrainConfig())
     assert ldps.ldps.train == RelationConfig() and ldps.relation.resolved_output_stride == 32
+
+
+def test_a_folder_of_images_is_all_that_is_needed():
+    preset = load("workflow/presets/own_images.yaml")
+    own = {"images": "/photos", "size": 96, "deepusps": {"fuse": {"epochs": 3}}}
+    found = parse_config(own_images("/photos", preset, own))
+    assert (found.train, found.test, found.size) == ("images", [], 96)
+    assert found.datasets["images"].root == "/photos" and not found.datasets["images"].has_masks
+    fuse = parse_config(preset).deepusps.fuse
+    assert found.deepusps.fuse == fuse.model_copy(update={"epochs": 3})
 
 
 def test_wss_without_tags_is_one_line():

@@ -20,6 +20,7 @@ from usod.commands import (
     export,
     ldps,
     maps,
+    masks,
     predict,
     report,
     wss,
@@ -38,6 +39,7 @@ app = typer.Typer(
 for group in (data, maps, crf, deepusps, a2s, wss, ldps, config, devices, report):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 data.app.command()(check.check)
+maps.app.command()(masks.export)
 data.app.command()(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("evaluate-epochs")(evaluate.evaluate_epochs)

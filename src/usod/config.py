@@ -30,7 +30,7 @@ from usod.sections import (
 
 DEEPUSPS_METHODS = ("rbd", "dsr", "mc", "hs")
 """The handcrafted methods of the DeepUSPS paper; more are registered in `usod.handcrafted`."""
-RESERVED = ("data", "logs", "report", "scores", "timings", "work")
+RESERVED = ("data", "logs", "masks", "report", "scores", "timings", "work")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$")]
 UserPath = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser()))]
 
@@ -144,6 +144,9 @@ class BenchmarkConfig(Section):
 
 class ReportConfig(Section):
     examples: int = Field(12, ge=1, description="Images shown stage by stage")
+    mask_threshold: float | Literal["adaptive", "otsu"] = Field(
+        0.5, description="Of the masks in results/masks: salient above it; adaptive: twice the mean; otsu"
+    )
 
 
 class Config(Section):
@@ -317,6 +320,21 @@ def parse_config(values: dict[str, Any], source: str = "config") -> Config:
         return Config.model_validate(values)
     except ValidationError as error:
         raise UsageError(f"{source}: {explain(error)}") from error
+
+
+def own_images(folder: str, preset: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """A configuration for a folder of unlabelled images: `preset`, the user's own keys, the folder as the data.
+
+    Parameters
+    ----------
+    folder : of the images; they are the data set `images`
+    preset : values of the preset (workflow/presets/own_images.yaml)
+    own : the user's own keys; `datasets` of theirs are kept, so that the network can be scored on them
+    """
+    rest = {key: value for key, value in own.items() if key != "images"}
+    data = {"datasets": {"images": {"root": str(folder), "has_masks": False}}, "train": "images"}
+    values = {key: value for key, value in preset.items() if key not in ("datasets", "train", "test")}
+    return deep_merge(deep_merge(values, rest), data)
 
 
 def schema() -> dict[str, Any]:

@@ -4,8 +4,10 @@ import copy
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from .conftest import ROOT, TINY
@@ -231,6 +233,34 @@ def test_bad_data_is_one_line_and_leaves_nothing_half_written(project, tmp_path,
     assert done.returncode != 0 and len(errors) == 1
     assert {"truncated": "a.jpg", "empty": "data", "mask size": "a.png"}[fault] in errors[0]
     assert list((project.folder / "results/d").glob("*")) == []
+
+
+def test_a_folder_of_odd_files_ends_with_masks(project, tmp_path):
+    folder = tmp_path / "my photos"
+    (folder / "Urlaub Köln").mkdir(parents=True)
+    for number, name in enumerate(("a b.jpg", "Urlaub Köln/ä.png", "copy.jpg", "phone.jpg", "c.webp", "c.gif")):
+        image = Image.effect_noise((64, 48), 90).convert("RGB")
+        image.paste((200, 40, 40 * number), (20, 12, 44, 36))
+        exif = Image.Exif()
+        exif[0x0112] = 6 if name == "phone.jpg" else 1  # held upright
+        image.save(folder / name, **({"exif": exif} if name.endswith("jpg") else {}))
+    shutil.copy(folder / "a b.jpg", folder / "copy.jpg")
+    (folder / "notes.txt").write_text("not an image")
+    small = changed(systems=["deepusps"], deepusps={**TINY["deepusps"], "refine": {"iterations": 0, "epochs": 1}})
+    for key in ("datasets", "train", "test", "scenes", "a2s", "wss", "ldps"):
+        del small[key]
+    small["network"] = {"name": "light", "light_width": 8, "weights": "none", "freeze_batchnorm": False}
+    small["methods"] = {"mc": {}}
+    (project.folder / "small.yaml").write_text(yaml.safe_dump(small))
+    done = project.snakemake("--configfile", str(project.folder / "small.yaml"), "--config", f"images={folder}")
+    assert done.returncode == 0, done.stdout
+    masks = project.folder / "results/masks/images"
+    sizes = {p.relative_to(masks).as_posix(): Image.open(p).size for p in masks.rglob("*.png")}
+    upright = ("a b.png", "Urlaub Köln/ä.png", "copy.png", "c.webp.png", "c.gif.png")
+    expected = dict.fromkeys(upright, (64, 48)) | {"phone.png": (48, 64)}
+    assert sizes == expected
+    assert set(np.unique(np.asarray(Image.open(masks / "c.gif.png")))) <= {0, 255}
+    assert not list((project.folder / "results/images").glob("masks.csv"))
 
 
 def test_the_smoke_preset_plans(project):

@@ -7,12 +7,12 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from usod.ablations import Variants, read_ablation
-from usod.config import parse_config
+from usod.config import own_images, parse_config
 from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
 from usod.errors import UsodError
 from usod.provenance import source_files
-from usod.sections import CrfConfig
+from usod.sections import CrfConfig, read_yaml
 
 STARTED = time.time()
 SCENES = "results/data/scenes"
@@ -20,7 +20,12 @@ SCENES = "results/data/scenes"
 PRESETS = Path(workflow.basedir) / "workflow/presets/ablations"
 
 try:
-    SETTINGS = parse_config(config)
+    if "images" in config:
+        # --config images=FOLDER: not the demo's settings, but those for a folder of one's own.
+        preset = read_yaml(PRESETS.parent / "own_images.yaml")
+        SETTINGS = parse_config(own_images(config["images"], preset, workflow.config_settings.overwrite_config))
+    else:
+        SETTINGS = parse_config(config)
     TABLE_FILES = {file.stem: file for file in sorted(PRESETS.glob("*.yaml"))}
     TABLE_FILES |= {Path(name).stem: Path(name) for name in SETTINGS.ablations if name not in TABLE_FILES}
     TABLES = Variants(SETTINGS, {name: read_ablation(file) for name, file in TABLE_FILES.items()})

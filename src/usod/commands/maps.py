@@ -191,28 +191,6 @@ def import_maps(
 
 
 @app.command()
-def export(
-    store: Store,
-    out: Annotated[Path, typer.Option(help="Folder for the PNG files, one per id.")],
-    working_size: Annotated[bool, typer.Option(help="Keep the store's size instead of the images' own.")] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Write the maps as PNG files, at the images' own sizes.
-
-    Example: usod maps export rbd.h5 --out rbd
-    """
-    from usod.data.images import resize_map
-    from usod.data.mapstore import MapStore, write_map
-    from usod.progress import progress
-
-    with MapStore(store) as maps:
-        for number, (key, saliency) in enumerate(progress(maps, len(maps), "exporting")):
-            if not working_size:
-                saliency = resize_map(saliency, tuple(maps.original_size[number]))
-            write_map(out / f"{key}.png", saliency)
-
-
-@app.command()
 def info(store: Store, quiet: Quiet = False) -> None:
     """Print what a MapStore says of itself.
 

@@ -2,7 +2,8 @@
 
 import os
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from usod.errors import UsageError
@@ -63,3 +64,13 @@ def scan(root: str | Path, without: str | Path | None = None) -> Files:
 def image_files(folder: str | Path, without: str | Path | None = None) -> list[Path]:
     """The images that `scan` finds below a folder, in order of their paths."""
     return [Path(folder) / path for path in sorted(scan(folder, without).images)]
+
+
+def png_names(images: Iterable[PurePath]) -> dict[PurePath, PurePath]:
+    """image -> the PNG file made of it: `x/a.jpg` gives `x/a.png`; beside an `x/a.webp` it gives `x/a.jpg.png`."""
+    short = {image: image.with_suffix(".png") for image in images}
+    uses = Counter(short.values())
+    whole = {image: image.with_name(f"{image.name}.png") for image, name in short.items() if uses[name] > 1}
+    while more := [image for image, name in short.items() if image not in whole and name in whole.values()]:
+        whole |= {image: image.with_name(f"{image.name}.png") for image in more}
+    return short | whole

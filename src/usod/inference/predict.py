@@ -13,7 +13,7 @@ from usod.crf import CRFParams, refine
 from usod.data.images import read_image, resize_image, resize_map
 from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
-from usod.data.tree import image_files
+from usod.data.tree import image_files, png_names
 from usod.devices import pick_device
 from usod.errors import UsodError
 from usod.files import atomic_path
@@ -152,8 +152,9 @@ def predict_files(
 def output_names(inputs: list[Path], out: Path) -> dict[str, Path]:
     """Map file -> image file for files and folders given on the command line.
 
-    An image keeps its place below the given folder. Of a data set with masks (`usod.data.pairing.find_dataset`) these
-    are its images, of any other folder all images below it, but never those below `out`: they are earlier maps.
+    An image keeps its place below the given folder and its name (`usod.data.tree.png_names`). Of a data set with masks
+    (`usod.data.pairing.find_dataset`) these are its images, of any other folder all images below it, but never those
+    below `out`: they are earlier maps.
 
     Raises
     ------
@@ -169,11 +170,12 @@ def output_names(inputs: list[Path], out: Path) -> dict[str, Path]:
         files = image_files(given, without=out if inside else None) if given.is_dir() else [given]
         originals.update(file.resolve() for file in files)
         base = given if given.is_dir() else given.parent
-        for file in _without_masks(given, files) if given.is_dir() else files:
-            target = str((out / file.relative_to(base)).with_suffix(".png"))
+        wanted = _without_masks(given, files) if given.is_dir() else files
+        for file, name in png_names(wanted).items():
+            target = str(out / name.relative_to(base))
             if target in targets:
                 raise UsodError(f"{file}: its map would overwrite that of {targets[target]}; predict them apart")
-            targets[target] = file
+            targets[target] = Path(file)
     if not targets:
         raise UsodError(f"{inputs[0]}: no images in there")
     for target, file in targets.items():

@@ -28,7 +28,7 @@ def read_table(values):
 
 def test_a_row_with_the_settings_of_the_configuration_is_the_configurations_own():
     table = variants(same={}, spelt={"a2s": {"stage2": {"keep": 0.4}}}, other={"a2s": {"stage2": {"keep": 0.8}}})
-    assert table.systems("t") == {"same": "a2s-stage2", "spelt": "a2s-stage2", "other": "a2s-stage2@t.other"}
+    assert table.systems("t") == {"same": ["a2s-stage2"], "spelt": ["a2s-stage2"], "other": ["a2s-stage2@t.other"]}
 
 
 def test_rows_that_differ_in_stage_2_share_stage_1_and_equal_rows_are_one():
@@ -36,9 +36,9 @@ def test_rows_that_differ_in_stage_2_share_stage_1_and_equal_rows_are_one():
         a={"a2s": {"stage1": {"alpha": 0}}}, b={"a2s": {"stage1": {"alpha": 0.0}}}, c={"a2s": {"stage2": {"lr": 0.1}}}
     )
     assert table.systems("t") == {
-        "a": "a2s-stage2@t.a",
-        "b": "a2s-stage2@t.a",
-        "c": "a2s-stage2@t.c",
+        "a": ["a2s-stage2@t.a"],
+        "b": ["a2s-stage2@t.a"],
+        "c": ["a2s-stage2@t.c"],
     }
     assert [table.first("a2s-stage1", v) for v in ("t.a", "t.b", "t.c")] == ["t.a", "t.a", ""]
 
@@ -54,7 +54,8 @@ def test_bundled_tables_fit_the_papers_settings_and_name_the_papers_rows(name):
     table = read_ablation(TABLES[name])
     base = parse_config(read_yaml(PRESETS / f"{name.partition('_')[0]}.yaml"))
     found = Variants(base, {name: table}).systems(name)
-    assert len(set(found.values())) == len(found) >= len(table.rows), "every row is something of its own"
+    every = [system for systems in found.values() for system in systems]
+    assert len(set(every)) == len(every) >= len(table.rows), "every row is something of its own"
     if table.reference and name not in (
         "ldps_table3",
         "ldps_table4",
@@ -75,7 +76,7 @@ def test_the_papers_own_choice_is_the_configuration_itself():
         "a2s_table8": "OLR",
     }
     for table, row in own.items():
-        (base_row,) = [name for name, system in tables.systems(table).items() if "@" not in system]
+        (base_row,) = [name for name, (system,) in tables.systems(table).items() if "@" not in system]
         assert base_row == row
 
 
@@ -112,12 +113,12 @@ def test_a_row_is_repeated_for_each_prior_under_its_published_name():
     base = parse_config(BASE | {"methods": {"rbd": {}, "mc": {}}})
     table = Variants(base, {"t": read_table({"title": "T", "rows": rows})})
     assert table.systems("t") == {
-        "wCtrO": "rbd",
-        "wCtrO + LDPS": "ldps-rbd",
-        "wCtrO at 0.8": "ldps-rbd@t.at-0.8",
-        "mc": "mc",
-        "mc + LDPS": "ldps-mc",
-        "mc at 0.8": "ldps-mc@t.at-0.8",
+        "wCtrO": ["rbd"],
+        "wCtrO + LDPS": ["ldps-rbd"],
+        "wCtrO at 0.8": ["ldps-rbd@t.at-0.8"],
+        "mc": ["mc"],
+        "mc + LDPS": ["ldps-mc"],
+        "mc at 0.8": ["ldps-mc@t.at-0.8"],
     }
     assert table.first("ldps_train-rbd", "t.at-0.8") == "", "the threshold of refining does not retrain"
 
@@ -126,3 +127,42 @@ def test_rows_need_names_that_differ_as_files():
     assert slug("A0: unfrozen encoder") == "A0-unfrozen-encoder"
     with pytest.raises(UsageError, match="two rows"):
         variants(**{"a b": {}, "a-b": {}})
+
+
+def test_deepusps_shares_its_stages_between_rows_and_tables():
+    base = parse_config(read_yaml(PRESETS / "deepusps.yaml"))
+    tables = Variants(base, {name: read_ablation(TABLES[name]) for name in ("deepusps_table2", "deepusps_table3")})
+    second, third = (tables.systems(name) for name in ("deepusps_table2", "deepusps_table3"))
+    assert third["DeepUSPS"] == [f"deepusps-seed{seed}" for seed in (0, 1, 2)]
+    assert third["No CRF"] == [f"raw-deepusps-seed{seed}" for seed in (0, 1, 2)], "the same networks"
+    assert third["Trained on refined HS-maps after iter. 2"] == second["Trained on refined HS-maps after iter. 2"]
+    oracle = "deepusps_table2.Oracle-train-on-GT"
+    assert third["(Oracle) train on GT"] == [f"deepusps-seed{seed}@{oracle}" for seed in (0, 1, 2)]
+    assert tables.first("rbd-iter2", "deepusps_table3.No-self-supervision") == "", "labels do not depend on the fusion"
+    resnet = "deepusps_table2.DeepUSPS-ResNet-101"
+    assert tables.first("rbd-iter0", resnet) == tables.first("oracle-labels", resnet) == resnet
+    assert tables.first("oracle-masks", resnet) == tables.first("rbd", resnet) == ""
+
+
+def test_a_row_is_repeated_for_each_method_and_iteration():
+    rows = {
+        "{METHOD} {ITERATION}": {
+            "system": "deepusps-seed0",
+            "config": {"deepusps": {"labels": ["{method}-iter{iteration}"]}},
+        }
+    }
+    rows["all"] = {"system": "deepusps-seed0", "config": {"deepusps": {"labels": ["{method}-iter0"]}}}
+    table = Variants(
+        parse_config(BASE | {"methods": {"rbd": {}, "mc": {}}}), {"t": read_table({"title": "T", "rows": rows})}
+    )
+    assert list(table.systems("t")) == ["RBD 1", "RBD 2", "MC 1", "MC 2", "all"]
+    assert table.settings["t.MC-2"].fused_labels == ["mc-iter2"]
+    assert table.settings["t.all"].fused_labels == ["rbd-iter0", "mc-iter0"]
+
+
+def test_a_table_that_was_not_asked_for_may_not_fit():
+    bad = {"t": read_table({"title": "T", "rows": {"a": {"system": "wss-iter7"}}})}
+    tables = Variants(parse_config(BASE), bad, asked=[])
+    assert "no 'wss-iter7'" in tables.unfit["t"] and not tables.tables
+    with pytest.raises(UsageError, match="wss-iter7"):
+        Variants(parse_config(BASE), bad, asked=["t"])

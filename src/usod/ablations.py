@@ -6,7 +6,8 @@ which name it is found.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from usod.config import Config, deep_merge, parse_config
 from usod.errors import UsageError
 from usod.sections import Section, explain, read_yaml
 
-SECTIONS = ("a2s", "ldps", "wss", "network")
+SECTIONS = ("a2s", "deepusps", "ldps", "wss", "network")
 """What a row may change: anything else is made once for all rows."""
 
 PUBLISHED_PRIORS = {"rbd": "wCtrO", "mbd": "MB+", "bsca": "BSCA"}
@@ -27,8 +28,9 @@ class Row(Section):
     """One variant: what it changes, and the system that is scored."""
 
     system: str = Field(
-        description="a2s-stage1, a2s-stage2, wss-pretrain, wss-iter0, ..., a prior of LDPS ({prior}), ldps-{prior}, "
-        "ldps_single-{prior} (trained on each image alone); crf- before a name is its dense CRF, spcrf- WSS's CRF"
+        description="deepusps (the fused networks of all seeds), a2s-stage1, a2s-stage2, wss-pretrain, wss-iter0, ..., "
+        "a prior of LDPS ({prior}), ldps-{prior}, ldps_single-{prior} (trained on each image alone); raw- before the "
+        "name of a network is without the CRF of the benchmark, crf- before any its dense CRF, spcrf- WSS's CRF"
     )
     config: dict[str, Any] = Field({}, description="Keys of the configuration that differ; {}: the system as it is")
 
@@ -39,10 +41,18 @@ class Ablation(Section):
     title: str
     reference: str | None = Field(None, description="The published table (`usod.evaluation.published`)")
     score: Literal["train", "test"] = Field("test", description="The training set's labels, or on the test sets")
+    f: Literal["f_fixed", "f_adaptive", "f_mean", "f_max"] = Field(
+        "f_adaptive", description="The F of the table; it should be that of the published one"
+    )
+    scatter: tuple[str, str] | None = Field(
+        None, description="Two rows: a figure sets their scores against each other, image by image (DeepUSPS, Fig. 9)"
+    )
     curves: bool = Field(False, description="Draw the MAE of the watched images after every epoch (A2S, Fig. 9)")
     rows: dict[str, Row] = Field(
         min_length=1,
-        description="Name, as in the published table -> variant; a row with {prior} is repeated for each prior of LDPS",
+        description="Name, as in the published table -> variant; a row with {prior} is repeated for each prior of "
+        "LDPS, one with {METHOD} for each handcrafted method and one with {ITERATION} for each iteration of "
+        "self-supervision; {method} and {iteration} are what they are in its config",
     )
 
 
@@ -62,6 +72,9 @@ def read_ablation(path: str | Path) -> Ablation:
         for key in row.config:
             if key not in SECTIONS:
                 raise UsageError(f"{path}: rows.{name}.config.{key}: a row can change {', '.join(SECTIONS)}")
+    for name in table.scatter or ():
+        if name not in table.rows:
+            raise UsageError(f"{path}: scatter: no row {name!r}")
     return table
 
 
@@ -72,52 +85,87 @@ class Variants:
     ----------
     base : the configuration in force
     tables : name -> table
+    asked : the tables that must fit the configuration; None: all
+
+    Attributes
+    ----------
+    tables : name -> table, its rows repeated for priors and methods
+    settings : variant -> its configuration
+    unfit : name -> what is wrong with a table that does not fit and was not asked for
 
     Raises
     ------
     UsageError
-        If a row does not fit the configuration.
+        If a row of a table that was asked for does not fit the configuration.
     """
 
-    def __init__(self, base: Config, tables: Mapping[str, Ablation]):
+    def __init__(self, base: Config, tables: Mapping[str, Ablation], asked: Collection[str] | None = None):
         self.tables: dict[str, Ablation] = {}
         self.settings: dict[str, Config] = {"": base}
+        self.unfit: dict[str, str] = {}
         self._variant: dict[tuple[str, str], str] = {}
         self._first: dict[tuple[str, str], str] = {}
+        self._identity: dict[tuple[str, str], list[Any]] = {}
         values = base.model_dump(mode="json", exclude_unset=True)
         for table, ablation in tables.items():
-            repeated: dict[str, Row] = {}
-            for name, row in ablation.rows.items():
-                variant = f"{table}.{slug(name.replace('{prior}', ''))}"
-                if variant in self.settings:
-                    raise UsageError(f"{table}: two rows are called {variant!r}, rename one of them")
-                self.settings[variant] = parse_config(deep_merge(values, row.config), f"{table}: rows.{name}")
-                for own, single in _for_each_prior(name, row, base.priors).items():
-                    try:
-                        identity(self.settings[variant], single.system)
-                    except UsageError as error:
-                        raise UsageError(f"{table}: rows.{name}.system: {error}") from error
-                    repeated[own] = single
-                    self._variant[table, own] = variant
-            self.tables[table] = ablation.model_copy(update={"rows": repeated})
+            try:
+                self._add(table, ablation, values)
+            except UsageError as error:
+                if asked is None or table in asked:
+                    raise
+                self.unfit[table] = str(error)
+
+    def _add(self, table: str, ablation: Ablation, values: dict[str, Any]) -> None:
+        base, repeated, settings = self.settings[""], {}, {}
+        for name, row in _for_each_method(ablation.rows, base).items():
+            variant = f"{table}.{slug(name.replace('{prior}', ''))}"
+            if variant in settings:
+                raise UsageError(f"{table}: two rows are called {variant!r}, rename one of them")
+            settings[variant] = parse_config(deep_merge(values, row.config), f"{table}: rows.{name}")
+            for own, single in _for_each_prior(name, row, base.priors).items():
+                try:
+                    for system in _of_all_seeds(single.system, settings[variant]):
+                        identity(settings[variant], system)
+                except UsageError as error:
+                    raise UsageError(f"{table}: rows.{name}.system: {error}") from error
+                repeated[own] = single
+                self._variant[table, own] = variant
+        self.settings |= settings
+        self.tables[table] = ablation.model_copy(update={"rows": repeated})
 
     def first(self, system: str, variant: str) -> str:
         """The first variant whose `system` is made exactly as that of `variant`."""
         if (system, variant) not in self._first:
-            wanted = identity(self.settings[variant], system)
-            same = (name for name, config in self.settings.items() if identity(config, system) == wanted)
-            self._first[system, variant] = next(same)
+            wanted = self._made_of(system, variant)
+            self._first[system, variant] = next(v for v in self.settings if self._made_of(system, v) == wanted)
         return self._first[system, variant]
 
-    def system(self, table: str, row: str) -> str:
-        """The name under which a row's system is trained and scored: `a2s-stage1`, or `a2s-stage1@TABLE.ROW`."""
-        system = self.tables[table].rows[row].system
-        variant = self.first(system, self._variant[table, row])
-        return f"{system}@{variant}" if variant else system
+    def _made_of(self, system: str, variant: str) -> list[Any]:
+        if (system, variant) not in self._identity:
+            try:
+                found = identity(self.settings[variant], system)
+            except UsageError:  # a variant may lack a seed or a round
+                found = []
+            self._identity[system, variant] = found
+        return self._identity[system, variant]
 
-    def systems(self, table: str) -> dict[str, str]:
-        """Row -> name of its system."""
-        return {row: self.system(table, row) for row in self.tables[table].rows}
+    def has(self, system: str, variant: str) -> bool:
+        """Whether the configuration of a variant has this system."""
+        return bool(self._made_of(system, variant))
+
+    def of_row(self, table: str, row: str) -> list[str]:
+        """The names under which a row's system is trained and scored: `a2s-stage1`, or `a2s-stage1@TABLE.ROW`.
+
+        Of deepusps there is one for each seed.
+        """
+        variant = self._variant[table, row]
+        systems = _of_all_seeds(self.tables[table].rows[row].system, self.settings[variant])
+        firsts = [self.first(system, variant) for system in systems]
+        return [f"{system}@{first}" if first else system for system, first in zip(systems, firsts, strict=True)]
+
+    def systems(self, table: str) -> dict[str, list[str]]:
+        """Row -> names of its systems."""
+        return {row: self.of_row(table, row) for row in self.tables[table].rows}
 
 
 def identity(config: Config, system: str) -> list[Any]:
@@ -130,29 +178,56 @@ def identity(config: Config, system: str) -> list[Any]:
     UsageError
         If the configuration has no such system.
     """
-    kind, _, prior = system.partition("-")
+    kind, _, rest = system.partition("-")
+    if kind in ("crf", "spcrf", "raw"):
+        return [kind, identity(config, rest), config.wss.crf if kind == "spcrf" else None]
+    if kind in ("deepusps", "oracle") or "-iter" in system.removeprefix("wss-iter"):
+        return _identity_of_deepusps(config, system)
     if system == "a2s-stage1":
         return [system, config.encoder, config.a2s.stage1]
     if system == "a2s-stage2":
         labels = config.a2s.labels
         return [system, config.detector, config.a2s.stage2, identity(config, labels) if "a2s-" in labels else labels]
-    if kind in ("crf", "spcrf"):
-        return [kind, identity(config, prior), config.wss.crf if kind == "spcrf" else None]
     if system == "wss-pretrain":
         return [system, config.tagger, config.wss.pretrain]
-    if kind == "wss" and prior in [f"iter{k}" for k in range(config.wss.rounds)]:
-        return [identity(config, "wss-pretrain"), config.wss.crf, config.wss.selftrain, prior]
-    if kind.startswith("ldps") and prior not in {*config.priors, config.ldps.learn_from}:
-        raise UsageError(f"no prior {prior!r} in ldps.priors")
+    if kind == "wss" and rest in [f"iter{k}" for k in range(config.wss.rounds)]:
+        return [identity(config, "wss-pretrain"), config.wss.crf, config.wss.selftrain, rest]
+    if kind.startswith("ldps") and rest not in {*config.priors, config.ldps.learn_from}:
+        raise UsageError(f"no prior {rest!r} in ldps.priors")
     if kind == "ldps_train":
-        return [kind, config.relation, config.ldps.train, config.ldps.learn_from or prior]
+        return [kind, config.relation, config.ldps.train, config.ldps.learn_from or rest]
     if kind == "ldps":
-        return [identity(config, f"ldps_train-{prior}"), prior, config.ldps.merge]
+        return [identity(config, f"ldps_train-{rest}"), rest, config.ldps.merge]
     if kind == "ldps_single":
-        return [kind, config.relation, config.ldps.single, config.ldps.merge, prior]
-    if system in config.priors:
+        return [kind, config.relation, config.ldps.single, config.ldps.merge, rest]
+    if system in config.priors or system in config.methods:
         return [system]
     raise UsageError(f"no {system!r} in this configuration")
+
+
+def _identity_of_deepusps(config: Config, system: str) -> list[Any]:
+    """Of a stage (rbd-iter1), a fused network (deepusps-seed0), or what is made with the ground truth."""
+    stages = range(config.deepusps.refine.iterations + 1)
+    method, _, stage = system.rpartition("-iter")
+    if method in config.methods and stage in map(str, stages):
+        before = f"{method}-iter{int(stage) - 1}" if int(stage) else method
+        settings = config.refine_of(method).of_stage(int(stage))
+        return [system, config.network, settings, identity(config, before)]
+    if system in [f"deepusps-seed{seed}" for seed in config.deepusps.fuse.seeds]:
+        fuse = config.deepusps.fuse.model_dump(exclude={"seeds"})
+        return [system, config.network, fuse, [identity(config, label) for label in config.fused_labels]]
+    if system == "oracle-masks":
+        return [system]
+    if system == "oracle-labels":
+        return [system, [identity(config, label) for label in config.last_labels]]
+    raise UsageError(f"no {system!r} in this configuration")
+
+
+def _of_all_seeds(system: str, config: Config) -> list[str]:
+    """`deepusps` -> `deepusps-seed0`, ...; other systems have one network."""
+    if system.removeprefix("raw-").removeprefix("crf-") != "deepusps":
+        return [system]
+    return [f"{system}-seed{seed}" for seed in config.deepusps.fuse.seeds]
 
 
 def _for_each_prior(name: str, row: Row, priors: list[str]) -> dict[str, Row]:
@@ -162,6 +237,29 @@ def _for_each_prior(name: str, row: Row, priors: list[str]) -> dict[str, Row]:
         own = name.replace("{prior}", PUBLISHED_PRIORS.get(prior, prior))
         rows[own] = row.model_copy(update={"system": row.system.replace("{prior}", prior)})
     return rows
+
+
+def _for_each_method(rows: Mapping[str, Row], base: Config) -> dict[str, Row]:
+    """The rows; those with {METHOD} in their name once for each method, with {ITERATION} for each self-supervision."""
+    found = {}
+    for name, row in rows.items():
+        iterations = range(1, base.deepusps.refine.iterations + 1) if "{ITERATION}" in name else [0]
+        for method, iteration in product(base.methods if "{METHOD}" in name else [""], iterations):
+            own = name.replace("{METHOD}", method.upper()).replace("{ITERATION}", str(iteration))
+            names = {"{method}": method} if method else {}
+            found[own] = row.model_copy(update={"config": _filled(row.config, names | {"{iteration}": str(iteration)})})
+    return found
+
+
+def _filled(value: Any, names: Mapping[str, str]) -> Any:
+    """A row's config with the names in the place of {method} and {iteration}."""
+    if isinstance(value, dict):
+        return {key: _filled(inner, names) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, names) for inner in value]
+    for placeholder, name in names.items():
+        value = value.replace(placeholder, name) if isinstance(value, str) else value
+    return value
 
 
 def slug(name: str) -> str:

@@ -83,7 +83,8 @@ class DeepUspsConfig(Section):
         None,
         min_length=1,
         description="What the fusion learns; null: the last stage of every method. Names of maps (rbd), of refined "
-        "labels (rbd-iter2) and of another system's (a2s-stage1, a2s-stage2)",
+        "labels (rbd-iter2), of another system's (a2s-stage1, a2s-stage2), and of oracles: oracle-masks is the ground "
+        "truth, oracle-labels each pixel's best refined label. {method} stands for every method ({method}-iter0)",
     )
 
 
@@ -226,9 +227,10 @@ class Config(Section):
         known = ["a2s-stage1", *self.methods, *refined]
         if self.a2s.labels not in known:
             raise ValueError(f"a2s.labels: no {self.a2s.labels!r}; there are {', '.join(known)}")
-        for label in self.deepusps.labels or []:
-            if label not in [*known, "a2s-stage2"]:
-                raise ValueError(f"deepusps.labels: no {label!r}; there are {', '.join(known)}, a2s-stage2")
+        known += ["a2s-stage2", "oracle-masks", "oracle-labels"]
+        for label in self.fused_labels:
+            if label not in known:
+                raise ValueError(f"deepusps.labels: no {label!r}; there are {', '.join(known)}")
         networks = [*(f"deepusps-seed{seed}" for seed in self.deepusps.fuse.seeds), "a2s-stage1", "a2s-stage2"]
         networks += ["wss-pretrain", *(f"wss-iter{k}" for k in range(self.wss.rounds))]
         for prior in [*self.priors, self.ldps.learn_from or self.priors[0]]:
@@ -270,6 +272,23 @@ class Config(Section):
     def tagger(self) -> NetworkConfig:
         """The network of WSS."""
         return _differing(self.network, self.wss.network, "wss.network")
+
+    @property
+    def last_labels(self) -> list[str]:
+        """The labels that the last stage of every method leaves."""
+        return [f"{method}-iter{self.deepusps.refine.iterations}" for method in self.methods]
+
+    @property
+    def fused_labels(self) -> list[str]:
+        """What DeepUSPS's fusion learns."""
+        if self.deepusps.labels is None:
+            return self.last_labels
+        labels = [
+            label.replace("{method}", method)
+            for label in self.deepusps.labels
+            for method in (self.methods if "{method}" in label else [""])
+        ]
+        return list(dict.fromkeys(labels))
 
     @property
     def priors(self) -> list[str]:

@@ -121,6 +121,9 @@ class FuseConfig(Section):
     weight_decay: float = Field(0.0, ge=0)
     beta2: float = Field(0.3, gt=0, description="beta^2 of the loss 1 - F_beta (released code: 4)")
     threshold: float = Field(0.5, ge=0, lt=1, description="Binarisation of the refined labels")
+    threshold_factor: float = Field(
+        1.5, gt=0, description="Of handcrafted maps that are fused unrefined: gamma = 1.5 * mean saliency (3.1)"
+    )
     soft_threshold: bool = Field(False, description="As in the refinement; released code: true")
     flip: bool = Field(False)
     precision: Literal["auto", "float32", "bf16"] = "auto"

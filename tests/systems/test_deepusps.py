@@ -4,12 +4,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from usod.crf import refine as crf_refine
 from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
+from usod.models.weights import read_model_header
 from usod.sections import FuseConfig, RefineConfig
 from usod.systems import deepusps
 from usod.systems.deepusps import Fusion, PseudoLabels, Refinement, discretisation_threshold
@@ -54,6 +56,50 @@ def data(tmp_path_factory):
 
 def mae(labels, masks):
     return float(np.abs(labels / 255 - masks).mean())
+
+
+def test_the_oracle_takes_each_pixels_best_label():
+    labels = [np.array([[10, 200], [90, 0]], np.uint8), np.array([[40, 100], [91, 255]], np.uint8)]
+    truth = np.array([[True, True], [False, False]])
+    assert deepusps.best_pixels(labels, truth).tolist() == [[40, 200], [90, 0]]
+
+
+def test_handcrafted_maps_are_fused_at_their_own_threshold(data, tmp_path):
+    """Maps that never reach 0.5 would be empty labels; relative to their mean they are objects."""
+    images, maps, _ = data
+    with write_maps(tmp_path / "dark.h5", images.ids, images.size, images.original_size, ATTRIBUTES) as rows:
+        for key in images.ids:
+            rows[key] = 0.4 * maps[key]
+    config = FuseConfig(epochs=2, batch_size=4, lr=3e-3)
+    losses = []
+    for unrefined in ([], ["dark"]):
+        _, history = deepusps.fuse(
+            images, {"dark": MapStore(tmp_path / "dark.h5")}, 0, config, NETWORK, Process(CPU), unrefined=unrefined
+        )
+        losses.append(history[-1]["loss"])
+    assert losses[0] == pytest.approx(1) and losses[1] < 0.9, "1 - F of an empty label is 1 whatever is predicted"
+
+
+def test_an_oracle_says_that_it_learnt_from_masks(data, tmp_path):
+    images, _, masks = data
+    lines = ["id,mask,threshold,foreground_share"]
+    for key, mask in zip(images.ids, masks, strict=True):
+        Image.fromarray(mask).save(tmp_path / f"{key}.png")
+        lines.append(f"{key},{tmp_path / key}.png,0.5,{mask.mean()}")
+    (tmp_path / "masks.csv").write_text("\n".join(lines) + "\n")
+    usod = [sys.executable, "-m", "usod", "deepusps"]
+    given = ["--images", images.path, "--masks", tmp_path / "masks.csv"]
+    subprocess.run([*usod, "oracle", *given, "--out", tmp_path / "oracle.h5"], check=True)
+    with MapStore(tmp_path / "oracle.h5") as oracle:
+        assert np.array_equal(oracle.read_all(images.ids), masks * np.uint8(255))
+    small = ["--config", '{"epochs": 1}', "--network", '{"light_width": 8}', "--history", tmp_path / "h.csv"]
+    labels = ["--images", images.path, "--labels", f"oracle={tmp_path / 'oracle.h5'}"]
+    subprocess.run([*usod, "fuse", *labels, *small, "--out", tmp_path / "m.safetensors"], check=True)
+    assert read_model_header(tmp_path / "m.safetensors")["labels"] == "masks"
+    (tmp_path / "masks.csv").write_text("\n".join(lines[:-1]) + "\n")
+    failed = subprocess.run([*usod, "oracle", *given, "--out", tmp_path / "n.h5"], capture_output=True, text=True)
+    assert failed.returncode == 1 and "1 of 24 images have no mask: i23" in failed.stderr
+    assert not (tmp_path / "n.h5").exists()
 
 
 def test_the_threshold_is_one_and_a_half_times_the_mean():

@@ -194,6 +194,18 @@ def test_training_cannot_read_a_mask(finished):
     }
 
 
+def test_the_ablations_of_deepusps_share_stages_and_learn_from_masks_as_oracles_only(restored):
+    planned = restored.planned("deepusps_table3")
+    variants = {name for name in planned if "/variants/" in name and name.endswith("model.safetensors")}
+    folder = "demo/deepusps/variants/deepusps_table2"
+    rows = ("Direct-fusion-of-handcrafted-methods", "No-self-supervision", "Trained-on-refined-MC-maps-after-iter.-1")
+    assert variants >= {f"{folder}.{row}/fusion/seed0/model.safetensors" for row in rows}
+    assert {name for name in planned if "/iter" in name or "/maps/" in name} == set(), "the stages are there already"
+    reasons = restored.snakemake("--dry-run", "deepusps_table3").stdout.split("\nrule ")
+    oracles = [text for text in reasons if "demo/masks.csv" in text and "output: results/demo/" in text]
+    assert {text.partition(":")[0] for text in oracles} == {"oracle_masks", "oracle_labels"}
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [

@@ -47,8 +47,7 @@ rule score_epochs:
 rule plot_ablation_curves:
     input:
         curves=lambda wildcards: [
-            f"results/scores/{SETTINGS.train}/epochs/{system}.csv"
-            for system in TABLES.systems(wildcards.table).values()
+            f"results/scores/{SETTINGS.train}/epochs/{system}.csv" for system in systems_in(wildcards.table)
         ],
         code=code("usod.commands.report"),
     output:
@@ -68,11 +67,37 @@ rule plot_ablation_curves:
     params:
         curves=lambda wildcards, input: [
             part
-            for row, path in zip(TABLES.systems(wildcards.table), input.curves, strict=True)
-            for part in ("--history", f"{row}={path}")
+            for row, (system, *_) in TABLES.systems(wildcards.table).items()
+            for part in ("--history", f"{row}=results/scores/{SETTINGS.train}/epochs/{system}.csv")
         ],
     shell:
         "usod report training {params.curves:q} --column mae --out {output.figure} > {log} 2>&1"
+
+
+rule plot_ablation_scatter:
+    input:
+        scores=scattered,
+        code=code("usod.commands.report"),
+    output:
+        figure=report(
+            "results/report/{table}-{testset}.svg",
+            caption="../report/ablation_scatter.rst",
+            category="Ablations",
+            labels={"table": "{table}", "as": "image by image, {testset}"},
+        ),
+    log:
+        "results/logs/report/{table}-{testset}.scatter.log",
+    benchmark:
+        "results/timings/report/{table}-{testset}.scatter.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        names=lambda wildcards: TABLES.tables[wildcards.table].scatter,
+        f=lambda wildcards: TABLES.tables[wildcards.table].f,
+    shell:
+        "usod report scatter {input.scores[0]} {input.scores[1]} --name {params.names[0]:q} --name {params.names[1]:q}"
+        " --measure {params.f} --measure mae --out {output.figure} > {log} 2>&1"
 
 
 rule measure_variance:
@@ -111,11 +136,11 @@ rule a2s_table1:
     localrule: True
 
 
-for table in TABLES.tables:
+for table in [*TABLES.tables, *TABLES.unfit]:
 
     rule:
         name:
             table
         input:
-            lambda wildcards, table=table: ablation_files(table),
+            lambda wildcards, table=table: ablation_target(table),
         localrule: True

@@ -28,7 +28,11 @@ try:
         SETTINGS = parse_config(config)
     TABLE_FILES = {file.stem: file for file in sorted(PRESETS.glob("*.yaml"))}
     TABLE_FILES |= {Path(name).stem: Path(name) for name in SETTINGS.ablations if name not in TABLE_FILES}
-    TABLES = Variants(SETTINGS, {name: read_ablation(file) for name, file in TABLE_FILES.items()})
+    TABLES = Variants(
+        SETTINGS,
+        {name: read_ablation(file) for name, file in TABLE_FILES.items()},
+        asked=[Path(name).stem for name in SETTINGS.ablations],
+    )
 except UsodError as error:
     raise WorkflowError(str(error)) from None
 
@@ -155,17 +159,35 @@ def mask_options(wildcards):
 
 def labels_before(wildcards):
     """What a stage learns: the handcrafted maps, or the moving average of the stage before."""
-    stage = int(wildcards.stage)
-    if stage == 0:
-        return "results/{dataset}/maps/{method}.h5"
-    return f"results/{{dataset}}/deepusps/{{method}}/iter{stage - 1}/labels.h5"
+    stage, method = int(wildcards.stage), wildcards.method
+    return labels_of(wildcards.dataset, shared(f"{method}-iter{stage - 1}", wildcards) if stage else method)
 
 
 def model_before(wildcards):
     """Handed on by a stage whose labels have settled."""
-    if int(wildcards.stage) == 0 or SETTINGS.refine_of(wildcards.method).stable is None:
+    stage, method = int(wildcards.stage), wildcards.method
+    if stage == 0 or VARIANTS[wildcards.variant].refine_of(method).stable is None:
         return []
-    return f"results/{{dataset}}/deepusps/{{method}}/iter{int(wildcards.stage) - 1}/model.safetensors"
+    return f"{folder_of(wildcards.dataset, shared(f'{method}-iter{stage - 1}', wildcards))}/model.safetensors"
+
+
+def fused_files(wildcards):
+    """Name -> labels of what the fusion learns, shared with other variants where they are the same."""
+    labels = VARIANTS[wildcards.variant].fused_labels
+    return {label: labels_of(wildcards.dataset, shared(label, wildcards)) for label in labels}
+
+
+def oracle_candidates(wildcards):
+    """Name -> the refined labels that the oracle chooses from."""
+    labels = VARIANTS[wildcards.variant].last_labels
+    return {label: labels_of(wildcards.dataset, shared(label, wildcards)) for label in labels}
+
+
+def oracle_truth(wildcards):
+    """The ground truth of the training images; only what is called an oracle asks for it."""
+    if not SETTINGS.datasets[wildcards.dataset].has_masks:
+        raise WorkflowError(f"oracles learn from masks, and the data set {wildcards.dataset!r} has none")
+    return "results/{dataset}/masks.csv"
 
 
 def weights(network=SETTINGS.network, key="network"):
@@ -182,14 +204,17 @@ def weights(network=SETTINGS.network, key="network"):
 def detector_labels(wildcards):
     """What A2S's detector learns: its own first stage, shared with other variants where it is the same, or any labels."""
     labels = VARIANTS[wildcards.variant].a2s.labels
-    if labels == "a2s-stage1":
-        labels = named(labels, TABLES.first(labels, variant_of(wildcards)))
-    return labels_of(wildcards.dataset, labels)
+    return labels_of(wildcards.dataset, shared(labels, wildcards) if labels == "a2s-stage1" else labels)
 
 
 def variant_of(wildcards):
     """The name of the variant in a path; empty for the configuration itself."""
     return wildcards.variant.removeprefix("variants/").removesuffix("/")
+
+
+def shared(system, wildcards):
+    """The name under which a variant's part is made; variants with the same settings share it."""
+    return named(system, TABLES.first(system, variant_of(wildcards)))
 
 
 def named(system, variant):
@@ -230,7 +255,7 @@ def stage_before(wildcards):
 
 def fused_labels():
     """What the fusion learns."""
-    return SETTINGS.deepusps.labels or [f"{method}-iter{STAGES[-1]}" for method in METHODS]
+    return SETTINGS.fused_labels
 
 
 def refined_methods():
@@ -312,11 +337,11 @@ def shown_systems(testset):
 
 def model_of(wildcards):
     """The network behind a system's name."""
-    variants = [system for table in TABLES.tables for system in TABLES.systems(table).values()]
-    variants = [re.sub(r"^(sp)?crf-", "", system) for system in variants]
-    if wildcards.system not in [*trained_systems(), *variants]:
-        raise WorkflowError(f"no system {wildcards.system!r}; there are {', '.join(systems_of(wildcards.testset))}")
-    return f"{folder_of(SETTINGS.train, wildcards.system)}/model.safetensors"
+    system = wildcards.system.removeprefix("raw-")
+    name, _, variant = system.partition("@")
+    if system not in trained_systems() and not (variant in TABLES.settings and TABLES.has(name, variant)):
+        raise WorkflowError(f"no system {system!r}; there are {', '.join(systems_of(wildcards.testset))}")
+    return f"{folder_of(SETTINGS.train, system)}/model.safetensors"
 
 
 def folder_of(dataset, system):
@@ -331,10 +356,12 @@ def folder_of(dataset, system):
         kind, _, prior = system.partition("-")
         prior, _, variant = prior.partition("@")
         return f"results/{dataset}/{kind}/{f'variants/{variant}/' if variant else ''}{prior}"
-    if system.startswith("deepusps-seed"):
-        return f"results/{dataset}/deepusps/fusion/{system.removeprefix('deepusps-')}"
-    method, _, stage = system.rpartition("-iter")
-    return f"results/{dataset}/deepusps/{method}/iter{stage}"
+    name, _, variant = system.partition("@")
+    folder = f"results/{dataset}/deepusps/{f'variants/{variant}/' if variant else ''}"
+    if name.startswith("deepusps-seed"):
+        return f"{folder}fusion/{name.removeprefix('deepusps-')}"
+    method, _, stage = name.rpartition("-iter")
+    return f"{folder}{method}/iter{stage}"
 
 
 def maps_of(testset, system):
@@ -348,7 +375,12 @@ def maps_of(testset, system):
 
 def labels_of(dataset, name):
     """The MapStore that something can learn from: the maps of a method, or the labels that a training leaves."""
-    return f"results/{dataset}/maps/{name}.h5" if name in METHODS else f"{folder_of(dataset, name)}/labels.h5"
+    if name in METHODS:
+        return f"results/{dataset}/maps/{name}.h5"
+    if name.startswith("oracle-"):
+        kind, _, variant = name.removeprefix("oracle-").partition("@")
+        return f"results/{dataset}/oracle/{f'variants/{variant}/' if variant else ''}{kind}.h5"
+    return f"{folder_of(dataset, name)}/labels.h5"
 
 
 def published_table():

@@ -17,7 +17,11 @@ rule predict_maps:
     resources:
         gpu=gpus,
     params:
-        crf=as_json(SETTINGS.benchmark.crf) if SETTINGS.benchmark.crf else "none",
+        crf=lambda wildcards: (
+            "none"
+            if wildcards.system.startswith("raw-") or SETTINGS.benchmark.crf is None
+            else as_json(SETTINGS.benchmark.crf)
+        ),
         batch=SETTINGS.benchmark.batch_size,
     shell:
         "usod devices run --count {resources.gpu} -- usod predict {input.model} {input.images} --out {output.maps}"

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from usod.training.parallel import Process
 
 app = typer.Typer(no_args_is_help=True, help="DeepUSPS: refine handcrafted maps with networks, fuse the results.")
+ORACLE = "usod deepusps oracle"
+"""`created_by` of labels that were made with the ground truth."""
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
 
 
@@ -90,9 +92,12 @@ def refine(
 @app.command()
 def fuse(
     images: Images,
-    labels: Annotated[list[str], typer.Option(help="METHOD=labels.h5, once per method.")],
     out: Annotated[Path, typer.Option(help="The fused network, safetensors.")],
     history: Annotated[Path, typer.Option(help="CSV, one row per epoch.")],
+    labels: Annotated[list[str] | None, typer.Option(help="METHOD=labels.h5, once per method.")] = None,
+    maps: Annotated[
+        list[str] | None, typer.Option(help="METHOD=maps.h5: handcrafted maps that no stage has refined.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the new layers and of the order of the images.")] = 0,
     config: ConfigText = None,
     network: Network = None,
@@ -108,6 +113,7 @@ def fuse(
     --history history.csv
     """
     from usod.devices import start_device
+    from usod.errors import UsageError
     from usod.models.config import NetworkConfig
     from usod.provenance import describe
     from usod.sections import FuseConfig, parse_section
@@ -116,10 +122,18 @@ def fuse(
 
     settings = parse_section(FuseConfig, config)
     net_config = parse_section(NetworkConfig, network, "--network")
-    paths = named_paths(labels, "--labels")
+    unrefined = named_paths(maps or [], "--maps")
+    paths = named_paths(labels or [], "--labels") | unrefined
+    if not paths:
+        raise UsageError("--labels: nothing to learn; give METHOD=labels.h5 or --maps METHOD=maps.h5")
     chosen = start_device(device, threads)
     origin = describe(
-        {"seed": seed, "fuse": settings.model_dump(), "network": net_config.model_dump(mode="json")},
+        {
+            "seed": seed,
+            "fuse": settings.model_dump(),
+            "network": net_config.model_dump(mode="json"),
+            "unrefined": list(unrefined),
+        },
         {"images": images, **paths},
     )
     run(
@@ -154,11 +168,63 @@ def _fuse(
         sources = {name: stack.enter_context(MapStore(path)) for name, path in paths.items()}
         identity = resume_identity(origin, "usod.systems.deepusps")
         net, rows = deepusps.fuse(
-            image_store, sources, seed, settings, net_config, process, work=work, identity=identity
+            image_store,
+            sources,
+            seed,
+            settings,
+            net_config,
+            process,
+            work=work,
+            identity=identity,
+            unrefined=origin["config"]["unrefined"],
         )
         if process.rank == 0:
-            save_model(out, net, net_config, origin, input_size=image_store.size)
+            oracle = any(source.attributes["created_by"] == ORACLE for source in sources.values())
+            labels = "masks" if oracle else "none"
+            save_model(out, net, net_config, origin, input_size=image_store.size, training_labels=labels)
             write_history(history, rows)
+
+
+@app.command()
+def oracle(
+    images: Images,
+    masks: Annotated[Path, typer.Option(help="masks.csv (usod data masks): the ground truth of the same images.")],
+    out: Annotated[Path, typer.Option(help="MapStore of labels that a network can learn.")],
+    labels: Annotated[
+        list[str] | None, typer.Option(help="METHOD=labels.h5: each pixel's best of these, not the masks themselves.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make labels with the ground truth, for the oracles of the paper's Tables 2 and 3: no unsupervised result.
+
+    Example: usod deepusps oracle --images images.h5 --masks masks.csv --labels rbd=rbd.h5 --labels mc=mc.h5
+    --out oracle.h5
+    """
+    from contextlib import ExitStack
+
+    from usod.data.images import resize_map
+    from usod.data.index import load_mask, read_masks
+    from usod.data.mapstore import ImageStore, MapStore, write_maps
+    from usod.errors import UsodError
+    from usod.progress import progress
+    from usod.provenance import describe
+    from usod.systems.deepusps import best_pixels
+
+    paths = named_paths(labels or [], "--labels")
+    table = read_masks(masks)
+    of_id = dict(zip(table["id"], zip(table["mask"], table["threshold"], strict=True), strict=True))
+    attributes = describe({}, {"images": images, "masks": masks, **paths}) | {"created_by": ORACLE}
+    with ExitStack() as stack:
+        store = stack.enter_context(ImageStore(images))
+        sources = [stack.enter_context(MapStore(path)) for path in paths.values()]
+        for source in sources:
+            source.require(store.ids)
+        if unknown := [key for key in store.ids if key not in of_id]:
+            raise UsodError(f"{masks}: {len(unknown)} of {len(store)} images have no mask: {', '.join(unknown[:5])}")
+        rows = stack.enter_context(write_maps(out, store.ids, store.size, store.original_size, attributes))
+        for key in progress(store.ids, len(store), "oracle"):
+            truth = resize_map(load_mask(*of_id[key]), store.size) > 0.5
+            rows[key] = best_pixels([source[key] for source in sources], truth) if sources else truth
 
 
 def _hand_on(map_store: Any, model: Path | None, out_labels: Path, out_model: Path, history: Path) -> None:

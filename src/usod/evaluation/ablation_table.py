@@ -1,6 +1,6 @@
 """The table of an ablation: what each variant scores, beside the row that the paper prints for it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,12 +10,15 @@ from usod.evaluation import typeset
 from usod.evaluation.published import published
 from usod.evaluation.tables import F_NAMES, canonical_dataset, read_score
 
-COLUMNS = ("row", "dataset", "f", "mae", "n", "published_f", "published_mae", "training_hours", "published_hours")
+COLUMNS = (
+    *("row", "dataset", "seeds", "n", "f", "f_std", "mae", "mae_std"),
+    *("published_f", "published_f_std", "published_mae", "published_mae_std", "training_hours", "published_hours"),
+)
 
 
 def ablation_table(
-    rows: Mapping[str, Mapping[str, str | Path]],
-    histories: Mapping[str, str | Path],
+    rows: Mapping[str, Mapping[str, Sequence[str | Path]]],
+    histories: Mapping[str, Sequence[str | Path]],
     reference: str | None = None,
     published_as: Mapping[str, str | None] | None = None,
     f: str = "f_adaptive",
@@ -24,15 +27,16 @@ def ablation_table(
 
     Parameters
     ----------
-    rows : name, as in the published table -> data set -> JSON file of `usod evaluate`
-    histories : name -> history.csv of the training that is scored, where there was one
+    rows : name, as in the published table -> data set -> JSON files of `usod evaluate`, one for each seed
+    histories : name -> history.csv of each training that is scored, where there was one
     reference : a key of `usod.evaluation.published.TABLES`
     published_as : data set -> its name in the published table
     f : the F that is reported
 
     Returns
     -------
-    Columns `COLUMNS`; scores are fractions, times those of the scored training alone, NaN where there is none
+    Columns `COLUMNS`; scores are fractions, means and standard deviations (n - 1) over the seeds; times are those of
+    the scored training alone, on average; NaN where there is none
 
     Raises
     ------
@@ -43,11 +47,13 @@ def ablation_table(
     paper = _paper(reference) if reference else {}
     table: list[dict[str, object]] = []
     for name, scores in rows.items():
-        hours = _hours(histories[name]) if name in histories else float("nan")
-        for dataset, path in scores.items():
-            score = read_score(Path(path))
+        hours = pd.Series([_hours(path) for path in histories.get(name, [])], dtype=float).mean()
+        for dataset, paths in scores.items():
+            score = pd.DataFrame([read_score(Path(path)) for path in paths])
+            mean, std = score.mean(), score.std()
             known = paper.pop((name, canonical_dataset(names.get(dataset, dataset))), {})
-            ours = {"f": score[f], "mae": score["mae"], "n": score["n"], "training_hours": hours}
+            ours = {"seeds": len(paths), "n": mean["n"], "training_hours": hours}
+            ours |= {"f": mean[f], "f_std": std[f], "mae": mean["mae"], "mae_std": std["mae"]}
             table.append({"row": name, "dataset": dataset, **ours, **known})
     table += [{"row": row, "dataset": dataset, **cell} for (row, dataset), cell in paper.items()]
     return pd.DataFrame(table, columns=list(COLUMNS))
@@ -58,7 +64,7 @@ def _paper(reference: str) -> dict[tuple[str, str], dict[str, float]]:
     cells: dict[tuple[str, str], dict[str, float]] = {}
     for row in published(table=reference).to_dict("records"):
         cell = cells.setdefault((row["method"], row["dataset"]), {})
-        cell[f"published_{row['measure']}"] = row["value"]
+        cell |= {f"published_{row['measure']}": row["value"], f"published_{row['measure']}_std": row["std"]}
     return cells
 
 
@@ -82,7 +88,8 @@ def write_ablation_table(frame: pd.DataFrame, path: str | Path, title: str, f: s
     headings += ["Published hours ↓"] if timed else []
     cells = []
     for row in frame.to_dict("records"):
-        scores = [typeset.percent(row[key]) for key in ("f", "mae", "published_f", "published_mae")]
+        keys = ("f", "mae", "published_f", "published_mae")
+        scores = [typeset.percent(row[key], row[f"{key}_std"]) for key in keys]
         hours = [row["training_hours"], *([row["published_hours"]] if timed else [])]
         cells.append([row["row"], row["dataset"], *scores, *("-" if pd.isna(h) else f"{h:.3g}" for h in hours)])
     note = f"In percent; F: {F_NAMES[f]}. Hours are those of the scored network's own training."

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from usod.errors import UsageError, UsodError
+from usod.evaluation.tables import HEADINGS
 from usod.files import atomic_path
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -179,6 +180,32 @@ def curves_figure(curves: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     left.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1), ylim=(0, 1))
     right.set(xlabel="Threshold", ylabel="F (β² = 0.3); dot: maximum", xlim=(0, 1), ylim=(0, 1))
     _legend_below(figure, left)
+    return figure
+
+
+def scatter_figure(pairs: Mapping[str, tuple[NDArray, NDArray]], x_name: str, y_name: str) -> Figure:
+    """Two systems' scores of the same images against each other, a panel per measure (DeepUSPS, Figure 9).
+
+    Parameters
+    ----------
+    pairs : measure -> scores with one system and with the other, (N,) each in [0, 1]; images that lack one of the two
+        (NaN) are left out. The correlation stands above each panel.
+    x_name, y_name : what the two systems are
+    """
+    figure, all_axes = _panels(len(pairs), height=3.0)
+    for axes, (measure, (x, y)) in zip(all_axes, pairs.items(), strict=True):
+        kept = np.isfinite(x) & np.isfinite(y)
+        x, y = x[kept], y[kept]
+        axes.plot([0, 1], [0, 1], color="0.6", lw=0.8, ls="--")
+        # In grey tones, too, a dense cloud is darker than a thin one.
+        alpha = 0.8 if len(x) < 100 else 0.35
+        axes.plot(x, y, "o", color=PALETTE[0], ms=3, alpha=alpha, mew=0, rasterized=len(x) > 5000)
+        spread = len(x) > 1 and x.std() > 0 and y.std() > 0
+        correlation = f", r = {np.corrcoef(x, y)[0, 1]:.2f}" if spread else ""
+        label = "MAE" if measure == "mae" else HEADINGS.get(measure, measure)
+        axes.set_title(f"{label}, {len(x)} images{correlation}", fontsize=8)
+        top = max(float(max(x.max(), y.max())), 0.05) * 1.05 if measure == "mae" and len(x) else 1.02
+        axes.set(xlabel=x_name, ylabel=y_name, xlim=(0, top), ylim=(0, top), aspect="equal")
     return figure
 
 

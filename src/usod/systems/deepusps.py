@@ -7,7 +7,7 @@
 4. Fusion (3.3): one network learns the refined labels of all methods together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,21 @@ class PseudoLabels:
         if soft_threshold:
             probability = certain_as_label(probability, label, gamma)
         return f_beta_loss(probability, (label > gamma).float(), beta2)
+
+
+def best_pixels(labels: Sequence[np.ndarray], truth: np.ndarray) -> np.ndarray:
+    """Oracle label fusion (section 4.3): at each pixel the label that is nearest to the ground truth.
+
+    Parameters
+    ----------
+    labels : the refined labels of the methods, each (..., H, W)
+    truth : (..., H, W) bool
+
+    Returns
+    -------
+    (..., H, W) of the labels' dtype: their maximum where the truth is salient, else their minimum
+    """
+    return np.where(truth, np.maximum.reduce(list(labels)), np.minimum.reduce(list(labels)))
 
 
 class Refinement:
@@ -193,25 +208,32 @@ def fuse(
     process: Process,
     work: Path | None = None,
     identity: Any = None,
+    unrefined: Collection[str] = (),
 ) -> tuple[SaliencyNet, list[dict[str, float]]]:
     """Train the saliency network on the refined labels of all methods (section 3.3), in one process or several.
 
     Parameters
     ----------
-    sources : method name -> refined labels; one or more
+    sources : name -> refined labels; one or more
     seed : of the new layers and of the order of the images
     process : this one's device and part in the training (`usod.training.parallel.run`)
+    unrefined : names of the sources that are handcrafted maps: binarised as in 3.1, relative to their mean
 
     Returns
     -------
     the trained network and one history row per epoch
     """
     pixels, labels = _read(images, sources)
-    gamma = np.full(len(pixels), config.threshold, np.float32)
     torch.manual_seed(seed)
     net = build_network(network)
     schedule = Schedule.of(config, config.lr, seed)
-    objective = Fusion([PseudoLabels(maps, gamma, process.device) for maps in labels.values()], config)
+    targets = []
+    for name, maps in labels.items():
+        gamma = np.full(len(pixels), config.threshold, np.float32)
+        if name in unrefined:
+            gamma = discretisation_threshold(maps, config.threshold_factor)
+        targets.append(PseudoLabels(maps, gamma, process.device))
+    objective = Fusion(targets, config)
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), seed, identity])
     history = Trainer(net, pixels, objective, schedule, process, keep, f"fusion, seed {seed}").fit()
     return net, history

@@ -20,6 +20,7 @@ include: "workflow/rules/a2s.smk"
 include: "workflow/rules/wss.smk"
 include: "workflow/rules/ldps.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/export.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/ablations.smk"
 

@@ -30,7 +30,7 @@ from usod.sections import (
 
 DEEPUSPS_METHODS = ("rbd", "dsr", "mc", "hs")
 """The handcrafted methods of the DeepUSPS paper; more are registered in `usod.handcrafted`."""
-RESERVED = ("data", "logs", "masks", "report", "scores", "timings", "work")
+RESERVED = ("data", "export", "logs", "masks", "report", "scores", "timings", "work")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$")]
 UserPath = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser()))]
 

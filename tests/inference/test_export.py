@@ -1,8 +1,15 @@
+import json
+
 import numpy as np
 import pytest
 import torch
+import yaml
+from PIL import Image
 
+import usod
 from usod.errors import UsodError
+from usod.evaluation.benchmark import MEASURES
+from usod.evaluation.model_card import model_card
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.model_file import save_model
@@ -43,6 +50,39 @@ def test_an_exported_network_gives_the_same_maps_at_any_batch_and_size(model, tm
             else:
                 expected = network(image).sigmoid()
         assert found.shape == (shape[0], 1, *shape[2:]) and np.abs(found - expected.numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize("normalisation", ["imagenet", "cityscapes"])
+def test_rembg_gives_the_map_that_we_predict(tmp_path, normalisation):
+    rembg = pytest.importorskip("rembg", reason="rembg is not installed")
+    settings = NetworkConfig(light_width=8, normalisation=normalisation)
+    torch.manual_seed(1)
+    save_model(tmp_path / "model.safetensors", build_network(settings), settings, input_size=128)
+    export_onnx(tmp_path / "model.safetensors", tmp_path / "model.onnx", rembg=True)
+    session = rembg.new_session("u2net_custom", model_path=str(tmp_path / "model.onnx"))
+    y, x = np.mgrid[:240, :320]
+    image = np.stack([255 * ((y - 120) ** 2 + (x - 90) ** 2 < 2500), x * 0.7, y * 0.9], -1).astype(np.uint8)
+    found = np.asarray(rembg.remove(Image.fromarray(image), session=session, only_mask=True)) / 255
+    expected = usod.load(tmp_path / "model.safetensors", "cpu").predict(image)
+    expected = (expected - expected.min()) / (expected.max() - expected.min())  # what rembg does to every map
+    assert found.shape == image.shape[:2] and np.abs(found - expected).mean() < 0.03
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+def test_the_card_says_what_the_network_learnt_from_and_scores(model, tmp_path):
+    path, _ = model()
+    score = dict.fromkeys(MEASURES, 0.5) | {"n": 7, "f_fixed": 0.8123}
+    (tmp_path / "s.json").write_text(json.dumps(score))
+    card = model_card(path, {"ECSSD": tmp_path / "s.json"}, {"photos": 12})
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["library_name"] == "usod" and "unsupervised" in head["tags"]
+    assert "| ECSSD | 7 | 81.23 |" in card and "Working size 64x64" in card and "12 images of photos" in card
+    assert f"| torch | {torch.__version__.partition('+')[0]}" in card
+    settings = NetworkConfig(light_width=8)
+    save_model(path, build_network(settings), settings, input_size=64, training_labels="masks")
+    card = model_card(path)
+    assert "masks. It was trained from scratch." in card and "None were measured" in card
+    assert "unsupervised" not in yaml.safe_load(card.split("---")[1])["tags"]
 
 
 def test_a_missing_model_is_one_line_and_nothing_is_written(tmp_path):

@@ -72,35 +72,6 @@ rule refine_with_superpixels:
         " --out {output.maps} > {log} 2>&1"
 
 
-rule export_masks:
-    input:
-        maps=lambda wildcards: maps_of(wildcards.dataset, final_systems()[0]),
-        index="results/{dataset}/index.csv",
-        code=code("usod.commands.masks"),
-    output:
-        # As a folder it is emptied before it is written again: an image may have gone.
-        masks=directory("results/masks/{dataset}"),
-    log:
-        "results/logs/{dataset}/masks.export.log",
-    benchmark:
-        "results/timings/{dataset}/masks.export.tsv"
-    conda:
-        "../../envs/usod.yaml"
-    threads: 1
-    params:
-        root=root,
-        threshold=SETTINGS.report.mask_threshold,
-    shell:
-        "usod maps export {input.maps} --out {output.masks} --index {input.index} --root {params.root:q}"
-        " --threshold {params.threshold} > {log} 2>&1"
-
-
-rule masks:
-    input:
-        expand("results/masks/{dataset}", dataset=SETTINGS.train),
-    localrule: True
-
-
 rule score_maps:
     input:
         maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),

@@ -33,6 +33,10 @@ def predict(
         float, typer.Option(min=0, max=1, help="Drop regions of a mask below this share of the image.")
     ] = 0.0,
     fill: Annotated[bool, typer.Option("--fill", help="Fill the holes of masks.")] = False,
+    edges: Annotated[
+        int,
+        typer.Option(min=0, help="Move a map's edges onto the image's: radius of a guided filter, pixels."),
+    ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make files that are there already again.")] = False,
     crf: Annotated[
         str, typer.Option(help="Dense CRF on the predictions: none, default, JSON or a YAML file.")
@@ -64,7 +68,7 @@ def predict(
     if out.suffix == ".h5" and kind is not Type.map:
         raise UsageError(f"--type {kind.value}: a MapStore holds maps; give a folder for --out, or --type map")
     binarise(np.zeros((1, 1)), threshold)  # a wrong one is refused before any work
-    draw = partial(render, kind.value, threshold=threshold, smallest=smallest, fill=fill)
+    draw = partial(render, kind.value, threshold=threshold, smallest=smallest, fill=fill, edges=edges)
     network = Model(model, device, crf=settings)
     say(f"{model}: working size {network.size}, on {describe_device(network.device)}")
     if out.suffix == ".h5":

@@ -2,12 +2,15 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from usod.errors import UsodError
 from usod.files import atomic_path
+from usod.models.config import NORMALISATIONS
 from usod.models.model_file import load_model
 from usod.models.relation import RelationNet, merge
 from usod.models.saliency_net import SaliencyNet
@@ -29,6 +32,32 @@ class Predictor(nn.Module):
         return self.network(image).sigmoid()
 
 
+class RembgPredictor(nn.Module):
+    """`image` (B, 3, H, W) as `rembg` hands it to a custom U2-Net -> `saliency` (B, 1, H, W) in [0, 1].
+
+    rembg shrinks every image to 320x320 and normalises it with ImageNet's mean and standard deviation, whatever the
+    network wants. Here it is normalised and sized as the network was trained.
+    """
+
+    inputs = ("image",)
+    output = "saliency"
+
+    def __init__(self, network: SaliencyNet, mean: list[float], std: list[float], size: tuple[int, int]):
+        super().__init__()
+        self.network = network
+        self.size = size
+        self.scale: Tensor
+        self.shift: Tensor
+        theirs = [torch.tensor(values) for values in NORMALISATIONS["imagenet"]]
+        own = torch.tensor(mean), torch.tensor(std)
+        self.register_buffer("scale", (theirs[1] / own[1])[None, :, None, None])
+        self.register_buffer("shift", ((theirs[0] - own[0]) / own[1])[None, :, None, None])
+
+    def forward(self, image: Tensor) -> Tensor:
+        small = F.interpolate(image * self.scale + self.shift, self.size, mode="bilinear", align_corners=False)
+        return F.interpolate(self.network(small).sigmoid(), image.shape[2:], mode="bilinear", align_corners=False)
+
+
 class RefiningPredictor(nn.Module):
     """`image` (B, 3, H, W), normalised, and `prior` (B, 1, H, W) in [0, 1] -> `saliency` (B, 1, H, W) in [0, 1] (LDPS).
 
@@ -46,11 +75,11 @@ class RefiningPredictor(nn.Module):
         return merge(prior, self.network(image, prior).sigmoid())
 
 
-def export_onnx(model: str | Path, out: str | Path) -> float:
+def export_onnx(model: str | Path, out: str | Path, rembg: bool = False) -> float:
     """Write a model of this package as ONNX, with free batch, height and width, and compare it with PyTorch.
 
     `image` is RGB / 255, minus the mean and divided by the standard deviation that the model was trained with; both
-    are in the file's metadata.
+    are in the file's metadata. With `rembg` it is what the custom U2-Net of rembg gets (`RembgPredictor`).
 
     Returns
     -------
@@ -69,7 +98,7 @@ def export_onnx(model: str | Path, out: str | Path) -> float:
         raise UsodError(f"usod export needs {error.name}; pip install 'usod[export]'") from error
 
     network, header = load_model(model)
-    module = RefiningPredictor(network) if isinstance(network, RelationNet) else Predictor(network)
+    module = _module(model, network, header, rembg)
     kind = type(module.eval())
     example = _random_inputs(kind, 2, 96, 128)
     axes = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
@@ -101,8 +130,20 @@ def export_onnx(model: str | Path, out: str | Path) -> float:
     return difference
 
 
+def _module(
+    model: str | Path, network: SaliencyNet, header: dict[str, Any], rembg: bool
+) -> Predictor | RefiningPredictor | RembgPredictor:
+    if not rembg:
+        return RefiningPredictor(network) if isinstance(network, RelationNet) else Predictor(network)
+    if isinstance(network, RelationNet):
+        raise UsodError(f"{model}: refines maps, rembg has none to give it; export a network that predicts them")
+    if not header["input_size"]:
+        raise UsodError(f"{model}: does not say its working size, which --rembg needs; export it without")
+    return RembgPredictor(network, header["mean"], header["std"], tuple(header["input_size"]))
+
+
 def _random_inputs(
-    kind: type[Predictor] | type[RefiningPredictor], batch: int, height: int, width: int
+    kind: type[Predictor] | type[RefiningPredictor] | type[RembgPredictor], batch: int, height: int, width: int
 ) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(batch, 3, height, width, generator=generator)

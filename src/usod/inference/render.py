@@ -10,6 +10,7 @@ from skimage.filters import threshold_otsu
 
 from usod.data.mapstore import to_uint8
 from usod.errors import UsageError
+from usod.inference.guided_filter import guided_filter
 
 Kind = Literal["map", "mask", "rgba", "overlay"]
 KINDS = ("map", "mask", "rgba", "overlay")
@@ -68,6 +69,7 @@ def render(
     threshold: str | float = 0.5,
     smallest: float = 0.0,
     fill: bool = False,
+    edges: int = 0,
 ) -> Image.Image:
     """A picture of the image's size.
 
@@ -79,7 +81,10 @@ def render(
     saliency : (H, W) in [0, 1]
     threshold, smallest, fill : of masks and overlays, see `binarise` and `clean`; of rgba too when `smallest` or `fill`
         is given: what is not in the mask becomes transparent
+    edges : radius in pixels of the guided filter that moves the map's edges onto the image's, first of all; 0: none
     """
+    if edges:
+        saliency = guided_filter(image, saliency, edges)
     if kind == "map":
         return Image.fromarray(to_uint8(saliency))
     if kind == "rgba" and not smallest and not fill:

@@ -22,6 +22,7 @@ include: "workflow/rules/ldps.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/page.smk"
 include: "workflow/rules/ablations.smk"
 
 

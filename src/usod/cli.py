@@ -9,6 +9,7 @@ import typer
 
 from usod.commands import (
     a2s,
+    agreement,
     check,
     config,
     crf,
@@ -21,6 +22,8 @@ from usod.commands import (
     ldps,
     maps,
     masks,
+    page,
+    pictures,
     predict,
     report,
     wss,
@@ -40,6 +43,9 @@ for group in (data, maps, crf, deepusps, a2s, wss, ldps, config, devices, report
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 data.app.command()(check.check)
 maps.app.command()(masks.export)
+maps.app.command()(agreement.agree)
+for command in (pictures.examples, pictures.changes, pictures.watched, page.costs, page.provenance, page.page):
+    report.app.command()(command)
 data.app.command()(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("evaluate-epochs")(evaluate.evaluate_epochs)

@@ -84,7 +84,7 @@ rule show_examples:
         images="results/{testset}/images.h5",
         maps=lambda wildcards: [maps_of(wildcards.testset, s) for s in shown_systems(wildcards.testset)],
         masks=lambda wildcards: (["results/{testset}/masks.csv"] if wildcards.testset in scored_sets() else []),
-        code=code("usod.commands.report"),
+        code=code("usod.commands.pictures"),
     output:
         figure=report(
             "results/report/examples-{testset}.png",
@@ -142,7 +142,7 @@ rule show_activations:
     input:
         images="results/{dataset}/images.h5",
         maps="results/{dataset}/a2s/stage1/watched.h5",
-        code=code("usod.commands.report"),
+        code=code("usod.commands.pictures"),
     output:
         figure=report(
             "results/report/activations-{dataset}.png",
@@ -172,7 +172,7 @@ rule show_changes:
         scores_before="results/scores/{testset}/{prior}.csv",
         scores_after="results/scores/{testset}/ldps-{prior}.csv",
         masks="results/{testset}/masks.csv",
-        code=code("usod.commands.report"),
+        code=code("usod.commands.pictures"),
     output:
         figure=report(
             "results/report/changes-{testset}-{prior}.png",
@@ -234,8 +234,6 @@ rule report:
             prior=SETTINGS.priors if ldps_systems() else [],
         ),
         expand("results/report/tags-{dataset}.png", dataset=SETTINGS.train if wss_systems() else []),
-        expand(
-            "results/report/activations-{dataset}.png",
-            dataset=SETTINGS.train if "a2s-stage1" in a2s_systems() and SETTINGS.a2s.stage1.watch else [],
-        ),
+        expand("results/report/activations-{dataset}.png", dataset=SETTINGS.train if has_activations() else []),
+        "results/report/report.html",
     localrule: True

@@ -80,3 +80,98 @@ def scattered(wildcards):
     """The scores per image of the two rows that a figure sets against each other: of their first seeds."""
     rows = TABLES.tables[wildcards.table].scatter
     return [f"results/scores/{wildcards.testset}/{TABLES.of_row(wildcards.table, row)[0]}.csv" for row in rows]
+
+
+# ---- the report
+
+
+def final_networks():
+    """The systems at the end that have a network of their own."""
+    return [system for system in final_systems() if system in trained_systems()]
+
+
+def doubted(dataset):
+    """Method -> the labels whose agreement tells how sure they are: of the last stage, or the maps themselves."""
+    if label_systems():
+        return {m: labels_of(dataset, f"{m}-iter{STAGES[-1]}") for m in refined_methods()}
+    return {method: labels_of(dataset, method) for method in METHODS}
+
+
+def doubted_before(dataset):
+    """Method -> the labels of the stage before."""
+    if not label_systems():
+        return {}
+    before = f"-iter{STAGES[-1] - 1}" if STAGES[-1] else ""
+    return {method: labels_of(dataset, f"{method}{before}") for method in refined_methods()}
+
+
+def stages_of(dataset, method):
+    """Heading -> the labels of a method after every stage."""
+    names = ["consistency", *(f"iteration {k}" for k in STAGES[1:])]
+    stages = {name: labels_of(dataset, f"{method}-iter{k}") for name, k in zip(names, STAGES, strict=True)}
+    return {method: labels_of(dataset, method), **stages}
+
+
+def item(file, caption, title="", **wildcards):
+    """An item of the page, with the caption that Snakemake's own report has."""
+    text = (PRESETS.parents[1] / "report" / f"{caption}.rst").read_text(encoding="utf-8")
+    for name, value in wildcards.items():
+        text = text.replace(f"{{{{ snakemake.wildcards.{name} }}}}", value)
+    return {"file": f"results/report/{file}", "title": title, "caption": text}
+
+
+def report_plan():
+    """What stands on the page of the report, in its order."""
+    train, scored = SETTINGS.train, scored_sets()
+    shown = list(dict.fromkeys([*SETTINGS.test, *scored, train]))
+    methods = refined_methods() if label_systems() else []
+    chapters = {
+        "Scores": [
+            entry
+            for testset in scored
+            for entry in (
+                item(f"scores-{testset}.md", "scores", testset, testset=testset),
+                item(f"curves-{testset}.svg", "curves", testset=testset),
+            )
+        ],
+        "Pictures": [item(f"examples-{testset}.png", "examples", testset, testset=testset) for testset in shown],
+        "Labels by stage": [
+            *(item(f"stages-{t}.svg", "label_quality", t, testset=t) for t in (scored if methods else [])),
+            *(item(f"evolution-{train}-{m}.png", "evolution", m, dataset=train, method=m) for m in methods),
+        ],
+        "Activations": [item(f"activations-{train}.png", "watched", dataset=train)] * has_activations(),
+        "Tags": [item(f"tags-{train}.png", "tags", dataset=train)] * bool(wss_systems()),
+        "Relations": [
+            item(f"changes-{t}-{prior}.png", "changes", f"{prior} on {t}", testset=t, prior=prior)
+            for t in (SETTINGS.test if ldps_systems() else [])
+            for prior in SETTINGS.priors
+        ],
+        "Ablations": [entry for table in ablations() for entry in ablation_items(table)],
+        "Images to look at": [item(f"doubts-{train}.png", "doubts", dataset=train)],
+        "Training": [item(f"training-{train}.svg", "training", dataset=train)] * bool(trained_systems()),
+        "Time and memory": [item("costs.svg", "costs"), item("costs.md", "costs")],
+        "Data, networks, software": [item("provenance.md", "provenance")],
+    }
+    intro = (PRESETS.parents[1] / "report/workflow.rst").read_text(encoding="utf-8")
+    return {
+        "title": f"Saliency masks for {train}: {', '.join(final_systems())}",
+        "intro": " ".join(intro.split()),
+        "chapters": [{"title": title, "items": items} for title, items in chapters.items() if items],
+    }
+
+
+def ablation_items(table):
+    """The table and the figures of an ablation that belongs to `all`."""
+    files = {f"{table}.md": "ablation", f"{table}.svg": "ablation_curves"}
+    files |= {f"{table}-{testset}.svg": "ablation_scatter" for testset in scored_on(table)}
+    wanted = [Path(file).name for file in ablation_files(table)]
+    sets = {f"{table}-{testset}.svg": testset for testset in scored_on(table)}
+    return [
+        item(file, caption, table=table, testset=sets.get(file, ""))
+        for file, caption in files.items()
+        if file in wanted
+    ]
+
+
+def has_activations():
+    return "a2s-stage1" in a2s_systems() and SETTINGS.a2s.stage1.watch > 0

@@ -135,15 +135,15 @@ def label_quality_figure(quality: pd.DataFrame, stage_names: Sequence[str] = STA
     UsageError
         If `quality` lacks `method` or `stage`, or has no measure.
     """
-    panels = {"f": "F ↑", "mae": "MAE ↓", "precision": "Precision ↑", "recall": "Recall ↑"}
-    panels = {key: label for key, label in panels.items() if key in quality}
-    if not panels or not {"method", "stage"} <= set(quality):
+    measures = {"f": "F ↑", "mae": "MAE ↓", "precision": "Precision ↑", "recall": "Recall ↑"}
+    measures = {key: label for key, label in measures.items() if key in quality}
+    if not measures or not {"method", "stage"} <= set(quality):
         raise UsageError("label quality needs the columns method, stage and at least one of f, mae, precision, recall")
-    figure, all_axes = _panels(len(panels))
+    figure, all_axes = panels(len(measures))
     kinds = list(quality["kind"].unique()) if "kind" in quality else [None]
     stages = sorted(quality["stage"].unique())
     names = [stage_names[s] if s < len(stage_names) else f"iteration {s - 1}" for s in stages]
-    for axes, (key, label) in zip(all_axes, panels.items(), strict=True):
+    for axes, (key, label) in zip(all_axes, measures.items(), strict=True):
         for (method, lines), colour, marker in zip(
             quality.groupby("method", sort=False), cycle(PALETTE), cycle(MARKERS), strict=False
         ):
@@ -166,7 +166,7 @@ def curves_figure(curves: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     ----------
     curves : system -> `Benchmark.curves()`, or the `curves` of a score's JSON file
     """
-    figure, (left, right) = _panels(2)
+    figure, (left, right) = panels(2)
     for (system, curve), colour, dash in zip(curves.items(), cycle(PALETTE), cycle(DASHES), strict=False):
         thresholds, precision, recall, f = (
             np.asarray(curve[key], float) for key in ("thresholds", "precision", "recall", "f")
@@ -192,7 +192,7 @@ def scatter_figure(pairs: Mapping[str, tuple[NDArray, NDArray]], x_name: str, y_
         (NaN) are left out. The correlation stands above each panel.
     x_name, y_name : what the two systems are
     """
-    figure, all_axes = _panels(len(pairs), height=3.0)
+    figure, all_axes = panels(len(pairs), height=3.0)
     for axes, (measure, (x, y)) in zip(all_axes, pairs.items(), strict=True):
         kept = np.isfinite(x) & np.isfinite(y)
         x, y = x[kept], y[kept]
@@ -223,7 +223,7 @@ def training_figure(histories: Mapping[str, pd.DataFrame | str | Path], columns:
         If a history cannot be read, has no `epoch`, or no run has a column.
     """
     frames = {run: _history(run, source) for run, source in histories.items()}
-    figure, all_axes = _panels(len(columns))
+    figure, all_axes = panels(len(columns))
     for axes, column in zip(all_axes, columns, strict=True):
         if not any(column in frame for frame in frames.values()):
             have = sorted({str(name) for frame in frames.values() for name in frame})
@@ -249,7 +249,8 @@ def _history(run: str, source: pd.DataFrame | str | Path) -> pd.DataFrame:
     return source
 
 
-def _panels(count: int, width: float = 3.4, height: float = 2.6) -> tuple[Figure, list[Axes]]:
+def panels(count: int, width: float = 3.4, height: float = 2.6) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` axes in the report's style, each of `width` x `height` inches."""
     columns = 2 if count == 4 else min(count, 3)
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(columns * width, rows * height), layout="constrained")

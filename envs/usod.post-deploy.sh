@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs in the fresh conda environment, from the folder that Snakemake was started in.
 # Snakemake makes a new environment when this file changes; the digest makes it follow the lock file.
-# requirements.lock: f37a233e45324a87
+# requirements.lock: 704ce6407e9bd10c
 set -euo pipefail
 python -m pip install --requirement envs/requirements.lock
 # Editable: a job reruns when the source changes, and must then run the changed source.

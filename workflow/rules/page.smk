@@ -70,12 +70,14 @@ rule show_evolution:
     threads: 1
     params:
         columns=lambda wildcards: [
-            f"--column {name}={path}" for name, path in stages_of(wildcards.dataset, wildcards.method).items()
+            part
+            for name, path in stages_of(wildcards.dataset, wildcards.method).items()
+            for part in ("--column", f"{name}={path}")
         ],
         masks=lambda wildcards, input: f"--masks {input.masks}" if input.masks else "",
         shown=SETTINGS.report.examples,
     shell:
-        "usod report examples --images {input.images} {params.columns} {params.masks} --count {params.shown}"
+        "usod report examples --images {input.images} {params.columns:q} {params.masks} --count {params.shown}"
         " --out {output} > {log} 2>&1"
 
 

@@ -73,7 +73,7 @@ def step_of(record: Path) -> str:
     if kind == "deepusps":
         return "deepusps: fusion" if "fusion" in rest else f"deepusps: stage {name.removeprefix('iter')}"
     system = kind.partition("_")[0]
-    return f"{system}: {name.partition('.')[0]}" if system in _ORDER else "data"
+    return f"{system}: {name.partition('.')[0]}" if system in ("a2s", "wss", "ldps") else "data"
 
 
 def _record(path: Path, results: Path) -> dict[str, float]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from usod.data.index import build_index, write_index
 from usod.errors import UsageError, UsodError
 from usod.evaluation.costs import cost_table, step_of, write_costs
 from usod.evaluation.page import make_page, parse_plan
@@ -104,15 +105,9 @@ def test_costs_are_summed_and_memory_is_the_largest(tmp_path):
 
 
 def test_provenance_names_data_settings_and_software(tmp_path):
-    frame = {
-        "id": ["a", "b"],
-        "image": ["/a.png", "/b.png"],
-        "height": 4,
-        "width": 4,
-        "sha256": "0" * 64,
-        "split": "test",
-    }
-    pd.DataFrame(frame).to_csv(tmp_path / "index.csv", index=False)
+    for name in ("a", "b"):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    write_index(build_index(tmp_path), tmp_path / "index.csv")
     usod = [sys.executable, "-m", "usod", "report", "provenance", "--index", f"ECSSD={tmp_path / 'index.csv'}"]
     command = [*usod, "--config", json.dumps({"size": 432}), "--out", tmp_path / "p.md"]
     subprocess.run(command, check=True)

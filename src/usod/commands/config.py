@@ -1,4 +1,4 @@
-"""`usod config`: check a configuration, print its schema."""
+"""`usod config`: check a configuration, print its schema and its reference."""
 
 import json
 from pathlib import Path
@@ -54,3 +54,21 @@ def schema(
         print(text, end="")
     else:
         write_text(out, text)
+
+
+@app.command()
+def reference(
+    out: Annotated[Path | None, typer.Option(help="Write it there instead of printing it.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Print the reference of config.yaml, every key with its default and meaning, as Markdown.
+
+    Example: usod config reference --out docs/configuration.md
+    """
+    from usod.files import write_text
+    from usod.reference import config_reference
+
+    if out is None:
+        print(config_reference(), end="")
+    else:
+        write_text(out, config_reference())

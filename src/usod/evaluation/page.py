@@ -2,17 +2,17 @@
 
 import base64
 import html
+import io
 import re
 from pathlib import Path
 from typing import Any
 
 from markdown_it import MarkdownIt
+from PIL import Image
 from pydantic import Field
 
 from usod.errors import UsageError, UsodError
 from usod.sections import Section
-
-_MEDIA = {".svg": "image/svg+xml", ".png": "image/png"}
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -27,10 +27,11 @@ figure { margin: .5rem 0 1.5rem; }
 img { max-width: 100%; height: auto; }
 p.caption, figcaption { color: #444; font-size: .92rem; max-width: 46rem; margin: .3rem 0; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
-th, td { padding: .22rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; }
-thead th { border-bottom: 2px solid #444; text-align: left; }
-th[style*="right"], td[style*="right"] { white-space: nowrap; }
+table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
+th, td { padding: .2rem .4rem; border-bottom: 1px solid #ddd; vertical-align: top; }
+thead th { border-bottom: 2px solid #444; text-align: left; vertical-align: bottom; }
+td { white-space: nowrap; }
+td:first-child { white-space: normal; }
 tbody tr:hover { background: #f3f7fa; }
 pre { font-size: .8rem; background: #f6f6f6; padding: .8rem; overflow-x: auto; }
 @page { margin: 16mm; }
@@ -42,7 +43,8 @@ pre { font-size: .8rem; background: #f6f6f6; padding: .8rem; overflow-x: auto; }
   h3 { break-after: avoid; }
   figure, tr { break-inside: avoid; }
   .scroll { overflow: visible; }
-  table { font-size: 7.5pt; }
+  table { font-size: 6.5pt; }
+  th, td { padding: 1pt 2.5pt; }
   pre { white-space: pre-wrap; }
 }
 """
@@ -101,13 +103,28 @@ def _item(item: Item) -> str:
             # Without the sign that only tells a column of numbers; a wide table scrolls by itself.
             text = text.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
             return f'{title}<p class="caption">{caption}</p>\n{text}'
-        if path.suffix not in _MEDIA:
+        if path.suffix not in (".svg", ".png"):
             raise UsageError(f"{path}: a report holds .svg, .png and .md")
-        content = base64.b64encode(path.read_bytes()).decode("ascii")
+        picture = _vector(path) if path.suffix == ".svg" else _pixels(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsodError(f"{path}: cannot be read for the report ({error})") from error
-    picture = f'<img src="data:{_MEDIA[path.suffix]};base64,{content}" alt="{html.escape(item.title or path.stem)}">'
+    picture = f'<img {picture} alt="{html.escape(item.title or path.stem)}">'
     return f"{title}<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+
+
+def _vector(path: Path) -> str:
+    """An SVG stays one: sharp at any size and in print. As a picture of its own its ids cannot clash with others'."""
+    return f'src="data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode("ascii")}"'
+
+
+def _pixels(path: Path) -> str:
+    """A PNG as WebP, a tenth of the size, shown at the size it was drawn for."""
+    with Image.open(path) as picture:
+        dpi = float(picture.info.get("dpi", (96,))[0])
+        content = io.BytesIO()
+        picture.convert("RGB").save(content, "webp", quality=85)
+        width = round(picture.width * 96 / dpi)
+    return f'width="{width}" src="data:image/webp;base64,{base64.b64encode(content.getvalue()).decode("ascii")}"'
 
 
 def _anchor(title: str) -> str:

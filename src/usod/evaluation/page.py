@@ -45,7 +45,7 @@ pre { font-size: .8rem; background: #f6f6f6; padding: .8rem; overflow-x: auto; }
   .scroll { overflow: visible; }
   table { font-size: 6.5pt; }
   th, td { padding: 1pt 2.5pt; }
-  img { max-height: 215mm; width: auto; }
+  img { max-height: 195mm; width: auto; }
   pre { white-space: pre-wrap; columns: 3; font-size: 6pt; }
 }
 """

@@ -1,14 +1,14 @@
-import itertools
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from usod.devices import lease, pick_device, visible_devices
+from usod.devices import lease, physical_keys, pick_device, visible_devices
 from usod.errors import UsageError, UsodError
 
 
@@ -25,40 +25,79 @@ def test_more_than_there_are_is_one_line(tmp_path):
 
 def test_a_device_has_one_holder(tmp_path):
     with lease(1, ["0", "1"], tmp_path) as first, lease(1, ["0", "1"], tmp_path) as second:
-        assert set(first) | set(second) == {"0", "1"}
+        assert set(first.devices) | set(second.devices) == {"0", "1"}
     with lease(2, ["0", "1"], tmp_path) as both:
-        assert both == ["0", "1"]
+        assert both.devices == ["0", "1"]
+
+
+JOB = """
+import fcntl, os, pathlib, sys, time
+marks = pathlib.Path(sys.argv[1])
+devices = os.environ["CUDA_VISIBLE_DEVICES"].split(",")
+files = [(marks / f"{device}.use").open("w") for device in devices]
+try:
+    for file in files:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    (marks / f"met-{os.getpid()}").touch()  # another job is on this device
+time.sleep(float(sys.argv[2]))
+"""
 
 
 def test_forty_jobs_on_four_devices(tmp_path):
-    """Jobs for one and two devices, some killed: nobody meets another on a device, and none stays leased."""
-    script = (
-        "import sys, time, pathlib; from usod.devices import lease\n"
-        "count, locks, marks = int(sys.argv[1]), pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])\n"
-        "with lease(count, ['0', '1', '2', '3'], locks, poll=0.02) as devices:\n"
-        "    for d in devices: (marks / f'{d}.log').open('a').write(f'in {time.monotonic()}\\n')\n"
-        "    time.sleep(float(sys.argv[4]))\n"
-        "    for d in devices: (marks / f'{d}.log').open('a').write(f'out {time.monotonic()}\\n')\n"
-    )
-    rng = random.Random(0)
+    """Jobs for one and two devices; leases and jobs are killed at random: nobody meets another, none stays leased."""
+    rng = random.Random()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")}
+    environment |= {"CUDA_VISIBLE_DEVICES": "a,b,c,d", "TMPDIR": str(tmp_path)}
+    usod = [sys.executable, "-m", "usod", "devices", "run", "--quiet", "--count"]
     jobs = []
     for i in range(40):
-        hold = "30" if i % 8 == 0 else "0.05"  # every eighth would hold its devices for ever, and is killed
-        command = [sys.executable, "-c", script, str(rng.choice([1, 2])), str(tmp_path / "locks"), str(tmp_path), hold]
-        jobs.append(subprocess.Popen(command))
-        if i % 8 == 7:
-            time.sleep(0.6)
-            jobs[i - 7].kill()
-    codes = [job.wait(timeout=60) for job in jobs]
-    assert codes.count(-signal.SIGKILL) == 5 and codes.count(0) == 35
-    for device in "0123":
-        lines = (tmp_path / f"{device}.log").read_text().split("\n")[:-1]
-        words = [line.split()[0] for line in lines]
-        # Between two entries there is always an exit, unless the holder was killed: at most five times in all.
-        assert sum(a == b == "in" for a, b in itertools.pairwise(words)) <= 5
-        assert "out out" not in " ".join(words)
-    with lease(4, ["0", "1", "2", "3"], tmp_path / "locks") as devices:
-        assert len(devices) == 4
+        hold = "60" if i % 5 == 0 else "0.05"  # every fifth would hold its devices for long, and is killed
+        command = [*usod, str(rng.choice([1, 2])), "--", sys.executable, "-c", JOB, str(tmp_path), hold]
+        jobs.append(subprocess.Popen(command, env=environment))
+        if i % 5 == 4:
+            time.sleep(rng.uniform(0.5, 2))
+            holder = jobs[i - 4]
+            children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
+            victim = int(children[0]) if children and i % 2 else holder.pid
+            os.kill(victim, signal.SIGKILL)
+    codes = [job.wait(timeout=120) for job in jobs]
+    assert codes.count(0) == 32 and len([code for code in codes if code in (-signal.SIGKILL, 128 + 9)]) == 8
+    assert list(tmp_path.glob("met-*")) == []
+    with lease(4, ["a", "b", "c", "d"], tmp_path / "usod-devices", poll=0.05) as held:
+        assert held.devices == ["a", "b", "c", "d"]
+
+
+def test_the_command_dies_with_its_lease(tmp_path):
+    script = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    command = [sys.executable, "-m", "usod", "devices", "run", "--count", "0", "--", sys.executable, "-c", script]
+    holder = subprocess.Popen(command)
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        time.sleep(0.02)
+    holder.kill()
+    holder.wait()
+    deadline = time.monotonic() + 10
+    while os.path.exists(f"/proc/{(tmp_path / 'pid').read_text()}/cmdline") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert time.monotonic() < deadline
+
+
+def test_a_device_is_one_by_number_and_by_uuid(tmp_path, monkeypatch):
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 'GPU 0: X (UUID: GPU-aa11)'\necho 'GPU 1: X (UUID: GPU-bb22)'\n")
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_devices() == ["0", "1"]
+    assert physical_keys(["1", "GPU-aa11", "GPU-bb", "MIG-1", "7"]) == {
+        "1": "GPU-bb22",
+        "GPU-aa11": "GPU-aa11",
+        "GPU-bb": "GPU-bb22",
+        "MIG-1": "MIG-1",
+        "7": "7",
+    }
+    with lease(1, ["0"], tmp_path / "locks"), lease(1, ["GPU-aa11", "GPU-bb"], tmp_path / "locks") as other:
+        assert other.devices == ["GPU-bb"]
 
 
 def run(*arguments, **environment):

@@ -5,19 +5,20 @@ kernel drops the lock when the holder dies, so no lease outlives its job.
 """
 
 import contextlib
+import ctypes
+import fcntl
 import os
 import random
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, NamedTuple
 
 from usod.errors import UsageError, UsodError
 from usod.progress import say
@@ -105,11 +106,30 @@ def visible_devices() -> list[str]:
     limit = os.environ.get("CUDA_VISIBLE_DEVICES")
     if limit is not None:
         return [name.strip() for name in limit.split(",") if name.strip() not in ("", "-1", "NoDevFiles")]
+    return list(_installed_devices())
+
+
+def _installed_devices() -> dict[str, str]:
+    """Number -> UUID of the GPUs that nvidia-smi lists; empty where there is none."""
     smi = shutil.which("nvidia-smi")
     if smi is None:
-        return []
+        return {}
     listed = subprocess.run([smi, "-L"], capture_output=True, text=True, check=False)
-    return re.findall(r"^GPU (\d+):", listed.stdout, flags=re.MULTILINE)
+    return dict(re.findall(r"^GPU (\d+):.*\(UUID: ([^)]+)\)", listed.stdout, flags=re.MULTILINE))
+
+
+def physical_keys(pool: Sequence[str]) -> dict[str, str]:
+    """Name in CUDA_VISIBLE_DEVICES -> what identifies the device, whether it was named by number or by UUID.
+
+    One caller may say 0 and another GPU-5a0c...: it is one device. UUIDs may be shortened as CUDA allows. Names that
+    nvidia-smi does not know (MIG instances, fake devices of tests) stand for themselves.
+    """
+    installed = _installed_devices()
+    keys = {}
+    for name in pool:
+        uuids = [uuid for uuid in installed.values() if name.startswith("GPU-") and uuid.startswith(name)]
+        keys[name] = installed.get(name) or (uuids[0] if len(uuids) == 1 else name)
+    return keys
 
 
 def machine_has_gpu() -> bool:
@@ -117,46 +137,75 @@ def machine_has_gpu() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
+class Lease(NamedTuple):
+    """`devices` that are held, and the open files whose locks hold them."""
+
+    devices: list[str]
+    files: list[int]
+
+
 @contextlib.contextmanager
-def lease(count: int, pool: Sequence[str], locks: Path = LOCKS, poll: float = 0.2) -> Iterator[list[str]]:
+def lease(count: int, pool: Sequence[str], locks: Path = LOCKS, poll: float = 0.2) -> Iterator[Lease]:
     """Hold `count` devices of `pool`; wait until so many are free. All or none, so that two waiters cannot deadlock.
 
     Raises
     ------
     UsodError
-        If the pool is smaller than `count`.
+        If the pool is smaller than `count`, or the folder of the locks cannot be used.
     """
     if count > len(pool):
         raise UsodError(f"{count} GPUs asked for, but only {len(pool)} are visible here; ask for fewer")
-    locks.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(OSError):  # another user's folder
-        locks.chmod(0o1777)
+    keys = physical_keys(pool)
     told = False
     while True:
-        with contextlib.ExitStack() as held:
-            taken = []
+        held: dict[str, int] = {}
+        try:
             for name in random.sample(list(pool), len(pool)):
-                lock = FileLock(locks / f"{re.sub(r'[^A-Za-z0-9-]', '_', name)}.lock", mode=0o666)
-                try:
-                    held.enter_context(lock.acquire(blocking=False))
-                except Timeout:
-                    continue
-                taken.append(name)
-                if len(taken) == count:
-                    yield sorted(taken)
+                file = _try_lock(locks, keys[name])
+                if file is not None:
+                    held[name] = file
+                if len(held) == count:
+                    yield Lease(sorted(held), list(held.values()))
                     return
+        finally:
+            for file in held.values():
+                os.close(file)
         if not told:
             say(f"waiting for {count} of the GPUs {', '.join(pool)}")
             told = True
         time.sleep(poll * random.uniform(0.5, 1.5))
 
 
+def _try_lock(locks: Path, key: str) -> int | None:
+    """An open file with the lock of a device, or None while another holds it.
+
+    The lock belongs to the open file: it lasts until the last process that inherited it is gone, however it dies.
+    """
+    path = locks / f"{re.sub(r'[^A-Za-z0-9-]', '_', key)}.lock"
+    try:
+        try:
+            file = os.open(path, os.O_RDONLY)  # another user's file can be read, and need not be written
+        except FileNotFoundError:
+            locks.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):  # another user's folder
+                locks.chmod(0o1777)
+            file = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UsodError(f"{path}: the lock of a GPU cannot be opened ({error.strerror}); remove {locks}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    return file
+
+
 def run_leased(count: int, command: Sequence[str]) -> int:
     """Run `command` with `count` free GPUs in CUDA_VISIBLE_DEVICES; return its exit code.
 
     count = 0 hides every GPU. Where there is no GPU at all, and in a Slurm job that has no more than `count`, the
-    command runs with the environment it was given. The lock stays in this process, so that children which outlive the
-    command do not keep the device.
+    command runs with the environment it was given. The command inherits the locks and dies with this process: when this
+    one is killed, the devices are free once the command is really gone, and not before.
     """
     environment = dict(os.environ)
     pool = visible_devices()
@@ -169,15 +218,15 @@ def run_leased(count: int, command: Sequence[str]) -> int:
     if not pool:
         say(f"no GPU is visible; running on the CPU (asked for {count})")
         return _run(command, environment)
-    with lease(count, pool, LOCKS / f"slurm-{job}" if job else LOCKS) as devices:
-        say(f"GPU {', '.join(devices)}")
-        order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(devices)}
-        return _run(command, environment | order)
+    with lease(count, pool, LOCKS / f"slurm-{job}" if job else LOCKS) as held:
+        say(f"GPU {', '.join(held.devices)}")
+        order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(held.devices)}
+        return _run(command, environment | order, held.files)
 
 
-def _run(command: Sequence[str], environment: dict[str, str]) -> int:
+def _run(command: Sequence[str], environment: dict[str, str], files: Sequence[int] = ()) -> int:
     try:
-        process = subprocess.Popen(list(command), env=environment)
+        process = subprocess.Popen(list(command), env=environment, pass_fds=files, preexec_fn=_die_with(os.getpid()))
     except FileNotFoundError:
         raise UsageError(f"{command[0]}: command not found") from None
     previous = {
@@ -190,3 +239,17 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> int:
         for number, handler in previous.items():
             signal.signal(number, handler)
     return code if code >= 0 else 128 - code
+
+
+def _die_with(parent: int) -> Callable[[], None] | None:
+    """For the new process: on Linux the kernel kills it when its parent dies, even by kill -9."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+
+    def ask_the_kernel() -> None:
+        libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died in between
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return ask_the_kernel

@@ -191,6 +191,9 @@ def test_training_cannot_read_a_mask(finished):
         "plot_label_quality",
         "show_examples",
         "show_changes",
+        "show_evolution",
+        "sum_costs",
+        "write_page",
     }
 
 

@@ -4,13 +4,17 @@ CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test test-slurm lint format clean
 
 demo: setup
 	snakemake --cores $(CORES) --quiet rules
 
 test: setup
-	pytest -n 2 --dist loadgroup
+	pytest -n 2 --dist loadgroup -m "not slurm"
+
+# A Slurm of its own on this machine: needs root, slurm-wlm and munge; skips with a reason elsewhere.
+test-slurm: setup
+	pytest -m slurm
 
 lint: setup
 	ruff check .

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from usod.errors import UsageError
 
 S = TypeVar("S", bound=BaseModel)
+MAX_VALUES = 100_000
+"""In a YAML file; the largest preset has some hundred."""
 Positive = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
@@ -304,14 +306,29 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         If the file is missing, not YAML, or not a mapping.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        if node is not None and _expanded_size(node, {}) > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES} values, its aliases written out")
+        values = None if node is None else yaml.SafeLoader("").construct_document(node)
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
+    except RecursionError:
+        raise UsageError(f"{path}: not readable as YAML: nested too deeply, or an alias inside itself") from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path}: must hold keys and values")
     return values
+
+
+def _expanded_size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Number of values below a node, aliases written out: a few lines of them can stand for billions."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in known:
+        below = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + sum(_expanded_size(part, known) for part in below)
+    return known[id(node)]
 
 
 def parse_section(kind: type[S], text: str | None, option: str = "--config") -> S:

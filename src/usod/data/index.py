@@ -228,8 +228,9 @@ def _read_table(path: Path, columns: tuple[str, ...], remedy: str) -> pd.DataFra
     folder = _absolute(path.parent)
     table[column] = [os.path.normpath(folder / name) for name in table[column]]
     first = table[column].iloc[0]
-    if not Path(first).exists():  # one look tells a moved data set; a single lost file is named when it is read
-        raise UsodError(f"{path}: names {first}, which does not exist; was the data set moved? Run `{remedy}`")
+    if not os.path.exists(first):  # noqa: PTH110  (Path.exists raises for names that no file can have)
+        # One look tells a moved data set; a single lost file is named when it is read.
+        raise UsodError(f"{path}: names {first[-200:]!r}, which does not exist; was the data set moved? Run `{remedy}`")
     return table
 
 

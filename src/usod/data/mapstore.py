@@ -8,14 +8,14 @@ import contextlib
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, Self
 
 import h5py
 import numpy as np
 from PIL import Image
 
-from usod.data.images import read_image
+from usod.data.images import MAX_PIXELS, read_image
 from usod.data.tree import image_files
 from usod.errors import UsodError
 from usod.files import atomic_path
@@ -68,6 +68,10 @@ class Store:
             ) from error
         try:
             self._open()
+        except (KeyError, ValueError, TypeError, RuntimeError, OSError, MemoryError) as error:
+            # What HDF5 and h5py raise for files that are damaged inside, or were never written by usod.
+            self._file.close()
+            raise UsodError(f"{self.path}: damaged ({_one_line(error)}); delete it and make it again") from error
         except BaseException:
             self._file.close()
             raise
@@ -82,16 +86,36 @@ class Store:
             )
         if not attributes.get("complete"):
             raise UsodError(f"{self.path}: incomplete, its writer was stopped; delete it and make it again")
-        self._rows: h5py.Dataset = self._file[self.dataset]
-        self.ids: list[str] = list(self._file["ids"].asstr()[:])
-        self.original_size: np.ndarray = self._file["original_size"][:]
-        self._checksum: np.ndarray = self._file["checksum"][:]
+        self._rows = self._table(self.dataset)
+        self.ids: list[str] = list(self._table("ids").asstr()[:])
+        self.original_size: np.ndarray = self._table("original_size")[:]
+        self._checksum: np.ndarray = self._table("checksum")[:]
+        if self._rows.ndim < 3 or np.prod(self._rows.shape[1:], dtype=float) > 3 * MAX_PIXELS:
+            raise ValueError(f"rows of {self._rows.shape[1:]}")
+        tables = (self._rows.dtype in (np.uint8, np.float16), self.original_size.ndim == 2, self._checksum.ndim == 1)
+        if not all(tables) or self.original_size.shape[1] != 2:
+            raise ValueError("a table of another type or shape")
+        for key in self.ids:
+            # Ids become the names of files.
+            if not key or "\0" in key or PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
+                raise ValueError(f"an id {key!r} that is no relative path")
         self._number = {key: i for i, key in enumerate(self.ids)}
         if not len(self.ids) == len(self._rows) == len(self.original_size) == len(self._checksum) == len(self._number):
             raise UsodError(f"{self.path}: its tables differ in length; delete it and make it again")
         self.attributes: dict[str, Any] = {
             key: json.loads(value) if key in ("config", "inputs") else value for key, value in attributes.items()
         }
+
+    def _table(self, name: str) -> h5py.Dataset:
+        """A dataset of the file itself. HDF5 can also point into other files, and claim sizes that it does not hold."""
+        if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} is a link")
+        table = self._file[name]
+        if not isinstance(table, h5py.Dataset) or not table.shape or table.external or table.is_virtual:
+            raise ValueError(f"{name} is no table of its own")
+        if len(table) > max(self.path.stat().st_size, 1):
+            raise ValueError(f"{name} claims {len(table)} rows, more than the file has bytes")
+        return table
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -122,7 +146,7 @@ class Store:
         number = self._number[key] if isinstance(key, str) else key
         try:
             row = self._rows[number]
-        except OSError as error:
+        except (OSError, RuntimeError, ValueError, MemoryError) as error:
             raise self._damaged(number) from error
         if zlib.crc32(row.tobytes()) != self._checksum[number]:
             raise self._damaged(number)
@@ -348,3 +372,7 @@ def _write(
         with kind(temporary) as written:
             for number in range(len(written)):
                 written.raw(number)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -98,7 +98,7 @@ class NetworkConfig(BaseModel):
     theta_fg: float = Field(
         default=0.9, gt=0, le=1, description="relation head: prior values from here on are certain foreground."
     )
-    classes: int = Field(default=0, ge=0, description="tags head: number of tags; filled in from the data.")
+    classes: int = Field(default=0, ge=0, le=100_000, description="tags head: number of tags; filled in from the data.")
     pooling: Literal["gsp", "gmp", "gap", "lse", "rank"] = Field(
         default="gsp",
         description="tags head: from score maps to scores. gsp: WSS's smooth pooling; gmp, gap: maximum, average; lse: "
@@ -111,6 +111,7 @@ class NetworkConfig(BaseModel):
     reflect_padding: int = Field(
         default=0,
         ge=0,
+        le=1024,
         multiple_of=32,
         description="Pixels by which the image is continued by reflection before the backbone; its features are cut "
         "back. What a backbone's zero padding leaves at the borders can be taken for an object by a head that learns "

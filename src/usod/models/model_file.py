@@ -99,10 +99,15 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Sa
         raise UsodError(
             f"{path}: not a whole model file ({str(error).strip()}); copy it again or train it again"
         ) from error
-    if header is None or header.get("format") != FORMAT:
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise UsodError(f"{path}: safetensors, but not a usod model; to start training from it give it as `weights`")
     if header.get("version") != VERSION:
         raise UsodError(f"{path}: a model of version {header.get('version')}, this usod reads {VERSION}; update usod")
+    size = header.get("input_size")
+    if size is not None and not (
+        isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and 0 < side <= 8192 for side in size)
+    ):
+        raise UsodError(f"{path}: says that it works at {str(size)[:50]} pixels; train it again")
     try:
         config = NetworkConfig.model_validate(header["config"])
         # All tensors come from the file: the pretrained weights need not exist here.

@@ -73,7 +73,7 @@ class MapsConfig(Section):
     max_side: int = Field(
         640, ge=0, description="Larger images are reduced to this side before a method runs; 0: never"
     )
-    chunks: int = Field(4, ge=1, description="Jobs into which the extraction of one method is split")
+    chunks: int = Field(4, ge=1, le=10_000, description="Jobs into which the extraction of one method is split")
 
 
 class DeepUspsConfig(Section):
@@ -129,7 +129,7 @@ class WssConfig(Section):
     """WSS (Wang et al., CVPR 2017): salient objects from image-level tags, then from its own refined maps."""
 
     network: dict[str, Any] = Field({}, description="Keys of network that differ (the paper: vgg16, ImageNet weights)")
-    rounds: int = Field(2, ge=0, description="Rounds of estimating and fine-tuning (3.4)")
+    rounds: int = Field(2, ge=0, le=100, description="Rounds of estimating and fine-tuning (3.4)")
     pretrain: PretrainConfig = PretrainConfig()
     crf: SuperpixelConfig = SuperpixelConfig()
     selftrain: SelfTrainConfig = SelfTrainConfig()

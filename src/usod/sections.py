@@ -40,7 +40,9 @@ class CrfConfig(Section):
 class RefineConfig(Section):
     """Inter-image consistency and self-supervision (DeepUSPS sections 3.1 and 3.2)."""
 
-    iterations: int = Field(2, ge=0, description="Self-supervision iterations after inter-image consistency (4.1: two)")
+    iterations: int = Field(
+        2, ge=0, le=100, description="Self-supervision iterations after inter-image consistency (4.1: two)"
+    )
     stable: float | None = Field(
         None,
         gt=0,

@@ -75,6 +75,9 @@ def test_gpu_jobs_share_four_devices_and_survive_scancel_and_the_time_limit(clus
     wrapper.write_text(WRAPPER.format(python=sys.executable, log=str(tmp_path), usod=usod))
     wrapper.chmod(0o755)
     project.configure(CONFIG)
+    # What comes before the trainings is done at once: Slurm takes seconds for each small job.
+    before = project.snakemake("maps", "results/demo/images.h5")
+    assert before.returncode == 0, before.stdout
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "deepusps"]
     command += ["--workflow-profile", str(ROOT / "workflow/profiles/slurm"), "--latency-wait", "5"]
     # No accounting here, and no patience.

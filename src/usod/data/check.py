@@ -72,8 +72,8 @@ class CheckReport:
         lines += _listed("empty masks", self.empty_masks)
         lines += _listed("masks that cover everything", self.full_masks)
         lines += _listed("images turned upright by EXIF (their masks must be too)", self.turned_by_exif)
-        lines += _listed("equal images", [" = ".join(group) for group in self.duplicates])
-        lines += _listed("equal images in different splits", [" = ".join(group) for group in self.shared_by_splits])
+        lines += _listed("equal images", [_group(group) for group in self.duplicates])
+        lines += _listed("equal images in different splits", [_group(group) for group in self.shared_by_splits])
         lines += [f"unreadable: {text}" for text in self.unreadable]
         if self.strays:
             kinds = ", ".join(f"{count} {name}" for name, count in sorted(self.strays.items()))
@@ -201,6 +201,11 @@ def _compare_counts(report: CheckReport) -> list[str]:
             name = {"all": "images", "masks": "masks"}.get(what, f"{what} images")
             sentences.append(f"{found} {name}, a complete {report.data_set} has {expected}")
     return sentences
+
+
+def _group(names: Sequence[str], shown: int = 4) -> str:
+    rest = f" = {len(names) - shown} more" if len(names) > shown else ""
+    return " = ".join(names[:shown]) + rest
 
 
 def _listed(what: str, names: Sequence[str], of: int | None = None) -> list[str]:

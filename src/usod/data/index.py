@@ -222,7 +222,7 @@ def _read_table(path: Path, columns: tuple[str, ...], remedy: str) -> pd.DataFra
     try:
         types = {"height": int, "width": int, "threshold": float, "foreground_share": float}
         table = table.astype({column: kind for column, kind in types.items() if column in columns})
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UsodError(f"{path}: holds something that is no number ({error}); make it with `{remedy}`") from error
     column = columns[1]
     folder = _absolute(path.parent)

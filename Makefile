@@ -4,17 +4,21 @@ CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup demo test test-slurm lint format clean
+.PHONY: setup demo test test-slurm test-faults lint format clean
 
 demo: setup
 	snakemake --cores $(CORES) --quiet rules
 
 test: setup
-	pytest -n 2 --dist loadgroup -m "not slurm"
+	pytest -n 2 --dist loadgroup -m "not slurm and not faults"
 
 # A Slurm of its own on this machine: needs root, slurm-wlm and munge; skips with a reason elsewhere.
 test-slurm: setup
 	pytest -m slurm
+
+# Runs are killed again and again: some minutes.
+test-faults: setup
+	pytest -m faults
 
 lint: setup
 	ruff check .

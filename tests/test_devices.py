@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from usod.devices import lease, physical_keys, pick_device, visible_devices
+from usod.devices import as_memory_allows, lease, physical_keys, pick_device, visible_devices
 from usod.errors import UsageError, UsodError
 
 
@@ -119,6 +120,26 @@ def test_exit_codes_are_passed_on():
     for code in (0, 3):
         command = [sys.executable, "-m", "usod", "devices", "run", "--count", "0", "--", "sh", "-c", f"exit {code}"]
         assert subprocess.run(command, check=False).returncode == code
+
+
+def test_work_that_does_not_fit_is_halved_until_it_does(capsys):
+    seen = []
+
+    def work(part):
+        if part.stop - part.start > 2:
+            raise torch.OutOfMemoryError
+        seen.append((part.start, part.stop))
+        return list(range(part.start, part.stop))
+
+    assert [n for part in as_memory_allows(work, 7) for n in part] == list(range(7))
+    assert seen == [(0, 2), (2, 4), (4, 6), (6, 7)]
+    assert "going on with 2 at a time" in capsys.readouterr().err
+
+    def hopeless(part):
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        list(as_memory_allows(hopeless, 4))
 
 
 def test_a_device_that_is_not_there_is_an_error(monkeypatch):

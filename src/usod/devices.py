@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from usod.errors import UsageError, UsodError
 from usod.progress import say
@@ -26,6 +26,7 @@ from usod.progress import say
 if TYPE_CHECKING:
     import torch
 
+Result = TypeVar("Result")
 LOCKS = Path(tempfile.gettempdir()) / "usod-devices"
 
 
@@ -86,6 +87,32 @@ def available_memory(device: "torch.device") -> int:
         limit, used = ((group / name).read_text() for name in ("memory.max", "memory.current"))
         free = min(free, int(limit) - int(used))
     return max(free, 0)
+
+
+def as_memory_allows(work: Callable[[slice], Result], count: int) -> Iterator[Result]:
+    """`work` on `count` items: on all at once, and while the device runs out of memory on half as many at a time.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        If a single item is too much.
+    """
+    import torch
+
+    start, size = 0, count
+    while start < count:
+        try:
+            result = work(slice(start, min(start + size, count)))
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size = -(-size // 2)
+            say(f"the GPU is out of memory; going on with {size} at a time")
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            continue
+        yield result
+        start += size
 
 
 def seed_everything(seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Snakemake, its jobs, or both are killed again and again: one run to the end then gives what it gives without kills."""
+"""Snakemake, its jobs, or both are killed again and again; the next whole run gives what it gives without kills."""
 
 import os
 import random

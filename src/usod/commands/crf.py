@@ -32,18 +32,20 @@ def refine(
 
     Example: usod crf refine rbd.h5 --images images.h5 --out rbd-crf.h5
     """
+    from functools import partial
+
     import numpy as np
 
     from usod.crf import CRFParams
-    from usod.crf import refine as refine_batch
     from usod.data.mapstore import ImageStore, MapStore, write_maps
-    from usod.devices import start_device
+    from usod.devices import as_memory_allows, start_device
     from usod.errors import UsodError
     from usod.progress import progress
     from usod.provenance import describe
     from usod.sections import CrfConfig, parse_section
 
     settings = parse_section(CrfConfig, config)
+    params = CRFParams(**settings.model_dump())
     chosen = start_device(device, threads)
     with MapStore(maps) as store, ImageStore(images) as pixels:
         pixels.require(store.ids)
@@ -54,12 +56,18 @@ def refine(
         with write_maps(out, store.ids, store.size, store.original_size, attributes) as rows:
             parts = [store.ids[i : i + batch] for i in range(0, len(store), batch)]
             for ids in progress(parts, len(parts), "CRF", f"batch of {batch}"):
-                probabilities = np.stack([store[key] for key in ids])
-                refined = refine_batch(
-                    pixels.read_all(ids), probabilities, CRFParams(**settings.model_dump()), backend.value, chosen
-                )
-                for key, saliency in zip(ids, refined, strict=True):
+                probabilities, colours = np.stack([store[key] for key in ids]), pixels.read_all(ids)
+                refine_part = partial(_refine_part, colours, probabilities, params, backend.value, chosen)
+                refined = as_memory_allows(refine_part, len(ids))
+                for key, saliency in zip(ids, np.concatenate(list(refined)), strict=True):
                     rows[key] = saliency
+
+
+def _refine_part(images: Any, probabilities: Any, params: Any, backend: Any, device: Any, part: slice) -> Any:
+    """Some images of a batch."""
+    from usod.crf import refine as refine_batch
+
+    return refine_batch(images[part], probabilities[part], params, backend, device)
 
 
 @app.command()

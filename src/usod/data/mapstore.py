@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from usod.data.images import MAX_PIXELS, read_image
+from usod.data.patient_file import NewHdf5, PatientFile
 from usod.data.tree import image_files
 from usod.errors import UsodError
 from usod.files import atomic_path
@@ -270,8 +271,9 @@ def _require_finite(values: np.ndarray, name: str) -> None:
 class StoreWriter:
     """Fills the rows of a new store in any order; made by `write_maps` and `write_images`."""
 
-    def __init__(self, rows: h5py.Dataset, ids: Sequence[str]):
+    def __init__(self, rows: h5py.Dataset, ids: Sequence[str], target: PatientFile):
         self._rows = rows
+        self._target = target
         self._number = {key: i for i, key in enumerate(ids)}
         self._written = np.zeros(len(ids), bool)
         self.checksum = np.zeros(len(ids), np.uint32)
@@ -283,6 +285,8 @@ class StoreWriter:
         ------
         ValueError
             If the row has another shape, or values that are not finite.
+        OSError
+            If the disk is full.
         """
         number = self._number[key] if isinstance(key, str) else key
         if row.shape != self._rows.shape[1:]:
@@ -292,6 +296,7 @@ class StoreWriter:
             row = to_uint8(row)
         row = np.ascontiguousarray(row, self._rows.dtype)
         self._rows[number] = row
+        self._target.check()
         self.checksum[number] = zlib.crc32(row.tobytes())
         self._written[number] = True
 
@@ -353,7 +358,8 @@ def _write(
     if len(set(ids)) != len(ids):
         raise UsodError(f"{path}: two images have the same id; ids must be unique")
     with atomic_path(path) as temporary:
-        with h5py.File(temporary, "w") as file:
+        with NewHdf5(temporary) as new:
+            file = new.file
             # HDF5 has no chunks for no rows: a part of a data set that has fewer images than parts.
             chunks = (1, *shape) if ids else None
             rows = file.create_dataset(
@@ -361,7 +367,7 @@ def _write(
             )
             file.create_dataset("ids", data=np.array(list(ids), dtype=object), dtype=h5py.string_dtype("utf-8"))
             file.create_dataset("original_size", data=np.asarray(original_size, np.int32).reshape(len(ids), 2))
-            writer = StoreWriter(rows, ids)
+            writer = StoreWriter(rows, ids, new.target)
             yield writer
             if writer.missing():
                 raise UsodError(f"{path}: {writer.missing()} of {len(ids)} rows were not written")

@@ -14,7 +14,7 @@ from usod.data.images import read_image, resize_image, resize_map
 from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
 from usod.data.tree import image_files, png_names
-from usod.devices import pick_device
+from usod.devices import as_memory_allows, pick_device
 from usod.errors import UsodError
 from usod.files import atomic_path
 from usod.inference.render import render
@@ -84,8 +84,9 @@ class Model:
             yield from self._flush(waiting)
 
     def _flush(self, items: list[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
-        maps = self.predict_batch(np.stack([image for _, image in items]))
-        yield from zip([key for key, _ in items], maps, strict=True)
+        images = [image for _, image in items]
+        parts = list(as_memory_allows(lambda part: self.predict_batch(np.stack(images[part])), len(items)))
+        yield from zip([key for key, _ in items], np.concatenate(parts), strict=True)
 
 
 def load(path: str | Path, device: str = "auto", crf: CrfConfig | None = None) -> Model:

@@ -23,8 +23,9 @@ CONFIG = {
     **TINY,
     "systems": ["deepusps"],
     "scenes": {"train": 12, "test": 2, "size": 64, "seed": 0},
+    "maps": {"chunks": 1},
     "deepusps": {
-        "refine": {"iterations": 1, "epochs": 6, "batch_size": 4, "lr": 0.002, "crf": {"bilateral_sxy": 10}},
+        "refine": {"iterations": 0, "epochs": 6, "batch_size": 4, "lr": 0.002, "crf": {"bilateral_sxy": 10}},
         "fuse": {"epochs": 6, "batch_size": 4, "lr": 0.002},
     },
 }
@@ -32,7 +33,7 @@ CONFIG = {
 
 def start(project):
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    command += ["--rerun-incomplete", "deepusps", "benchmark"]
+    command += ["--rerun-incomplete", "deepusps"]
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     return subprocess.Popen(
         command,

@@ -4,7 +4,7 @@ CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup demo test test-slurm test-faults lint format clean
+.PHONY: setup demo test test-more lint format clean
 
 demo: setup
 	snakemake --cores $(CORES) --quiet rules
@@ -12,13 +12,10 @@ demo: setup
 test: setup
 	pytest -n 2 --dist loadgroup -m "not slurm and not faults"
 
-# A Slurm of its own on this machine: needs root, slurm-wlm and munge; skips with a reason elsewhere.
-test-slurm: setup
-	pytest -m slurm
-
-# Runs are killed again and again: some minutes.
-test-faults: setup
-	pytest -m faults
+# Some minutes more: a Slurm of its own on this machine (needs root, slurm-wlm and munge; skips with a reason elsewhere),
+# and runs that are killed again and again.
+test-more: setup
+	pytest -n 2 --dist loadgroup -m "slurm or faults"
 
 lint: setup
 	ruff check .

@@ -1,7 +1,7 @@
 """Time and memory of what touches every image of a large set: python benchmarks/scale.py --images 100000
 
-The images are hard links to a few files of 32x32, so that the numbers are those of the bookkeeping. Everything is written
-into a temporary folder (about 0.5 GB for 100,000).
+The images are hard links to a few files of 32x32, so that the numbers are those of the bookkeeping. Everything is
+written into a temporary folder (about 0.5 GB for 100,000).
 """
 
 import argparse

@@ -61,7 +61,10 @@ def cluster(tmp_path_factory):
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("slurm")
     try:
-        slurm.start(folder)
+        try:
+            slurm.start(folder)
+        except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"Slurm does not start here: {error}")
         yield folder
     finally:
         slurm.stop(folder)

@@ -13,7 +13,7 @@ test: setup
 	pytest -n 2 --dist loadgroup -m "not slurm and not faults"
 
 # Some minutes more: a Slurm of its own on this machine (needs root, slurm-wlm and munge; skips with a reason elsewhere),
-# and runs that are killed again and again.
+# runs that are killed again and again, and what a change makes again.
 test-more: setup
 	pytest -n 2 --dist loadgroup -m "slurm or faults"
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from .conftest import ROOT, TINY, Project
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("reruns")]
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("reruns")]
 
 CONFIG = {
     "datasets": {"photos": {"root": "photos", "has_masks": False}, "other": {"root": "other"}},

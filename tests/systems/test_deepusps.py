@@ -229,3 +229,13 @@ def test_two_processes_fuse_as_one(data, tmp_path):
     assert one.keys() == two.keys()
     for name, weight in one.items():
         torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-4)
+
+
+def test_few_images_are_trained_on_for_more_epochs(data):
+    images, maps, _ = data
+    config = FAST.model_copy(update={"epochs": 1, "min_steps": 13})
+    done = deepusps.refine(images, maps, 0, config, NETWORK, CPU)
+    assert len(done.history) == 3, "24 images in batches of 4 are 6 steps: 13 need 3 epochs"
+    fuse = FuseConfig(epochs=2, batch_size=5, lr=3e-3, min_steps=9)
+    _, history = deepusps.fuse(images, {"m": maps}, 0, fuse, NETWORK, Process(CPU))
+    assert len(history) == 2, "10 steps are enough"

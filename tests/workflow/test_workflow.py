@@ -261,7 +261,8 @@ def test_a_folder_of_odd_files_ends_with_masks(project, tmp_path):
         image.save(folder / name, **({"exif": exif} if name.endswith("jpg") else {}))
     shutil.copy(folder / "a b.jpg", folder / "copy.jpg")
     (folder / "notes.txt").write_text("not an image")
-    small = changed(systems=["deepusps"], deepusps={**TINY["deepusps"], "refine": {"iterations": 0, "epochs": 1}})
+    refine, fuse = {"iterations": 0, "epochs": 1, "min_steps": 0}, {**TINY["deepusps"]["fuse"], "min_steps": 0}
+    small = changed(systems=["deepusps"], deepusps={"refine": refine, "fuse": fuse})
     for key in ("datasets", "train", "test", "scenes", "a2s", "wss", "ldps"):
         del small[key]
     small["network"] = {"name": "light", "light_width": 8, "weights": "none", "freeze_batchnorm": False}

@@ -24,7 +24,7 @@ from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import say
-from usod.sections import FuseConfig, RefineConfig
+from usod.sections import FuseConfig, RefineConfig, enough_epochs
 from usod.training.checkpoint import Checkpoint
 from usod.training.loop import Memoryless, Schedule, Trainer
 from usod.training.losses import certain_as_label, f_beta_loss
@@ -173,6 +173,7 @@ def refine(
         If a map is missing or of another size, or a weight file cannot be loaded.
     """
     pixels, labels = _read(images, {"labels": maps})
+    config = enough_epochs(config, len(pixels))
     if stage == 0 and config.threshold is None:
         gamma = discretisation_threshold(labels["labels"], config.threshold_factor, config.threshold_scope)
     else:
@@ -224,6 +225,7 @@ def fuse(
     the trained network and one history row per epoch
     """
     pixels, labels = _read(images, sources)
+    config = enough_epochs(config, len(pixels))
     torch.manual_seed(seed)
     net = build_network(network)
     schedule = Schedule.of(config, config.lr, seed)

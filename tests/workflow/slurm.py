@@ -77,6 +77,10 @@ def start(folder: Path) -> None:
             logs = "\n".join(path.read_text()[-2000:] for path in folder.glob("*.log"))
             raise RuntimeError(f"the node did not come up:\n{logs}")
         time.sleep(0.5)
+    step = ["srun", "--gpus=1", "--time=1", "env"]
+    tried = subprocess.run(step, capture_output=True, text=True, timeout=60, check=False)
+    if "CUDA_VISIBLE_DEVICES=" not in tried.stdout:
+        raise RuntimeError(f"a job gets no device: {tried.stderr[-500:]}")
 
 
 def stop(folder: Path) -> None:

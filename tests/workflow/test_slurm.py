@@ -63,7 +63,7 @@ def cluster(tmp_path_factory):
     try:
         try:
             slurm.start(folder)
-        except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             pytest.skip(f"Slurm does not start here: {error}")
         yield folder
     finally:

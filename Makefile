@@ -10,7 +10,7 @@ demo: setup
 	snakemake --cores $(CORES) --quiet rules
 
 test: setup
-	pytest -n 2 --dist loadgroup -m "not slurm and not faults"
+	pytest -n 2 --dist loadgroup -m "not slurm and not faults and not conda"
 
 # Some minutes more: a Slurm of its own on this machine (needs root, slurm-wlm and munge; skips with a reason elsewhere),
 # runs that are killed again and again, and what a change makes again.

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Runs in the fresh conda environment. Snakemake runs a copy of this file, from the folder that it was started in.
+# Runs in the fresh conda environment. Snakemake runs a copy of this file; the Snakefile says where usod's sources are.
 # Snakemake makes a new environment when this file changes; the digest makes it follow the lock file.
 # requirements.lock: 704ce6407e9bd10c
 set -euo pipefail
-if [ ! -f envs/requirements.lock ]; then
-    echo "envs/requirements.lock: not in $PWD. Start snakemake --sdm conda in usod's own folder." >&2
+source=${USOD_SOURCE:-$PWD}
+if [ ! -f "$source/envs/requirements.lock" ]; then
+    echo "$source/envs/requirements.lock: no such file. Set USOD_SOURCE to the folder of usod's Snakefile." >&2
     exit 1
 fi
-python -m pip install --requirement envs/requirements.lock
+python -m pip install --requirement "$source/envs/requirements.lock"
 # Editable: a job reruns when the source changes, and must then run the changed source.
-python -m pip install --no-deps --editable .
+python -m pip install --no-deps --editable "$source"

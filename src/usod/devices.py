@@ -72,23 +72,6 @@ def describe_device(device: "torch.device") -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})"
 
 
-def available_memory(device: "torch.device") -> int:
-    """Bytes that are free on a device; on a CPU, what the machine and the control group of this process leave."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    free = 8 * 2**30  # a guess for systems that do not tell
-    with contextlib.suppress(OSError):
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        free = 1024 * int(found[1]) if found else free
-    with contextlib.suppress(OSError, ValueError):  # the value is "max" where there is no limit
-        group = Path("/sys/fs/cgroup")
-        limit, used = ((group / name).read_text() for name in ("memory.max", "memory.current"))
-        free = min(free, int(limit) - int(used))
-    return max(free, 0)
-
-
 def as_memory_allows(work: Callable[[slice], Result], count: int) -> Iterator[Result]:
     """`work` on `count` items: on all at once, and while the device runs out of memory on half as many at a time.
 

@@ -45,6 +45,7 @@ def progress(items: Iterable[T], total: int, what: str, unit: str = "image") -> 
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True)
         return
+    units = f"{unit}es" if unit.endswith("ch") else f"{unit}s"
     start = last = time.monotonic()
     done = 0
     for item in items:
@@ -53,7 +54,7 @@ def progress(items: Iterable[T], total: int, what: str, unit: str = "image") -> 
         now = time.monotonic()
         if now - last >= INTERVAL:
             speed = done / (now - start)
-            say(f"{what}: {done}/{total}, {speed:.2f} {unit}s/s, {duration((total - done) / speed)} left")
+            say(f"{what}: {done}/{total}, {speed:.2f} {units}/s, {duration((total - done) / speed)} left")
             last = now
     took = time.monotonic() - start
-    say(f"{what}: {done} {unit}s in {took:.1f} s ({done / max(took, 1e-9):.2f} {unit}s/s)")
+    say(f"{what}: {done} {units} in {took:.1f} s ({done / max(took, 1e-9):.2f} {units}/s)")

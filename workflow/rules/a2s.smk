@@ -17,6 +17,8 @@ rule activate:
     threads: training_threads(1)
     resources:
         gpu=gpus,
+        mem_mb=training_memory,
+        runtime="12h",
     params:
         stage1=lambda wildcards: as_json(VARIANTS[wildcards.variant].a2s.stage1),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].encoder),
@@ -48,6 +50,8 @@ rule detect:
     resources:
         # --set-resources detect:gpu=4 trains it on four together.
         gpu=gpus,
+        mem_mb=training_memory,
+        runtime="12h",
     params:
         stage2=lambda wildcards: as_json(VARIANTS[wildcards.variant].a2s.stage2),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].detector),

@@ -1,6 +1,7 @@
 """The checked configuration, and what the rules ask of it. Functions only."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -18,6 +19,8 @@ STARTED = time.time()
 SCENES = "results/data/scenes"
 
 PRESETS = Path(workflow.basedir) / "workflow/presets/ablations"
+# The script that fills a conda environment runs as a copy, anywhere: it finds the sources by this.
+os.environ["USOD_SOURCE"] = str(Path(workflow.basedir))
 
 try:
     if "images" in config:
@@ -78,10 +81,10 @@ def as_json(section):
 
 
 def gpus(wildcards=None):
-    """GPUs of a job that trains or predicts. A cluster profile overrides it with set-resources."""
+    """GPUs of a job that trains or predicts; one where jobs run elsewhere, whatever the machine that submits them has."""
     if SETTINGS.gpu != "auto":
         return SETTINGS.gpu
-    return 1 if machine_has_gpu() else 0
+    return 1 if workflow.non_local_exec or machine_has_gpu() else 0
 
 
 def cores():
@@ -93,8 +96,17 @@ def cores():
 
 
 def training_threads(jobs):
-    """CPU threads of one of `jobs` trainings that can run side by side."""
-    return 4 if gpus() else max(1, cores() // jobs)
+    """CPU threads of one of `jobs` trainings that can run side by side; a function, as the executor is not known yet."""
+    return lambda wildcards: 4 if gpus() else max(1, cores() // jobs)
+
+
+def training_memory(wildcards, input, attempt):
+    """MB: PyTorch and CUDA, and what a training keeps of every image; more after a failure, which may have been this.
+
+    Images, labels and moving averages take 12 bytes a pixel at most, 4 times the bytes of the images. The stores are
+    compressed by a fifth on photographs.
+    """
+    return int(8000 + 5 * input.size_mb) * attempt
 
 
 # ---- data sets
@@ -262,7 +274,7 @@ def print_where_to_look():
     if table and table.exists():
         print(f"\n{table}\n\n{table.read_text(encoding='utf-8')}", file=sys.stderr)
     if Path("results/report").is_dir():
-        print("Tables and figures: results/report; all in one page: snakemake --report report.html", file=sys.stderr)
+        print("All on one page: results/report/report.html; its tables and figures lie beside it", file=sys.stderr)
 
 
 def print_errors_of_jobs():

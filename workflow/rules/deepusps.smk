@@ -18,6 +18,8 @@ rule refine_labels:
     threads: training_threads(len(METHODS))
     resources:
         gpu=gpus,
+        mem_mb=training_memory,
+        runtime="12h",
     params:
         refine=lambda wildcards: as_json(
             VARIANTS[wildcards.variant].refine_of(wildcards.method).of_stage(int(wildcards.stage))
@@ -51,6 +53,8 @@ rule fuse_labels:
     resources:
         # --set-resources fuse_labels:gpu=4 trains it on four together.
         gpu=gpus,
+        mem_mb=training_memory,
+        runtime="24h",
     params:
         labels=lambda wildcards: " ".join(
             f"{'--maps' if name in METHODS else '--labels'} {name}={path}"

@@ -16,6 +16,8 @@ rule train_relations:
     threads: training_threads(len(relation_networks()) or 1)
     resources:
         gpu=gpus,
+        mem_mb=training_memory,
+        runtime="12h",
     params:
         train=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.train),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].relation),

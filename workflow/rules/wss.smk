@@ -37,6 +37,8 @@ rule learn_tags:
     threads: training_threads(1)
     resources:
         gpu=gpus,
+        mem_mb=training_memory,
+        runtime="12h",
     params:
         pretrain=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.pretrain),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].tagger),
@@ -107,6 +109,8 @@ rule learn_estimates:
     threads: training_threads(1)
     resources:
         gpu=gpus,
+        mem_mb=training_memory,
+        runtime="12h",
     params:
         selftrain=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.selftrain),
         work="results/work/{dataset}/wss/{variant}iter{stage}",

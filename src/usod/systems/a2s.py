@@ -20,8 +20,8 @@ from torch.nn import functional
 from usod.crf import CRFParams, DenseCRF
 from usod.crf import refine as crf_refine
 from usod.data.mapstore import ImageStore, MapStore, to_uint8
-from usod.devices import available_memory
 from usod.errors import UsodError
+from usod.memory import available_memory
 from usod.models.activation import Decisions, inter_class_variance
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig

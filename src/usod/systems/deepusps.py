@@ -18,8 +18,8 @@ from torch import Tensor
 
 from usod.crf import CRFParams, DenseCRF
 from usod.data.mapstore import ImageStore, MapStore, to_uint8, to_unit
-from usod.devices import available_memory
 from usod.errors import UsodError
+from usod.memory import available_memory
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet

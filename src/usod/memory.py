@@ -1,0 +1,71 @@
+"""How much memory is left to this process: by its GPU, or by the machine and the control groups it runs in."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    import torch
+
+# Names of the limit, of what is used, and of the part of it that the kernel gives back: pages of files not read lately.
+UNIFIED = ("memory.max", "memory.current", "inactive_file")
+LEGACY = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def available_memory(device: "torch.device") -> int:
+    """Bytes that are free on a device; on a CPU, what the machine and the control groups of this process leave."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return max(0, int(min(psutil.virtual_memory().available, left_by_control_groups())))
+
+
+def left_by_control_groups(system: Path = Path("/")) -> float:
+    """Bytes until the tightest control group of this process is full: a container's, or that of a cluster's job.
+
+    Parameters
+    ----------
+    system : root of the file system, whose proc/self/cgroup and sys/fs/cgroup are read
+
+    Returns
+    -------
+    infinity where no group limits memory, or the kernel has none
+    """
+    return min((_left(group, names) for group, names in _groups(system)), default=math.inf)
+
+
+def _groups(system: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """The memory groups of this process, each with those around it, whose limits hold too."""
+    mount = system / "sys/fs/cgroup"
+    try:
+        lines = (system / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        inside = Path(path.lstrip("/"))
+        if "memory" in controllers.split(","):
+            top, names = mount / "memory", LEGACY
+        elif not controllers:
+            top, names = mount, UNIFIED
+        else:
+            continue
+        # In a container the path may be the host's, which is not there: its own group is then the top.
+        for around in (inside, *inside.parents):
+            yield top / around, names
+
+
+def _left(group: Path, names: tuple[str, str, str]) -> float:
+    limit, used, idle = names
+    try:
+        most = (group / limit).read_text().strip()
+        if most == "max":
+            return math.inf
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return int(most) - int((group / used).read_text()) + int(statistics.get(idle, 0))
+    except (OSError, ValueError):  # no such group in this container, or the root group, which has no limit
+        return math.inf

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs in the fresh conda environment. Snakemake runs a copy of this file; the Snakefile says where usod's sources are.
 # Snakemake makes a new environment when this file changes; the digest makes it follow the lock file.
-# requirements.lock: 704ce6407e9bd10c
+# requirements.lock: d8d6f6fb43daa90f
 set -euo pipefail
 source=${USOD_SOURCE:-$PWD}
 if [ ! -f "$source/envs/requirements.lock" ]; then

@@ -102,13 +102,22 @@ def test_stage_2_learns_and_mends_labels(data):
     assert np.abs(done.labels / 255 - masks).mean() < 0.7 * start
 
 
-def test_a_killed_stage_2_resumes_to_the_same_labels(data, tmp_path):
+def test_a_stopped_stage_2_resumes_to_the_same_labels(data, tmp_path, monkeypatch):
     images, labels, _ = data
     network = NetworkConfig(light_width=8, head="ram")
     through = a2s.detect(images, labels, STAGE2, network, Process(CPU))
-    a2s.detect(images, labels, STAGE2, network, Process(CPU), work=tmp_path)
-    again = a2s.detect(images, labels, STAGE2, network, Process(CPU), work=tmp_path)  # nothing is left to do
-    assert np.array_equal(through.labels, again.labels)
+    remember = Rectification.remember
+
+    def stop_in_the_third_epoch(objective, observed, rows):
+        if objective.epochs[rows].min() == 2:
+            raise KeyboardInterrupt
+        remember(objective, observed, rows)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Rectification, "remember", stop_in_the_third_epoch)
+        a2s.detect(images, labels, STAGE2, network, Process(CPU), work=tmp_path)
+    again = a2s.detect(images, labels, STAGE2, network, Process(CPU), work=tmp_path)
+    assert len(again.history) == 4 and np.array_equal(through.labels, again.labels)
 
 
 def test_watched_images_are_kept_before_training_and_after_every_epoch(data, tmp_path):

@@ -1,0 +1,100 @@
+"""No step mixes tensors of the CPU and of a GPU: seen without a GPU, on tensors that have a device and no values."""
+
+import numpy as np
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import Parameter
+
+from usod.crf import lattice
+from usod.models.build import build_network
+from usod.models.config import NetworkConfig
+from usod.sections import ActivationConfig, FuseConfig, PretrainConfig, RectifyConfig, RefineConfig, RelationConfig
+from usod.systems import a2s, deepusps, ldps, wss
+from usod.training import loop
+from usod.training.moving_average import MovingAverage
+from usod.training.placement import fetch, place
+
+GPU = torch.device("cuda")
+LABELS = np.zeros((6, 64, 64), np.uint8)
+IMAGES = np.zeros((6, 64, 64, 3), np.uint8)
+
+
+@pytest.fixture(params=["all fits the GPU", "nothing fits the GPU"])
+def fake_gpu(request, monkeypatch):
+    free = 2**40 if request.param.startswith("all") else 0
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (free, 2**40))
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    # It looks at the values of which images are mirrored.
+    monkeypatch.setattr(
+        loop, "_flip", lambda tensor, rows: torch.where(rows.to(GPU)[:, None, None, None], tensor.flip(-1), tensor)
+    )
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield
+
+
+def labels():
+    return deepusps.PseudoLabels(LABELS, np.full(6, 0.5, np.float32), GPU)
+
+
+def refinement():
+    return deepusps.Refinement(labels(), MovingAverage(6, (64, 64), device=GPU), None, RefineConfig())
+
+
+SYSTEMS = {
+    "refine": ("auto", refinement),
+    "fuse": ("auto", lambda: deepusps.Fusion([labels(), labels()], FuseConfig())),
+    "activate": ("activation", lambda: a2s.Activation(ActivationConfig(), IMAGES[:2])),
+    "detect": ("ram", lambda: a2s.Rectification(LABELS, RectifyConfig(), GPU)),
+    "relate": ("relation", lambda: ldps.Relation(LABELS, RelationConfig(), GPU)),
+    "tag": ("tags", lambda: wss.Tagging(np.zeros((6, 5), bool), PretrainConfig(), GPU)),
+    "bootstrap": ("fin", lambda: wss.Bootstrapping(LABELS, 0.95, GPU)),
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_step_of_training(fake_gpu, system):
+    head, objective = SYSTEMS[system]
+    network = on_gpu(build_network(NetworkConfig(light_width=8, head=head, classes=5 if head == "tags" else 1)))
+    rows, flipped = torch.tensor([0, 3, 4]), torch.tensor([True, False, True])
+    inputs = [loop._flip(loop.as_input(network, fetch(place(torch.from_numpy(IMAGES), GPU), rows, GPU)), flipped)]
+    if head == "relation":
+        inputs.append(fetch(place(torch.from_numpy(LABELS), GPU), rows, GPU)[:, None].float() / 255)
+    output, objective = network(*inputs), objective()
+    prediction = loop.as_probability(output, flipped) if head in ("auto", "ram", "fin") else output
+    loss = objective.loss(prediction[:, 0] if head == "relation" and prediction.ndim == 4 else prediction, rows)
+    assert loss.shape == (3,) and loss.device.type == "cuda"
+    if isinstance(prediction, torch.Tensor):
+        observed = objective.observe(prediction.detach(), rows)
+        if observed is not None:
+            objective.remember(observed, rows)
+    if isinstance(objective, a2s.Activation):
+        objective.look(network.eval())
+        assert objective.looks[0].device.type == "cpu"
+
+
+def test_filtering_on_kept_lattices(fake_gpu):
+    parts = [
+        lattice.Lattice(
+            torch.zeros(100, 6, dtype=torch.uint16, device=GPU),
+            torch.zeros(100, 6, device=GPU),
+            torch.zeros(6, 2, 50, dtype=torch.uint16, device=GPU),
+        )
+        for _ in range(2)
+    ]
+    filtered = lattice.join(parts).symmetrically_normalised().filter(torch.zeros(200, device=GPU))
+    assert filtered.shape == (200,) and filtered.device.type == "cuda"
+
+
+def on_gpu(network):
+    """The network with its parameters and buffers on the GPU; what is neither would stay behind, and be noticed."""
+    for module in network.modules():
+        for name, value in module.named_parameters(recurse=False):
+            module.register_parameter(name, Parameter(empty(value), value.requires_grad))
+        for name, value in module.named_buffers(recurse=False):
+            module.register_buffer(name, empty(value))
+    return network
+
+
+def empty(like):
+    return torch.empty(like.shape, dtype=like.dtype, device=GPU)

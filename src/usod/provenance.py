@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import importlib.util
+import os
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
@@ -71,6 +72,14 @@ def source_files(*modules: str) -> list[Path]:
         queue += [name.rpartition(".")[0]] if "." in name else []
         queue += [other for other in _imports(path) if other not in found]
     return sorted(found.values())
+
+
+def announce_sources(folder: str | Path) -> None:
+    """Tell what this process starts where usod's sources lie, as USOD_SOURCE.
+
+    The script that fills a conda environment runs as a copy, in whatever folder the workflow was started.
+    """
+    os.environ["USOD_SOURCE"] = str(folder)
 
 
 def _module_path(name: str) -> Path | None:

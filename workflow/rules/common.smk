@@ -1,7 +1,6 @@
 """The checked configuration, and what the rules ask of it. Functions only."""
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -12,15 +11,14 @@ from usod.config import own_images, parse_config
 from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
 from usod.errors import UsodError
-from usod.provenance import source_files
+from usod.provenance import announce_sources, source_files
 from usod.sections import CrfConfig, read_yaml
 
 STARTED = time.time()
+announce_sources(workflow.basedir)
 SCENES = "results/data/scenes"
 
 PRESETS = Path(workflow.basedir) / "workflow/presets/ablations"
-# The script that fills a conda environment runs as a copy, anywhere: it finds the sources by this.
-os.environ["USOD_SOURCE"] = str(Path(workflow.basedir))
 
 try:
     if "images" in config:

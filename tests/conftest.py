@@ -6,6 +6,8 @@ import pytest
 
 # Tests run side by side: threads on top would only make them wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where a job of a workflow has two all the same, they must not spin while others want the core.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")

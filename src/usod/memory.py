@@ -1,11 +1,17 @@
 """How much memory is left to this process: by its GPU, or by the machine and the control groups it runs in."""
 
 import math
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import psutil
+
+from usod.errors import UsodError
+from usod.progress import say
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +28,33 @@ def available_memory(device: "torch.device") -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return max(0, int(min(psutil.virtual_memory().available, left_by_control_groups())))
+
+
+def room(shape: tuple[int, ...], dtype: np.dtype, folder: Path) -> np.ndarray:
+    """An array to fill: in memory or, where it would take more than half of what is free, in a file without a name.
+
+    The kernel keeps as much of the file in memory as there is room for. It goes when the array goes.
+
+    Raises
+    ------
+    UsodError
+        If `folder` has no room for it either.
+    """
+    import torch
+
+    size = math.prod(shape) * dtype.itemsize
+    if size <= available_memory(torch.device("cpu")) / 2:
+        return np.empty(shape, dtype)
+    say(f"{size / 1e9:.3g} GB do not fit in memory, and are kept in a file in {folder}")
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error now, and not a crash later
+            return np.memmap(file, dtype, "r+", shape=shape)
+    except OSError as error:
+        raise UsodError(
+            f"{folder}: {size / 1e9:.3g} GB of images fit neither in memory nor here ({error.strerror}); "
+            "use a smaller size, fewer images, or another machine"
+        ) from error
 
 
 def left_by_control_groups(system: Path = Path("/")) -> float:

@@ -193,7 +193,7 @@ def test_maps_of_another_size_are_one_line(data, tmp_path):
     with write_maps(tmp_path / "small.h5", images.ids, (24, 24), sizes, ATTRIBUTES) as rows:
         for key in images.ids:
             rows[key] = np.zeros((24, 24))
-    with pytest.raises(UsodError, match=r"small.h5: maps of 24x24"):
+    with pytest.raises(UsodError, match=r"small.h5: has 24x24"):
         deepusps.refine(images, MapStore(tmp_path / "small.h5"), 0, FAST, NETWORK, CPU)
 
 

@@ -39,7 +39,6 @@ def refine(
     from usod.crf import CRFParams
     from usod.data.mapstore import ImageStore, MapStore, write_maps
     from usod.devices import as_memory_allows, start_device
-    from usod.errors import UsodError
     from usod.progress import progress
     from usod.provenance import describe
     from usod.sections import CrfConfig, parse_section
@@ -48,9 +47,7 @@ def refine(
     params = CRFParams(**settings.model_dump())
     chosen = start_device(device, threads)
     with MapStore(maps) as store, ImageStore(images) as pixels:
-        pixels.require(store.ids)
-        if store.size != pixels.size:
-            raise UsodError(f"{maps}: maps of {store.size}, but {images} has images of {pixels.size}")
+        pixels.require_like(store)
         origin = describe({"crf": settings.model_dump(), "backend": backend.value}, {"maps": maps, "images": images})
         attributes = origin | {"created_by": "usod crf refine"}
         with write_maps(out, store.ids, store.size, store.original_size, attributes) as rows:
@@ -87,16 +84,13 @@ def superpixel(
 
     from usod.data.mapstore import ImageStore, MapStore, write_maps
     from usod.data.parallel import parallel_map
-    from usod.errors import UsodError
     from usod.progress import progress
     from usod.provenance import describe
     from usod.sections import SuperpixelConfig, parse_section
 
     settings = parse_section(SuperpixelConfig, config)
     with MapStore(maps) as store, ImageStore(images) as pixels:
-        pixels.require(store.ids)
-        if store.size != pixels.size:
-            raise UsodError(f"{maps}: maps of {store.size}, but {images} has images of {pixels.size}")
+        pixels.require_like(store)
         origin = describe({"superpixel": settings.model_dump()}, {"maps": maps, "images": images})
         attributes = origin | {"created_by": "usod crf superpixel"}
         with write_maps(out, store.ids, store.size, store.original_size, attributes) as rows:

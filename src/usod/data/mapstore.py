@@ -20,6 +20,7 @@ from usod.data.patient_file import NewHdf5, PatientFile
 from usod.data.tree import image_files
 from usod.errors import UsodError
 from usod.files import atomic_path
+from usod.memory import room
 
 VERSION = 1
 FORMAT = "usod-store"
@@ -157,9 +158,9 @@ class Store:
         return UsodError(f"{self.path}: image {self.ids[number]!r} is damaged; delete the file and make it again")
 
     def read_all(self, ids: Sequence[str] | None = None) -> np.ndarray:
-        """All rows (or those of `ids`, in their order) as stored, in one array."""
+        """All rows (or those of `ids`, in their order) as stored, in one array; on the disk if memory is short."""
         keys: Sequence[str | int] = range(len(self)) if ids is None else ids
-        out = np.empty((len(keys), *self.shape), self._rows.dtype)
+        out = room((len(keys), *self.shape), self._rows.dtype, self.path.parent)
         for i, key in enumerate(keys):
             out[i] = self.raw(key)
         return out
@@ -167,6 +168,16 @@ class Store:
     def require(self, ids: Sequence[str]) -> None:
         """Raise UsodError naming the ids that this store lacks."""
         require_ids(self, ids)
+
+    def require_like(self, other: "Store") -> None:
+        """Raise UsodError if this store lacks ids of the other, or has rows of another size."""
+        self.require(other.ids)
+        if self.size != other.size:
+            height, width = self.size
+            raise UsodError(
+                f"{self.path}: has {height}x{width}, but {other.path} {other.size[0]}x{other.size[1]}; "
+                "make both at one size"
+            )
 
     def close(self) -> None:
         self._file.close()

@@ -287,9 +287,7 @@ def detect(
     UsodError
         If a label is missing or of another size.
     """
-    labels.require(images.ids)
-    if labels.size != images.size:
-        raise UsodError(f"{labels.path}: maps of {labels.size}, but {images.path} has images of {images.size}")
+    labels.require_like(images)
     pixels, targets = images.read_all(), labels.read_all(images.ids)
     torch.manual_seed(config.seed)
     net = build_network(network)

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from usod.crf import CRFParams, DenseCRF
 from usod.data.mapstore import ImageStore, MapStore, to_uint8, to_unit
-from usod.errors import UsodError
 from usod.memory import available_memory
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
@@ -251,12 +250,7 @@ def is_stable(attributes: Mapping[str, Any], stage: int, config: RefineConfig) -
 
 def _read(images: ImageStore, sources: Mapping[str, MapStore]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     for store in sources.values():
-        store.require(images.ids)
-        if store.size != images.size:
-            raise UsodError(
-                f"{store.path}: maps of {store.size[0]}x{store.size[1]}, but {images.path} has images of "
-                f"{images.size[0]}x{images.size[1]}; make both at one size"
-            )
+        store.require_like(images)
     labels = {name: store.read_all(images.ids) for name, store in sources.items()}
     return images.read_all(), {
         name: maps if maps.dtype == np.uint8 else to_uint8(to_unit(maps)) for name, maps in labels.items()

@@ -123,7 +123,7 @@ def train(
             f"{prior.path}: no map reaches theta_fg = {network.theta_fg} and goes down to theta_abg = "
             f"{config.theta_abg}; lower theta_fg (network) or stretch the maps to 0..1"
         )
-    pixels, priors = images.read_all()[guided], priors[guided]
+    pixels, priors = images.read_all([images.ids[row] for row in np.flatnonzero(guided)]), priors[guided]
     torch.manual_seed(config.seed)
     net = build_network(network)
     assert isinstance(net, RelationNet)

@@ -136,9 +136,7 @@ def selftrain(
     UsodError
         If the labels do not fit the images, or the network before is not one of WSS.
     """
-    labels.require(images.ids)
-    if labels.size != images.size:
-        raise UsodError(f"{labels.path}: maps of {labels.size}, but {images.path} has images of {images.size}")
+    labels.require_like(images)
     network = before.config.model_copy(update={"head": "fin"})
     torch.manual_seed(config.seed)
     net = build_network(network.model_copy(update={"weights": "none"}))  # all that was learnt comes from before

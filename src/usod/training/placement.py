@@ -3,18 +3,21 @@
 import torch
 from torch import Tensor
 
+from usod.memory import available_memory
+
 
 def place(values: Tensor, device: torch.device) -> Tensor:
     """The tensor on a GPU if it takes less than a quarter of what is free there, else in pinned memory.
 
-    Several are kept for a training (images, labels, moving averages), beside the network and its activations.
+    Several are kept for a training (images, labels, moving averages), beside the network and its activations. What is
+    too much for the machine's memory too (`usod.memory.room`) stays where it is.
     """
     if device.type != "cuda":
         return values
-    free, _ = torch.cuda.mem_get_info(device)
-    if values.numel() * values.element_size() < free / 4:
+    size = values.numel() * values.element_size()
+    if size < available_memory(device) / 4:
         return values.to(device)
-    return values.pin_memory()
+    return values.pin_memory() if size < available_memory(torch.device("cpu")) / 2 else values
 
 
 def fetch(values: Tensor, rows: Tensor, device: torch.device) -> Tensor:

@@ -5,7 +5,9 @@ from snakemake.utils import min_version
 min_version("9.19")
 
 
-configfile: "config.yaml"
+if "images" not in config:  # `--config images=FOLDER` has settings of its own, in any folder
+
+    configfile: "config.yaml"
 
 
 report: "workflow/report/workflow.rst"

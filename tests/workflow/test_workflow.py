@@ -279,6 +279,14 @@ def test_a_folder_of_odd_files_ends_with_masks(project, tmp_path):
     assert not list((project.folder / "results/images").glob("masks.csv"))
 
 
+def test_ones_own_images_need_no_configuration(project):
+    (project.folder / "config.yaml").unlink()
+    (project.folder / "photos").mkdir()
+    assert {"masks/images", "images/deepusps/fusion/seed0/model.safetensors"} <= project.planned(
+        "--config", "images=photos"
+    )
+
+
 def test_the_smoke_preset_plans(project):
     shutil.copy(ROOT / "workflow/presets/smoke.yaml", project.folder / "config.yaml")
     assert {"demo/a2s/stage2/model.safetensors", "report/activations-demo.png"} <= project.planned()

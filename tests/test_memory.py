@@ -75,7 +75,7 @@ def test_this_machine_has_some_memory():
 
 
 def test_what_does_not_fit_lies_in_a_file_without_a_name(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(memory, "available_memory", lambda device: 2 * 600)
+    monkeypatch.setattr(memory, "host_memory", lambda: 2 * 600)
     within, beyond = (memory.room((count, 10, 20), np.dtype(np.uint8), tmp_path) for count in (3, 4))
     assert not isinstance(within, np.memmap) and isinstance(beyond, np.memmap)
     assert capsys.readouterr().err == f"8e-07 GB do not fit in memory, and are kept in a file in {tmp_path}\n"
@@ -88,7 +88,7 @@ def test_a_disk_that_is_full_too_is_one_line(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(memory, "available_memory", lambda device: 0)
+    monkeypatch.setattr(memory, "host_memory", lambda: 0)
     monkeypatch.setattr("os.posix_fallocate", full)
     with pytest.raises(UsodError, match=r"fit neither in memory nor here \(No space left on device\)"):
         memory.room((10,), np.dtype(np.uint8), tmp_path)

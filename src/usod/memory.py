@@ -22,11 +22,14 @@ LEGACY = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file
 
 
 def available_memory(device: "torch.device") -> int:
-    """Bytes that are free on a device; on a CPU, what the machine and the control groups of this process leave."""
+    """Bytes that are free for what lies on a device: on the GPU itself, else `host_memory`."""
     import torch
 
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else host_memory()
+
+
+def host_memory() -> int:
+    """Bytes that the machine and the control groups of this process leave."""
     return max(0, int(min(psutil.virtual_memory().available, left_by_control_groups())))
 
 
@@ -40,15 +43,15 @@ def room(shape: tuple[int, ...], dtype: np.dtype, folder: Path) -> np.ndarray:
     UsodError
         If `folder` has no room for it either.
     """
-    import torch
-
     size = math.prod(shape) * dtype.itemsize
-    if size <= available_memory(torch.device("cpu")) / 2:
+    if size <= host_memory() / 2:
         return np.empty(shape, dtype)
     say(f"{size / 1e9:.3g} GB do not fit in memory, and are kept in a file in {folder}")
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error now, and not a crash later
+            file.truncate(size)
+            if hasattr(os, "posix_fallocate"):  # a full disk is an error now, and not a crash later
+                os.posix_fallocate(file.fileno(), 0, size)
             return np.memmap(file, dtype, "r+", shape=shape)
     except OSError as error:
         raise UsodError(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from usod.memory import available_memory
+from usod.memory import available_memory, host_memory
 
 
 def place(values: Tensor, device: torch.device) -> Tensor:
@@ -17,7 +17,7 @@ def place(values: Tensor, device: torch.device) -> Tensor:
     size = values.numel() * values.element_size()
     if size < available_memory(device) / 4:
         return values.to(device)
-    return values.pin_memory() if size < available_memory(torch.device("cpu")) / 2 else values
+    return values.pin_memory() if size < host_memory() / 2 else values
 
 
 def fetch(values: Tensor, rows: Tensor, device: torch.device) -> Tensor:

@@ -269,7 +269,7 @@ def test_a_folder_of_odd_files_ends_with_masks(project, tmp_path):
     small["methods"] = {"mc": {}}
     (project.folder / "small.yaml").write_text(yaml.safe_dump(small))
     done = project.snakemake("--configfile", str(project.folder / "small.yaml"), "--config", f"images={folder}")
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0 and "Masks: results/masks/images" in done.stdout, done.stdout
     masks = project.folder / "results/masks/images"
     sizes = {p.relative_to(masks).as_posix(): Image.open(p).size for p in masks.rglob("*.png")}
     upright = ("a b.png", "Urlaub Köln/ä.png", "copy.png", "c.webp.png", "c.gif.png")

@@ -271,8 +271,9 @@ def print_where_to_look():
     table = Path(f"results/report/scores-{SETTINGS.test[0]}.md") if SETTINGS.test else None
     if table and table.exists():
         print(f"\n{table}\n\n{table.read_text(encoding='utf-8')}", file=sys.stderr)
-    if Path("results/report").is_dir():
-        print("All on one page: results/report/report.html; its tables and figures lie beside it", file=sys.stderr)
+    for what, place in (("Masks", f"results/masks/{SETTINGS.train}"), ("Report", "results/report/report.html")):
+        if Path(place).exists():
+            print(f"{what}: {place}", file=sys.stderr)
 
 
 def print_errors_of_jobs():

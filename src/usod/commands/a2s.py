@@ -192,13 +192,11 @@ def _write_watched(path: Path, images: Any, done: Any, attributes: dict[str, Any
     sizes = np.tile(images.original_size[list(done.watched)], (len(done.looks), 1))
     shape = done.looks[0].shape[1:] if ids else images.size
     with write_maps(path, ids, shape, sizes, attributes) as rows:
-        for key, look in zip(ids, (m for looks in done.looks for m in looks), strict=True):
-            rows[key] = look
+        rows.fill(look for looks in done.looks for look in looks)
 
 
 def _write_labels(path: Path, images: Any, labels: Any, attributes: dict[str, Any]) -> None:
     from usod.data.mapstore import write_maps
 
     with write_maps(path, images.ids, images.size, images.original_size, attributes) as rows:
-        for key, label in zip(images.ids, labels, strict=True):
-            rows[key] = label
+        rows.fill(labels)

@@ -96,8 +96,7 @@ def superpixel(
         with write_maps(out, store.ids, store.size, store.original_size, attributes) as rows:
             work = partial(_mask, maps=maps, images=images, settings=settings.model_dump())
             masks = parallel_map(work, store.ids, workers)
-            for key, mask in zip(store.ids, progress(masks, len(store), "superpixel CRF"), strict=True):
-                rows[key] = mask
+            rows.fill(progress(masks, len(store), "superpixel CRF"))
 
 
 def _mask(key: str, maps: Path, images: Path, settings: dict[str, Any]) -> Any:

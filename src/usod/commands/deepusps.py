@@ -57,14 +57,8 @@ def refine(
     settings = parse_section(RefineConfig, config).of_stage(stage)
     net_config = parse_section(NetworkConfig, network, "--network")
     chosen = start_device(device, threads)
-    origin = describe(
-        {
-            "stage": stage,
-            "refine": settings.of_stage(stage).model_dump(),
-            "network": net_config.model_dump(mode="json"),
-        },
-        {"images": images, "maps": maps},
-    )
+    described = {"stage": stage, "refine": settings.model_dump(), "network": net_config.model_dump(mode="json")}
+    origin = describe(described, {"images": images, "maps": maps})
     with ImageStore(images) as image_store, MapStore(maps) as map_store:
         if deepusps.is_stable(map_store.attributes, stage, settings):
             _hand_on(map_store, model_before, out_labels, out_model, history)
@@ -82,8 +76,7 @@ def refine(
         )
         attributes = origin | {"created_by": f"usod deepusps refine, stage {stage}", "movement": done.movement}
         with write_maps(out_labels, image_store.ids, image_store.size, image_store.original_size, attributes) as rows:
-            for key, label in zip(image_store.ids, done.labels, strict=True):
-                rows[key] = label
+            rows.fill(done.labels)
         save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
         write_history(history, done.history)
     discard(work)

@@ -7,7 +7,7 @@ whole. Every row carries a CRC-32 of its bytes; a reader that meets another valu
 import contextlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, Self
 
@@ -310,6 +310,11 @@ class StoreWriter:
         self._target.check()
         self.checksum[number] = zlib.crc32(row.tobytes())
         self._written[number] = True
+
+    def fill(self, rows: Iterable[np.ndarray]) -> None:
+        """Write all rows, in the order of the ids."""
+        for key, row in zip(self._number, rows, strict=True):
+            self[key] = row
 
     def missing(self) -> int:
         return int((~self._written).sum())

@@ -17,6 +17,14 @@ T = TypeVar("T", "RefineConfig", "FuseConfig")
 MAX_VALUES = 100_000
 """In a YAML file; the largest preset has some hundred."""
 Positive = Annotated[float, Field(gt=0)]
+MinSteps = Annotated[
+    int,
+    Field(
+        ge=0,
+        description="Epochs are added until a training has this many steps: with few images a network is not done "
+        "after the paper's epochs, and its first predictions would be the labels; 0: none",
+    ),
+]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -51,12 +59,7 @@ class RefineConfig(Section):
         "difference, 0..1): later stages hand the labels on unchanged (3.2: 'until a stable state')",
     )
     epochs: int = Field(25, ge=1, description="Epochs of every stage (4.1)")
-    min_steps: int = Field(
-        0,
-        ge=0,
-        description="Epochs are added until a training has this many steps: with few images a network is not done "
-        "after the paper's epochs, and its first predictions would be the labels; 0: none",
-    )
+    min_steps: MinSteps = 0
     batch_size: int = Field(20, ge=1, description="Images per step (4.1)")
     lr: Positive | list[Positive] = Field(
         1e-6, description="Adam's learning rate of the first stage (4.1), or a list with one value per stage"
@@ -125,12 +128,7 @@ class FuseConfig(Section):
     """Fusion training (DeepUSPS section 3.3): the mean of L_beta over the refined label sets."""
 
     epochs: int = Field(200, ge=1, description="4.1")
-    min_steps: int = Field(
-        0,
-        ge=0,
-        description="Epochs are added until a training has this many steps: with few images a network is not done "
-        "after the paper's epochs, and its first predictions would be the labels; 0: none",
-    )
+    min_steps: MinSteps = 0
     batch_size: int = Field(20, ge=1, description="4.1")
     lr: Positive = Field(1e-4, description="Released code; the paper gives no other value for this stage")
     lr_decay: Literal["constant", "poly"] = Field("poly", description="Released code: lr (1 - epoch/epochs)^0.9")

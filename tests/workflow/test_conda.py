@@ -7,9 +7,9 @@ import pytest
 
 from .conftest import ROOT
 
-pytestmark = [pytest.mark.conda, pytest.mark.workflow, pytest.mark.xdist_group("conda")]
 
-
+@pytest.mark.conda
+@pytest.mark.workflow
 def test_jobs_run_in_an_environment_of_their_own(project):
     if shutil.which("conda") is None:
         pytest.skip("conda is not installed")
@@ -20,7 +20,7 @@ def test_jobs_run_in_an_environment_of_their_own(project):
     assert (made / "bin/usod").exists() and list((project.folder / "results").rglob("*.h5"))
 
 
-def test_a_snakefile_far_from_its_sources_is_one_line(project, tmp_path):
+def test_a_snakefile_far_from_its_sources_is_one_line(tmp_path):
     """The script that fills the environment, alone: it installs nothing if it cannot find the lock file."""
     script = shutil.copy(ROOT / "envs/usod.post-deploy.sh", tmp_path)
     done = subprocess.run(["bash", script], cwd=tmp_path, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})

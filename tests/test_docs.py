@@ -32,7 +32,7 @@ def fenced(language):
 
 
 def commands(program):
-    """The lines of shell blocks, the examples between backticks and the comments of presets and profiles that call it."""
+    """The lines of shell blocks, the examples between backticks and the comments of presets that call it."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         if page.suffix == ".yaml":
@@ -109,7 +109,7 @@ def test_every_call_of_usod_is_understood():
         command, words = typer.main.get_command(app), ["1" if word == "N" else word for word in words[1:]]
         parent = None
         try:
-            while hasattr(command, "commands"):
+            while words and hasattr(command, "commands"):
                 parent = command.make_context("usod", words[:1], parent=parent)
                 command, words = command.commands[words[0]], words[1:]
             if words:  # a verb alone is its name, not a call

@@ -109,7 +109,7 @@ rule sum_costs:
     threads: 1
     params:
         code=code("usod.commands.page"),
-        results=lambda wildcards, output: Path(output.csv).parents[1],
+        results=lambda wildcards, output: str(Path(output.csv).parents[1]),
     shell:
         "usod report costs {params.results:q} --csv {output.csv} --markdown {output.markdown} --latex {output.latex}"
         " --figure {output.figure} > {log} 2>&1"

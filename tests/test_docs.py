@@ -116,6 +116,8 @@ def test_every_call_of_usod_is_understood():
                 command.make_context("usod", list(words), parent=parent)
                 seen += 1
         except Exception as error:
+            if type(error).__name__ == "Exit":  # it shows its help
+                continue
             pytest.fail(f"{page.name}: {line}: {error!r}")
     assert seen > 10
 

@@ -160,16 +160,15 @@ def test_nothing_behind_a_section_is_an_empty_section():
 
 def test_maps_that_are_missing_are_named_with_their_key(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "maps" / "a").mkdir(parents=True)
+    for folder in ("maps/a", "x", "y"):
+        (tmp_path / folder).mkdir(parents=True)
     values = {"datasets": {"a": {"root": "x"}, "b": {"root": "y"}, "c": {"root": "z"}}, "train": "a", "test": ["b"]}
     config = parse_config({**values, "methods": {"rbd": {}, "theirs": {"maps": "maps/{dataset}"}}})
     assert config.imported_maps("theirs", "a") == Path("maps/a")
-    with pytest.raises(
-        UsageError, match=rf"^methods\.theirs\.maps: no folder or file maps/b \(here {tmp_path}/maps/b\)"
-    ):
-        config.check_imported_maps()
+    with pytest.raises(UsageError, match=rf"^methods\.theirs\.maps: no folder or file 'maps/b' \({tmp_path}/maps/b\)"):
+        config.check_paths()
     (tmp_path / "maps" / "b").mkdir()
-    config.check_imported_maps()
+    config.check_paths()
 
 
 def test_wss_without_tags_is_one_line():

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from usod.errors import UsageError
 from usod.faults import explain
-from usod.folders import absolute, dataset_of_folder, images_folder
+from usod.folders import dataset_of_folder, images_folder, require_folder
 from usod.models.config import NetworkConfig
 from usod.names import PATTERN, RESERVED
 from usod.sections import (
@@ -308,16 +308,18 @@ class Config(Section):
     def imported_maps(self, method: str, dataset: str) -> Path:
         """Folder or file of a method's maps that were made elsewhere. Raises UsageError where there is none."""
         template = self.methods[method].maps or ""
-        path = Path(template.replace("{dataset}", dataset))
-        if not path.exists():
-            whole = "" if path.is_absolute() else f" (here {absolute(path)})"
-            raise UsageError(f"methods.{method}.maps: no folder or file {path}{whole}; give that of the maps")
-        return path
+        return require_folder(template.replace("{dataset}", dataset), f"methods.{method}.maps", or_file=True)
 
-    def check_imported_maps(self) -> None:
-        """Raises UsageError where the maps of a method are missing for a data set that is trained or scored on."""
+    def check_paths(self) -> None:
+        """Raises UsageError where a folder is missing that training or scoring reads: images, masks, maps."""
+        used = dict.fromkeys([self.train, *self.test])
+        for name in used:
+            for key in ("root", "masks"):
+                folder = getattr(self.datasets[name], key)
+                if folder not in (None, "demo"):
+                    require_folder(folder, f"datasets.{name}.{key}")
         for method, section in self.methods.items():
-            for dataset in dict.fromkeys([self.train, *self.test]) if section.maps is not None else ():
+            for dataset in used if section.maps is not None else ():
                 self.imported_maps(method, dataset)
 
     def refine_of(self, method: str) -> RefineConfig:

@@ -14,6 +14,16 @@ def absolute(path: object) -> Path:
     return Path(os.path.normpath(Path(str(path)).expanduser().absolute()))
 
 
+def require_folder(given: str, key: str, or_file: bool = False) -> Path:
+    """The path under a key of the configuration. Raises UsageError where there is no such folder (or file)."""
+    path = Path(given)
+    if path.is_dir() or (or_file and path.exists()):
+        return path
+    whole = "" if path.is_absolute() else f" ({absolute(path)})"
+    what = "is a file, not a folder" if path.exists() else f"no folder{' or file' if or_file else ''}"
+    raise UsageError(f"{key}: {what} {given!r}{whole}; correct the path, or start the workflow in another folder")
+
+
 def images_folder(given: object) -> str:
     """The folder of `images=FOLDER` as a data set's root, a relative path as it is.
 

@@ -143,6 +143,12 @@ rule a2s_table1:
     localrule: True
 
 
+try:
+    check_table_names(TABLE_FILES, {"all", *filter(rules.has, TABLE_FILES)})
+except UsodError as error:
+    raise WorkflowError(str(error)) from None
+
+
 for table in [*TABLES.tables, *TABLES.unfit]:
 
     rule:

@@ -36,7 +36,7 @@ rule index_images:
         options=dataset_options,
         listing=listing("images"),
     shell:
-        "usod data index {params.root:q} {params.options:q} --out {output.index:q} > {log:q} 2>&1"
+        "usod data index {params.root:q} {params.options:q} --out {output.index:q} --workers {threads} > {log:q} 2>&1"
 
 
 rule index_masks:
@@ -51,14 +51,14 @@ rule index_masks:
         "results/timings/{dataset}/masks.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
+    threads: 4
     params:
         code=code("usod.commands.data"),
         root=root,
         options=mask_options,
         listing=listing("masks"),
     shell:
-        "usod data masks {params.root:q} {params.options:q} --out {output.masks:q} > {log:q} 2>&1"
+        "usod data masks {params.root:q} {params.options:q} --out {output.masks:q} --workers {threads} > {log:q} 2>&1"
 
 
 rule decode_images:

@@ -1,3 +1,4 @@
+import os
 from collections import Counter
 from pathlib import PurePosixPath
 
@@ -5,7 +6,7 @@ import pytest
 
 from usod.data import tree
 from usod.data.tree import image_files, is_image, left_out, scan
-from usod.errors import UsageError
+from usod.errors import UsageError, UsodError
 
 
 def put(root, *names):
@@ -79,3 +80,17 @@ def test_heic_counts_where_it_can_be_read(monkeypatch, tmp_path, installed):
     assert len(found.images) == 1 + installed
     sentences = left_out(found.strays)
     assert sentences == [] if installed else sentences[0].endswith("pip install 'usod[heif]'")
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    put(tmp_path, "a.jpg", "locked/b.jpg")
+    scandir = os.scandir
+
+    def locked(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(UsodError, match="locked: cannot be read"):
+        scan(tmp_path)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import features
 
-from usod.errors import UsageError
+from usod.errors import UsageError, UsodError
 
 _ALWAYS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pbm"}
@@ -85,7 +85,7 @@ def scan(root: str | Path, without: Folders = None, masks: str | Path | None = N
     Links to folders are followed, each folder once. Left out like hidden ones are the folders `without`, and every
     folder `results` beside a `.snakemake`: what an earlier run made of the photographs it lies among. Of the folder
     `masks` the name is kept, as it tells the layout, its files are not.
-    Raises UsageError where `root` is no folder, or one of `without`.
+    Raises UsageError where `root` is no folder, or one of `without`; UsodError where a folder cannot be read.
     """
     root = Path(root)
     if not root.is_dir():
@@ -96,7 +96,7 @@ def scan(root: str | Path, without: Folders = None, masks: str | Path | None = N
     files = Files([], [], Counter())
     named = os.path.realpath(masks) if masks is not None else None
     seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_unreadable):
         real = os.path.realpath(folder)
         if real in seen:
             subfolders.clear()
@@ -154,6 +154,11 @@ def png_names(images: Iterable[PurePath]) -> dict[PurePath, PurePath]:
     while more := [image for image, name in short.items() if image not in whole and name in whole.values()]:
         whole |= {image: image.with_name(f"{image.name}.png") for image in more}
     return short | whole
+
+
+def _unreadable(error: OSError) -> None:
+    """Python would pass over the folder without a word."""
+    raise UsodError(f"{error.filename}: cannot be read ({error.strerror}); make it readable, or move it elsewhere")
 
 
 def _kept(folder: str, subfolders: Sequence[str], excluded: set[str]) -> list[str]:

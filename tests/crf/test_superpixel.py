@@ -129,3 +129,20 @@ def test_few_superpixels_are_enough():
     labels = np.array([True, False])
     assert refine_labels(colours, positions, labels, SuperpixelParams()).shape == (2,)
     assert refine_with_superpixels(np.zeros((4, 4, 3), np.uint8), np.ones((4, 4))).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "saliency", "told"),
+    [
+        (np.zeros((8, 8, 3)), np.zeros((8, 8)), "images must be uint8, got float64"),
+        (np.zeros((8, 8), np.uint8), np.zeros((8, 8)), r"shape \(H, W, 3\), got \(8, 8\)"),
+        (np.zeros((2, 8, 8, 3), np.uint8), np.zeros((8, 8)), r"shape \(H, W, 3\), got \(2, 8, 8, 3\)"),
+        (np.zeros((8, 8, 3), np.uint8), np.full((8, 8), np.nan), "no NaN"),
+        (np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 255.0), r"in \[0, 1\]"),
+        (np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 255, np.uint8), "float32, got uint8"),
+        (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9)), "do not fit"),
+    ],
+)
+def test_what_is_no_photograph_or_no_map_is_refused(image, saliency, told):
+    with pytest.raises(ValueError, match=told):
+        refine_with_superpixels(image, saliency)

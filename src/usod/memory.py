@@ -1,5 +1,6 @@
 """How much memory is left to this process: by its GPU, or by the machine and the control groups it runs in."""
 
+import contextlib
 import math
 import os
 import tempfile
@@ -21,6 +22,17 @@ UNIFIED = ("memory.max", "memory.current", "inactive_file")
 LEGACY = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
+class _Share:
+    """How many processes of one training count on this machine's memory."""
+
+    processes = 1
+
+
+def share_memory(processes: int) -> None:
+    """Tell this process that `processes` of its kind run here: each then counts its part of what is free."""
+    _Share.processes = processes
+
+
 def available_memory(device: "torch.device") -> int:
     """Bytes that are free for what lies on a device: on the GPU itself, else `host_memory`."""
     import torch
@@ -29,8 +41,13 @@ def available_memory(device: "torch.device") -> int:
 
 
 def host_memory() -> int:
-    """Bytes that the machine and the control groups of this process leave."""
-    return max(0, int(min(psutil.virtual_memory().available, left_by_control_groups())))
+    """Bytes that the machine and the control groups of this process leave, to it and not to those it shares with."""
+    return max(0, int(min(psutil.virtual_memory().available, left_by_control_groups()) / _Share.processes))
+
+
+def fits(size: int) -> bool:
+    """Whether an array of `size` bytes takes no more than half of what is free."""
+    return size <= host_memory() / 2
 
 
 def room(shape: tuple[int, ...], dtype: np.dtype, folder: Path) -> np.ndarray:
@@ -44,15 +61,26 @@ def room(shape: tuple[int, ...], dtype: np.dtype, folder: Path) -> np.ndarray:
         If `folder` has no room for it either.
     """
     size = math.prod(shape) * dtype.itemsize
-    if size <= host_memory() / 2:
+    if fits(size):
         return np.empty(shape, dtype)
     say(f"{size / 1e9:.3g} GB do not fit in memory, and are kept in a file in {folder}")
+    with disk_explained(size, folder), tempfile.TemporaryFile(dir=folder) as file:
+        allocate(file.fileno(), size)
+        return np.memmap(file, dtype, "r+", shape=shape)
+
+
+def allocate(file: int, size: int) -> None:
+    """Give an open file its `size` bytes: a disk that is full is an error now, and not a crash later."""
+    os.truncate(file, size)
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+
+
+@contextlib.contextmanager
+def disk_explained(size: int, folder: Path) -> Iterator[None]:
+    """Around the making of a file for an array of `size` bytes: UsodError where `folder` has no room for it."""
     try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.truncate(size)
-            if hasattr(os, "posix_fallocate"):  # a full disk is an error now, and not a crash later
-                os.posix_fallocate(file.fileno(), 0, size)
-            return np.memmap(file, dtype, "r+", shape=shape)
+        yield
     except OSError as error:
         raise UsodError(
             f"{folder}: {size / 1e9:.3g} GB of images fit neither in memory nor here ({error.strerror}); "

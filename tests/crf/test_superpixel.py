@@ -1,10 +1,12 @@
 """The iterative superpixel CRF of WSS against its equations and on a picture."""
 
 import itertools
+import sys
 
 import numpy as np
 import pytest
 
+from usod.cli import main
 from usod.crf.superpixel import (
     SuperpixelParams,
     features,
@@ -15,6 +17,7 @@ from usod.crf.superpixel import (
     superpixels,
     unary,
 )
+from usod.data.mapstore import MapStore, write_images, write_maps
 
 RNG = np.random.default_rng(0)
 
@@ -129,3 +132,42 @@ def test_few_superpixels_are_enough():
     labels = np.array([True, False])
     assert refine_labels(colours, positions, labels, SuperpixelParams()).shape == (2,)
     assert refine_with_superpixels(np.zeros((4, 4, 3), np.uint8), np.ones((4, 4))).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "saliency", "told"),
+    [
+        (np.zeros((8, 8, 3)), np.zeros((8, 8)), "images must be uint8, got float64"),
+        (np.zeros((8, 8), np.uint8), np.zeros((8, 8)), r"shape \(H, W, 3\), got \(8, 8\)"),
+        (np.zeros((2, 8, 8, 3), np.uint8), np.zeros((8, 8)), r"shape \(H, W, 3\), got \(2, 8, 8, 3\)"),
+        (np.zeros((8, 8, 3), np.uint8), np.full((8, 8), np.nan), "no NaN"),
+        (np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 255.0), r"in \[0, 1\]"),
+        (np.zeros((8, 8, 3), np.uint8), np.full((8, 8), 255, np.uint8), "float32, got uint8"),
+        (np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9)), "do not fit"),
+    ],
+)
+def test_what_is_no_photograph_or_no_map_is_refused(image, saliency, told):
+    with pytest.raises(ValueError, match=told):
+        refine_with_superpixels(image, saliency)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_any_number_of_workers_makes_the_same_masks(scene, tmp_path, monkeypatch, workers):
+    """Also more than there are images; on the command line, which hands paths and numbers to its workers."""
+    image, saliency, _ = scene
+    ids, attributes = [f"i{number}" for number in range(3)], {"created_by": "test", "config": {}, "inputs": {}}
+    stores = (tmp_path / "images.h5", ids, (120, 160), np.full((3, 2), 9), attributes)
+    with write_images(*stores) as rows:
+        rows.fill([np.roll(image, 5 * number, axis=1) for number in range(3)])
+    with write_maps(tmp_path / "maps.h5", *stores[1:]) as rows:
+        rows.fill([np.roll(saliency, 5 * number, axis=1) for number in range(3)])
+    command = ["usod", "crf", "superpixel", tmp_path / "maps.h5", "--images", tmp_path / "images.h5"]
+    monkeypatch.setattr(sys, "argv", [*map(str, command), "--out", str(tmp_path / "o.h5"), "--workers", str(workers)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    with MapStore(tmp_path / "o.h5") as masks, MapStore(tmp_path / "maps.h5") as maps:
+        assert masks.ids == ids
+        for number, key in enumerate(ids):
+            expected = refine_with_superpixels(np.roll(image, 5 * number, axis=1), maps[key])
+            np.testing.assert_array_equal(masks[key], expected)

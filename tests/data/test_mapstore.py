@@ -146,3 +146,21 @@ def test_two_maps_of_one_id_are_refused(tmp_path):
         Image.new("L", (4, 4)).save(tmp_path / name)
     with pytest.raises(UsodError, match="second map of 'a'"):
         MapFolder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("version", "way_out"),
+    [(0, "an older usod; delete the file"), (99, "a newer usod; update usod, or delete the file")],
+)
+@pytest.mark.parametrize("maker", ["usod maps extract rbd", "usod deepusps refine, stage 2"])
+def test_a_store_of_another_version_says_the_way_out(tmp_path, version, way_out, maker):
+    path = tmp_path / "m.h5"
+    with write_maps(path, ["a"], (4, 4), [[4, 4]], ATTRIBUTES | {"created_by": maker}) as rows:
+        rows["a"] = np.zeros((4, 4))
+    with h5py.File(path, "r+") as file:
+        file.attrs["version"] = version
+    with pytest.raises(UsodError) as caught:
+        MapStore(path)
+    told = str(caught.value)
+    assert told.startswith(f"{path}: of version {version} of the format, this usod reads 1: ") and way_out in told
+    assert f"make it again with '{maker.partition(',')[0]}'" in told and "\n" not in told

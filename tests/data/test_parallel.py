@@ -33,10 +33,31 @@ class Numbers(list):
         return super().__getitem__(key)
 
 
-def test_results_come_in_the_order_of_the_items():
+def threads_of_worker(number):
+    """How many threads a worker has when it has computed with what BLAS and OpenMP would give it."""
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    np.ones((300, 300)) @ np.ones((300, 300))
+    return os.getpid(), max(pool["num_threads"] for pool in threadpool_info())
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_results_come_in_the_order_of_the_items(workers):
     for items in ([], [5], range(9)):
-        assert list(parallel_map(slow_at_first, items, workers=2)) == [number**2 for number in items]
-    assert list(parallel_map(lambda number: -number, range(3), workers=1)) == [0, -1, -2]  # in this process
+        assert list(parallel_map(slow_at_first, items, workers)) == [number**2 for number in items]
+
+
+@pytest.mark.parametrize("workers", [2, 8])
+def test_a_worker_has_one_thread(workers, monkeypatch):
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(variable, "8")
+    found = list(parallel_map(threads_of_worker, range(12), workers))
+    assert {threads for _, threads in found} == {1} and 1 <= len({pid for pid, _ in found}) <= workers
+
+
+def test_one_worker_is_this_process():
+    assert list(parallel_map(lambda number: -number, range(3), workers=1)) == [0, -1, -2]
 
 
 def test_only_a_few_results_wait():

@@ -59,10 +59,11 @@ def test_the_map_is_the_methods_own_at_the_size_asked_for(photo, disc):
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
 def test_any_number_of_workers_makes_the_same_maps(photo, tmp_path, disc, workers):
+    """Also more than there are images."""
     (tmp_path / "broken.png").write_bytes(b"no image")
-    files = [photo, tmp_path / "broken.png", *[photo] * 6]
+    files = [photo, tmp_path / "broken.png", photo]
     maps = list(extract_maps(files, "mc", {}, (60, 80), workers=workers))
-    assert "broken.png" in str(maps.pop(1)) and len(maps) == 7
+    assert "broken.png" in str(maps.pop(1)) and len(maps) == 2
     for saliency in maps:
         np.testing.assert_array_equal(saliency, METHODS["mc"](disc[0], size=(60, 80)))
 

@@ -1,9 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import usod
+from usod.cli import main
 from usod.data.images import resize_image
 from usod.data.mapstore import MapStore, write_images
 from usod.errors import UsodError
@@ -11,6 +14,8 @@ from usod.inference.predict import Model, output_names, predict_files, predict_s
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.model_file import save_model
+from usod.progress import set_quiet
+from usod.sections import CrfConfig
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +143,64 @@ def test_a_relation_network_is_refused(tmp_path):
     save_model(tmp_path / "relation.safetensors", build_network(config), config, input_size=64)
     with pytest.raises(UsodError, match="use usod ldps refine"):
         Model(tmp_path / "relation.safetensors", "cpu")
+
+
+@pytest.fixture
+def usod_predict(monkeypatch, capsys):
+    """usod_predict(argument, ...) -> exit code and what it said, in this process."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["usod", "predict", *map(str, arguments), "--device", "cpu"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().err
+
+    before = torch.get_num_threads()
+    yield call
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_any_number_of_threads_predicts_the_same_with_a_crf(model_file, tmp_path, usod_predict, count):
+    """The CRF runs in inference mode, image by image, beside a network that needs none of it."""
+    photos = put(tmp_path / "photos", *(f"{number}.png" for number in range(5)), size=(80, 60))
+    crf = '{"bilateral_sxy": 8}'
+    for threads in (1, count):
+        out = tmp_path / str(threads)
+        done, told = usod_predict(model_file, photos, "--out", out, "--crf", crf, "--threads", threads)
+        assert done == 0 and f"cpu ({threads} threads)" in told
+    for number in range(5):
+        one, same = (np.asarray(Image.open(tmp_path / str(n) / f"{number}.png")).astype(int) for n in (1, count))
+        assert one.shape == (60, 80) and np.abs(one - same).max() <= 1
+
+
+def test_files_that_cannot_be_read_cost_no_other_its_map(model_file, tmp_path, usod_predict):
+    photos = put(tmp_path / "photos", *(f"{name}.jpg" for name in "abcdef"))
+    truncated = (photos / "b.jpg").read_bytes()[:400]
+    (photos / "b.jpg").write_bytes(truncated)
+    (photos / "e.jpg").write_bytes(b"")
+    out = tmp_path / "out"
+    code, told = usod_predict(model_file, photos, "--out", out, "--batch", 2, "--quiet")
+    set_quiet(False)
+    lines = told.splitlines()
+    assert code == 1 and sorted(path.name for path in out.iterdir()) == ["a.png", "c.png", "d.png", "f.png"]
+    assert [line.split(": ")[1] for line in lines[:2]] == [str(photos / name) for name in ("b.jpg", "e.jpg")]
+    assert lines[2].startswith(f"usod: error: 2 of 6 images failed, the maps of the others are in {out}. The first: ")
+    assert len(lines) == 3
+    code, told = usod_predict(model_file, photos / "b.jpg", "--out", out)
+    assert code == 1 and told.splitlines()[-1].startswith(f"usod: error: {photos / 'b.jpg'}: cannot be decoded")
+    assert not (out / "b.png").exists()
+
+
+@pytest.mark.parametrize("crf", [None, CrfConfig()])
+def test_a_network_that_predicts_no_numbers_is_named(model_file, tmp_path, crf):
+    broken = Model(model_file, "cpu", crf=crf)
+    with torch.no_grad():
+        next(broken.network.parameters()).fill_(float("nan"))
+    photos = put(tmp_path / "photos", "a.png")
+    with pytest.raises(UsodError, match=r"model\.safetensors: predicts values that are not finite"):
+        predict_files(broken, [photos], tmp_path / "out", 4)
+    assert not (tmp_path / "out" / "a.png").exists()
 
 
 def test_a_run_that_was_interrupted_goes_on_and_nothing_is_overwritten(model, tmp_path):

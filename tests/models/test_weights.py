@@ -10,10 +10,11 @@ import torchvision
 from usod.errors import UsodError
 from usod.models.backbones import MobileNetV2, ResNet, build_backbone
 from usod.models.build import build_network
-from usod.models.config import NetworkConfig
+from usod.models.config import PRETRAINED_NAMES, NetworkConfig
 from usod.models.drn import DRN
 from usod.models.model_file import save_model
-from usod.models.weights import describe_weights, load_weights
+from usod.models.sources import where_from
+from usod.models.weights import DRN_DIGESTS, describe_weights, load_weights
 
 
 def cityscapes_checkpoint(drn: DRN) -> dict[str, torch.Tensor]:
@@ -148,6 +149,39 @@ def test_without_a_network_the_missing_file_and_its_place_are_named(tmp_path, mo
     message = one_line(error)
     assert "download.pytorch.org/models/resnet18-f37072fd.pth" in message
     assert str(Path(tmp_path) / "checkpoints" / "resnet18-f37072fd.pth") in message
+    assert message.startswith("weights: DEFAULT of resnet18: ") and not list((tmp_path / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "place"),
+    [
+        ("drn-d-105_ms_cityscapes.pth", "drn_d_105", "http://go.yf.io/drn-cityscapes-models"),
+        ("drn-d-22_cityscapes.pth", "drn_d_22", "http://go.yf.io/drn-cityscapes-models"),
+        ("drn_d_22-4bd2f8ea.pth", "drn_d_22", "https://github.com/fyu/drn"),
+        ("moco_v2_800ep_pretrain.pth.tar", "resnet50", "/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar (page: https://"),
+        ("vgg16-397923af.pth", "vgg16", "https://download.pytorch.org/models/vgg16-397923af.pth"),
+        ("mine.pth", "vgg16", "correct the path"),
+    ],
+)
+def test_a_missing_file_says_where_it_is_to_be_had(tmp_path, monkeypatch, name, network, place):
+    monkeypatch.chdir(tmp_path)
+    for given, resolved in ((f"weights/{name}", f" ({tmp_path / 'weights' / name})"), (str(tmp_path / name), "")):
+        with pytest.raises(UsodError) as error:
+            describe_weights(NetworkConfig(name=network, weights=given))
+        message = one_line(error)
+        assert message.startswith(f"weights: there is no file {given}{resolved}; ") and place in message
+        assert message.endswith("or set `weights: none`")
+
+
+def test_every_published_file_has_a_source():
+    """Of torchvision's the address is its own; the DRNs' are known by their digests."""
+    for network, names in PRETRAINED_NAMES.items():
+        for name in names:
+            url = torchvision.models.get_model_weights(network)[name].url
+            assert where_from(url) == f"{url} (torchvision)"
+    for network, digest in DRN_DIGESTS.items():
+        assert "fyu/drn" in where_from(f"{network}-{digest}.pth")
+    assert where_from("model.safetensors") is None
 
 
 def test_torchvision_name_reads_the_cached_file_and_checks_it(tmp_path, monkeypatch):

@@ -171,6 +171,20 @@ def test_the_same_seed_gives_the_same_labels_and_resuming_too(data, tmp_path):
     assert not np.array_equal(first.labels, other.labels)
 
 
+def test_any_number_of_threads_gives_the_same_labels(data, threads):
+    """With the CRF of every prediction between two steps, whose threads must leave the network's alone."""
+    images, maps, _ = data
+    config = FAST.model_copy(update={"epochs": 1})
+    assert config.crf is not None
+    done = deepusps.refine(images, maps, 0, config, NETWORK, CPU)
+    assert torch.get_num_threads() == threads
+    torch.set_num_threads(1)
+    alone = deepusps.refine(images, maps, 0, config, NETWORK, CPU)
+    assert np.abs(done.labels.astype(int) - alone.labels).max() <= 1
+    for name, weight in alone.network.state_dict().items():
+        torch.testing.assert_close(done.network.state_dict()[name], weight, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_fusion_takes_any_number_of_methods(data, count):
     images, maps, _ = data

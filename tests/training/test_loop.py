@@ -7,8 +7,9 @@ from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.sections import FuseConfig
 from usod.training.checkpoint import Checkpoint
-from usod.training.loop import Schedule, Trainer, batches
+from usod.training.loop import Schedule, Trainer, as_probability, batches
 from usod.training.losses import f_beta_loss
+from usod.training.moving_average import MovingAverage
 from usod.training.parallel import Process
 
 CPU = torch.device("cpu")
@@ -54,13 +55,12 @@ def images():
     return blocks()
 
 
-def trainer(images, work=None, identity="x", objective=None, **changes):
+def trainer(images, work=None, identity="x", objective=None, read=None, **changes):
     torch.manual_seed(0)
     network = build_network(NetworkConfig(light_width=8))
     schedule = Schedule(**{"epochs": 3, "batch_size": 5, "lr": 3e-3, "flip": True, **changes})
-    return Trainer(
-        network, images, objective or Bright(images), schedule, Process(CPU), Checkpoint(work, identity), "test"
-    )
+    checkpoint = Checkpoint(work, identity)
+    return Trainer(network, images, objective or Bright(images), schedule, Process(CPU), checkpoint, "test", read=read)
 
 
 def weights(trained):
@@ -125,6 +125,48 @@ def test_a_loss_that_is_not_finite_stops_the_training(images):
 
     with pytest.raises(UsodError, match="not finite in epoch 1"):
         trainer(images, objective=Broken(images)).fit()
+
+
+class Averaging(Bright):
+    """Keeps the moving average of the predictions, and the loss of everything but one pixel."""
+
+    def __init__(self, images):
+        super().__init__(images)
+        self.average = MovingAverage(len(images), images.shape[1:3])
+
+    def loss(self, probability, rows):
+        return f_beta_loss(probability[:, 1:], self.target[rows][:, 1:])
+
+    def remember(self, observed, rows):
+        self.average.update(rows, observed)
+
+    def state_dict(self):
+        return self.average.state_dict()
+
+    def load_state_dict(self, state):
+        self.average.load_state_dict(state)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_one_prediction_that_is_not_finite_ends_the_epoch_and_nothing_of_it_is_kept(images, tmp_path, value):
+    """Also where the loss is none the wiser: the moving average would be."""
+    calls = []
+
+    def read(output, flipped):
+        probability = as_probability(output, flipped)
+        calls.append(1)
+        if len(calls) == 4:  # the second epoch's second batch
+            probability = probability.clone()
+            probability[2, 0, 5] = value
+        return probability
+
+    broken = trainer(images, tmp_path / "work", objective=Averaging(images), read=read)
+    with pytest.raises(UsodError, match="^test: 1 of 11 predictions are not finite in epoch 2; lower lr, or set prec"):
+        broken.fit()
+    assert len(calls) == 4
+    assert broken.objective.average.average.isfinite().all()
+    kept = Checkpoint(tmp_path / "work", "x").load()
+    assert len(kept["history"]) == 1 and kept["objective"]["average"].isfinite().all()
 
 
 def test_settings_become_a_schedule():

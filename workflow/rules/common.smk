@@ -12,6 +12,7 @@ from usod.config import deep_merge, own_images, parse_config
 from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
 from usod.errors import UsageError, UsodError
+from usod.models.sources import missing_file
 from usod.provenance import announce_sources, code_digest as code
 from usod.sections import CrfConfig, read_yaml
 
@@ -232,9 +233,7 @@ def weights(network=SETTINGS.network, key="network"):
     if not network.weights_are_file:
         return []
     if not Path(network.weights).is_file():
-        raise WorkflowError(
-            f"{key}.weights: no file {network.weights!r}; give the path of a checkpoint, a name, or none"
-        )
+        raise WorkflowError(f"{key}.weights: {missing_file(network.weights)}")
     return [local(network.weights)]
 
 

@@ -2,14 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from usod.commands.options import Quiet, Workers
-
-if TYPE_CHECKING:
-    from usod.errors import UsodError
 
 app = typer.Typer(no_args_is_help=True, help="Extract handcrafted maps; turn MapStores into PNG files and back.")
 Store = Annotated[Path, typer.Argument(help="MapStore (.h5).")]
@@ -56,6 +53,7 @@ def extract(
 def _extract_files(
     method: str, images: list[Path], out: Path, params: dict[str, Any], max_side: int, workers: int
 ) -> None:
+    from usod.data.images import tell_broken
     from usod.data.mapstore import write_map
     from usod.errors import UsageError, UsodError
     from usod.handcrafted.extract import extract_maps
@@ -73,12 +71,13 @@ def _extract_files(
             errors.append(saliency)
         else:
             write_map(out / name, saliency)
-    _report(errors, len(names), f"the maps of the others are in {out}")
+    tell_broken(errors, len(names), f"the maps of the others are in {out}")
 
 
 def _extract_index(
     method: str, index: Path, out: Path, params: dict[str, Any], size: int, max_side: int, chunk: str, workers: int
 ) -> None:
+    from usod.data.images import tell_broken
     from usod.data.index import read_index
     from usod.data.mapstore import to_uint8, write_maps
     from usod.data.partial import PartialMaps
@@ -103,26 +102,14 @@ def _extract_index(
                 errors.append(saliency)
             else:
                 done[key] = to_uint8(saliency)
-        _report(errors, len(table), f"the other maps are kept in {done.path}; mend or remove these images, run again")
+        kept = f"the other maps are kept in {done.path}; mend or remove these images, run again"
+        tell_broken(errors, len(table), kept)
         attributes = describe(settings, {"index": index}) | {"created_by": f"usod maps extract {method}"}
         sizes = table[["height", "width"]].to_numpy()
         with write_maps(out, list(table["id"]), (size, size), sizes, attributes) as rows:
             for row, key in enumerate(table["sha256"]):
                 rows[row] = done[key]
         done.remove()
-
-
-def _report(errors: list["UsodError"], count: int, rest: str) -> None:
-    """Say which images failed, all of them; raise UsodError if any did."""
-    from usod.errors import UsodError
-    from usod.progress import say
-
-    for error in errors:
-        say(f"usod: {error}")
-    if len(errors) == 1 and count == 1:
-        raise errors[0]
-    if errors:
-        raise UsodError(f"{len(errors)} of {count} images failed, {rest}. The first: {errors[0]}")
 
 
 @app.command()

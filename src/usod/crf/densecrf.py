@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from usod.crf.checks import check_images, check_probabilities
+
 Array = TypeVar("Array", np.ndarray, Tensor)
 # Anything that is indexed like an array, so that images may stay in a file.
 Images = Any
@@ -90,8 +92,8 @@ def refine(
     """
     params = params or CRFParams()
     prior = _as_probabilities(probabilities)
+    check_images(images, (3, 4), "(B, H, W, 3) or (H, W, 3)")
     pixels = images[None] if images.ndim == 3 else images
-    _check_images(pixels)
     if tuple(prior.shape) != tuple(images.shape[:-1]):
         raise ValueError(
             f"probabilities {tuple(prior.shape)} do not fit images {tuple(images.shape)}: "
@@ -148,7 +150,7 @@ class DenseCRF:
             raise ValueError(f"memory_gb must not be negative, got {memory_gb}")
         self.params = params or CRFParams()
         self.device = torch.device(device)
-        _check_images(images)
+        check_images(images, (4,), "(B, H, W, 3)")
         self._images = images
         self._kernels = KernelCache(images, self.params, self.device, memory_gb)
 
@@ -193,24 +195,13 @@ class DenseCRF:
         return _like(probabilities, refined)
 
 
-def _check_images(images: Images) -> None:
-    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:3]:
-        raise ValueError(f"images must have shape (B, H, W, 3) or (H, W, 3), got {tuple(images.shape)}")
-    if str(images.dtype).removeprefix("torch.") != "uint8":
-        raise ValueError(f"images must be uint8, got {images.dtype}")
-
-
 def _as_probabilities(probabilities: np.ndarray | Tensor) -> Tensor:
     if isinstance(probabilities, Tensor):
         values = probabilities.detach()
     else:
         # A copy, as PyTorch takes no read-only array and none with negative strides, which flipping makes.
         values = torch.from_numpy(np.array(probabilities, order="C"))
-    if not values.is_floating_point():
-        raise ValueError(f"probabilities must be float32, got {probabilities.dtype}")
-    # Written so that NaN fails too.
-    if not values.is_cuda and values.numel() and not (values.min() >= 0 and values.max() <= 1):
-        raise ValueError("probabilities must lie in [0, 1] and hold no NaN")
+    check_probabilities(values, look=not values.is_cuda)
     return values.to(torch.float32)
 
 

@@ -14,6 +14,8 @@ from skimage.color import rgb2lab
 from skimage.segmentation import slic
 from sklearn.mixture import GaussianMixture
 
+from usod.crf.checks import check_images, check_probabilities
+
 Array = NDArray[np.float64]
 
 
@@ -57,13 +59,22 @@ def refine_with_superpixels(
     Parameters
     ----------
     image : (H, W, 3) uint8 RGB
-    saliency : (H, W) in [0, 1]
+    saliency : (H, W) float in [0, 1]
     seed : of the mixtures' initialisation
 
     Returns
     -------
     (H, W) bool. Where nothing, or everything, is salient there is nothing to learn: that comes back.
+
+    Raises
+    ------
+    ValueError
+        If a shape, type or value is not as above.
     """
+    check_images(image, (3,), "(H, W, 3)")
+    check_probabilities(saliency)
+    if saliency.shape != image.shape[:2]:
+        raise ValueError(f"probabilities {saliency.shape} do not fit an image of {image.shape[:2]}")
     params = params or SuperpixelParams()
     regions = superpixels(image, params.count)
     colours, positions = features(image, regions)

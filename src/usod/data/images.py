@@ -4,7 +4,9 @@ import functools
 import hashlib
 import io
 import struct
+import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,6 +135,21 @@ def inspect_image(path: str | Path) -> ImageFacts:
     except _DECODING_ERRORS as error:
         raise _broken(path, error) from error
     return ImageFacts(height, width, hashlib.sha256(content).hexdigest(), oriented)
+
+
+def tell_broken(errors: Sequence[UsodError], count: int, rest: str) -> None:
+    """At the end of work on `count` image files: name those that failed, a line each, and raise UsodError if any did.
+
+    Parameters
+    ----------
+    rest : what has become of the others, for the last line
+    """
+    if len(errors) == 1 and count == 1:
+        raise errors[0]
+    for error in errors:
+        print(f"usod: {error}", file=sys.stderr)
+    if errors:
+        raise UsodError(f"{len(errors)} of {count} images failed, {rest}. The first: {errors[0]}")
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -15,9 +15,9 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from usod.data.images import MAX_PIXELS, read_image
+from usod.data.images import MAX_PIXELS
+from usod.data.map_folder import MapFolder
 from usod.data.patient_file import NewHdf5, PatientFile
-from usod.data.tree import image_files
 from usod.errors import UsodError
 from usod.files import atomic_path
 from usod.memory import room
@@ -83,9 +83,7 @@ class Store:
         if attributes.get("format") != FORMAT or self.dataset not in self._file:
             raise UsodError(f"{self.path}: not a {type(self).__name__} (it has no {self.dataset!r} written by usod)")
         if attributes.get("version") != VERSION:
-            raise UsodError(
-                f"{self.path}: written in version {attributes.get('version')} of the format, this usod reads {VERSION}"
-            )
+            raise self._of_another_version(attributes)
         if not attributes.get("complete"):
             raise UsodError(f"{self.path}: incomplete, its writer was stopped; delete it and make it again")
         self._rows = self._table(self.dataset)
@@ -107,6 +105,16 @@ class Store:
         self.attributes: dict[str, Any] = {
             key: json.loads(value) if key in ("config", "inputs") else value for key, value in attributes.items()
         }
+
+    def _of_another_version(self, attributes: Mapping[str, Any]) -> UsodError:
+        version, maker = attributes.get("version"), str(attributes.get("created_by", "")).partition(",")[0]
+        newer = isinstance(version, int | np.integer) and version > VERSION
+        again = f" with {maker!r}" if maker.startswith("usod ") else ""
+        return UsodError(
+            f"{self.path}: of version {version} of the format, this usod reads {VERSION}: it is of "
+            f"{'a newer' if newer else 'an older'} usod; {'update usod, or ' if newer else ''}delete the file and make "
+            f"it again{again} (the workflow does so by itself once it is gone)"
+        )
 
     def _table(self, name: str) -> h5py.Dataset:
         """A dataset of the file itself. HDF5 can also point into other files, and claim sizes that it does not hold."""
@@ -159,11 +167,16 @@ class Store:
 
     def read_all(self, ids: Sequence[str] | None = None) -> np.ndarray:
         """All rows (or those of `ids`, in their order) as stored, in one array; on the disk if memory is short."""
-        keys: Sequence[str | int] = range(len(self)) if ids is None else ids
+        keys = self.ids if ids is None else ids
         out = room((len(keys), *self.shape), self._rows.dtype, self.path.parent)
-        for i, key in enumerate(keys):
-            out[i] = self.raw(key)
+        self.read_into(out, keys)
         return out
+
+    def read_into(self, out: np.ndarray, ids: Sequence[str]) -> None:
+        """Rows of `ids`, in their order, into an array (n, ...) of the stored type or, rounded to 0..255, of uint8."""
+        for i, key in enumerate(ids):
+            row = self.raw(key)
+            out[i] = row if row.dtype == out.dtype else to_uint8(to_unit(row))
 
     def require(self, ids: Sequence[str]) -> None:
         """Raise UsodError naming the ids that this store lacks."""
@@ -208,36 +221,6 @@ class ImageStore(Store):
     def __getitem__(self, key: str | int) -> np.ndarray:
         """(H, W, 3) uint8 RGB."""
         return self.raw(key)
-
-    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
-        return ((key, self[key]) for key in self.ids)
-
-
-class MapFolder:
-    """A folder of map images (PNG and the like), read like a MapStore; ids are relative paths without their endings."""
-
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self._files: dict[str, Path] = {}
-        for file in image_files(self.path):
-            key = file.relative_to(self.path).with_suffix("").as_posix()
-            if key in self._files:
-                raise UsodError(f"{file}: a second map of {key!r} beside {self._files[key].name}; keep one of them")
-            self._files[key] = file
-        if not self._files:
-            raise UsodError(f"{self.path}: no map images (PNG or the like) in this folder")
-        self.ids = list(self._files)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._files
-
-    def __getitem__(self, key: str) -> np.ndarray:
-        """(H, W) float32 in [0, 1], at the file's own size."""
-        # A colour file counts with the mean of its channels; grey ones have three equal ones here.
-        return read_image(self._files[key]).mean(axis=2, dtype=np.float32) / np.float32(255)
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         return ((key, self[key]) for key in self.ids)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from usod.crf import CRFParams, refine
-from usod.data.images import read_image, resize_image, resize_map
+from usod.data.images import read_image, resize_image, resize_map, tell_broken
 from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
 from usod.data.tree import image_files, png_names
@@ -41,6 +41,7 @@ class Model:
         self, path: str | Path, device: str = "auto", size: int | None = None, crf: CrfConfig | None = None,
         precision: Precision = "auto",
     ):  # fmt: skip
+        self.path = Path(path)
         self.device = pick_device(device)
         self.network, self.metadata = load_model(path, self.device)
         if isinstance(self.network, RelationNet):
@@ -63,11 +64,22 @@ class Model:
 
     @torch.inference_mode()
     def predict_batch(self, images: np.ndarray) -> np.ndarray:
-        """(B, size, size, 3) uint8 RGB -> (B, size, size) float32 in [0, 1]."""
+        """(B, size, size, 3) uint8 RGB -> (B, size, size) float32 in [0, 1].
+
+        Raises
+        ------
+        UsodError
+            If the network predicts a value that is not finite.
+        """
         pixels = torch.tensor(images).to(self.device)  # a copy: arrays made by Pillow are read-only
         with autocast(self.device, self.precision):
             logits = self.network(as_input(self.network, pixels))
         probability = F.sigmoid(logits[:, 0].float())
+        if not probability.isfinite().all():  # a CRF would spread it over its image, a PNG file hide it
+            raise UsodError(
+                f"{self.path}: predicts values that are not finite; train it again with a lower lr, or with "
+                "precision: float32"
+            )
         if self.crf is not None:
             probability = refine(pixels, probability, CRFParams(**self.crf.model_dump()))
         return probability.cpu().numpy()
@@ -124,12 +136,17 @@ def predict_files(
     """PNG files, at the images' own sizes, of image files and of folders with all their subfolders.
 
     Names, places and errors are those of `output_names`. Files that are there already are kept, so that a run that was
-    interrupted goes on where it stopped.
+    interrupted goes on where it stopped. A file that cannot be read costs no other its map.
 
     Parameters
     ----------
     draw : image (H, W, 3) uint8 and its map (H, W) in [0, 1] -> what is written (`usod.inference.render`)
     overwrite : make files that are there again
+
+    Raises
+    ------
+    UsodError
+        As `output_names`; and after all others are done if some files cannot be read, each of which is named.
     """
     targets = output_names(inputs, out)
     if not overwrite:
@@ -138,16 +155,22 @@ def predict_files(
         if len(targets) < count:
             say(f"{out}: {count - len(targets)} of {count} files are there and kept; --overwrite makes them again")
     waiting: dict[str, np.ndarray] = {}
+    broken: list[UsodError] = []
 
     def small() -> Iterator[tuple[str, np.ndarray]]:
         for target, source in targets.items():
-            waiting[target] = read_image(source)
+            try:
+                waiting[target] = read_image(source)
+            except UsodError as error:
+                broken.append(error)
+                continue
             yield target, resize_image(waiting[target], (model.size, model.size))
 
     for target, saliency in progress(model.predict_all(small(), batch), len(targets), "predicting"):
         image = waiting.pop(target)
         with atomic_path(target) as temporary:
             draw(image, resize_map(saliency, image.shape[:2])).save(temporary, format="png")
+    tell_broken(broken, len(targets), f"the maps of the others are in {out}")
 
 
 def output_names(inputs: list[Path], out: Path) -> dict[str, Path]:

@@ -102,7 +102,9 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Sa
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise UsodError(f"{path}: safetensors, but not a usod model; to start training from it give it as `weights`")
     if header.get("version") != VERSION:
-        raise UsodError(f"{path}: a model of version {header.get('version')}, this usod reads {VERSION}; update usod")
+        version = header.get("version")
+        way_out = "update usod" if isinstance(version, int) and version > VERSION else "train it again"
+        raise UsodError(f"{path}: a model of version {version}, this usod reads {VERSION}; {way_out}")
     size = header.get("input_size")
     if size is not None and not (
         isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and 0 < side <= 8192 for side in size)

@@ -15,6 +15,7 @@ from torchvision.models import get_model_weights
 
 from usod.errors import UsodError
 from usod.models.config import PRETRAINED_NAMES, NetworkConfig
+from usod.models.sources import missing_file
 from usod.models.stages import Backbone
 from usod.progress import say
 from usod.provenance import file_digest
@@ -212,8 +213,8 @@ def _pretrained_file(name: str, network: str) -> Path:
             torch.hub.download_url_to_file(url, str(file), hash_prefix=_hash_prefix(url), progress=False)
         except (OSError, RuntimeError) as error:
             raise UsodError(
-                f"weights: {url} cannot be downloaded ({_first_line(error)}); put that file at {file}, or give the "
-                f"path of a copy as `weights`"
+                f"weights: {name} of {network}: {url} cannot be downloaded ({_first_line(error)}); put that file at "
+                f"{file}, give the path of a copy as `weights`, or set `weights: none`"
             ) from error
     elif not file_digest(file).startswith(_hash_prefix(url)):
         raise UsodError(f"weights: {file} is not the file that {url} names (damaged?); delete it and run again")
@@ -222,7 +223,7 @@ def _pretrained_file(name: str, network: str) -> Path:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise UsodError(f"weights: there is no file {path}; correct the path, or set `weights: none`")
+        raise UsodError(f"weights: {missing_file(path)}")
     return path
 
 

@@ -288,7 +288,7 @@ def detect(
         If a label is missing or of another size.
     """
     labels.require_like(images)
-    pixels, targets = images.read_all(), labels.read_all(images.ids)
+    pixels, targets = process.read_all(images), process.read_all(labels, images.ids)
     torch.manual_seed(config.seed)
     net = build_network(network)
     schedule = Schedule.of(config, config.lr, config.seed)

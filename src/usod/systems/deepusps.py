@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from usod.crf import CRFParams, DenseCRF
-from usod.data.mapstore import ImageStore, MapStore, to_uint8, to_unit
+from usod.data.mapstore import ImageStore, MapStore, to_uint8
 from usod.memory import available_memory
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
@@ -171,7 +171,8 @@ def refine(
     UsodError
         If a map is missing or of another size, or a weight file cannot be loaded.
     """
-    pixels, labels = _read(images, {"labels": maps})
+    process = Process(device)
+    pixels, labels = _read(process, images, {"labels": maps})
     config = enough_epochs(config, len(pixels))
     if stage == 0 and config.threshold is None:
         gamma = discretisation_threshold(labels["labels"], config.threshold_factor, config.threshold_scope)
@@ -191,7 +192,7 @@ def refine(
     objective = Refinement(PseudoLabels(labels["labels"], gamma, device), average, crf, config)
     schedule = Schedule.of(config, config.lr_of_stage(stage), config.seed * 1009 + stage)
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), stage, identity])
-    history = Trainer(net, pixels, objective, schedule, Process(device), keep, f"stage {stage}").fit()
+    history = Trainer(net, pixels, objective, schedule, process, keep, f"stage {stage}").fit()
     refined = np.concatenate([to_uint8(average.read(slice(i, i + 64)).numpy()) for i in range(0, len(pixels), 64)])
     movement = float(
         np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(refined, labels["labels"], strict=True)])
@@ -223,7 +224,7 @@ def fuse(
     -------
     the trained network and one history row per epoch
     """
-    pixels, labels = _read(images, sources)
+    pixels, labels = _read(process, images, sources)
     config = enough_epochs(config, len(pixels))
     torch.manual_seed(seed)
     net = build_network(network)
@@ -248,10 +249,10 @@ def is_stable(attributes: Mapping[str, Any], stage: int, config: RefineConfig) -
     return stage > 0 and config.stable is not None and attributes.get("movement", 1.0) < config.stable
 
 
-def _read(images: ImageStore, sources: Mapping[str, MapStore]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _read(
+    process: Process, images: ImageStore, sources: Mapping[str, MapStore]
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     for store in sources.values():
         store.require_like(images)
-    labels = {name: store.read_all(images.ids) for name, store in sources.items()}
-    return images.read_all(), {
-        name: maps if maps.dtype == np.uint8 else to_uint8(to_unit(maps)) for name, maps in labels.items()
-    }
+    labels = {name: process.read_all(store, images.ids) for name, store in sources.items()}
+    return process.read_all(images), labels

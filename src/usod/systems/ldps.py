@@ -109,7 +109,7 @@ def train(
     UsodError
         If maps are missing, or no image is left.
     """
-    priors = read_priors(prior, images)
+    priors = read_priors(prior, images, process)
     network = relation_network(network)
     guided = torch.cat(
         [
@@ -123,7 +123,10 @@ def train(
             f"{prior.path}: no map reaches theta_fg = {network.theta_fg} and goes down to theta_abg = "
             f"{config.theta_abg}; lower theta_fg (network) or stretch the maps to 0..1"
         )
-    pixels, priors = images.read_all([images.ids[row] for row in np.flatnonzero(guided)]), priors[guided]
+    rows = np.flatnonzero(guided)
+    pixels = process.read_all(images, [images.ids[row] for row in rows])
+    if len(rows) < len(priors):
+        priors = _taken(priors, rows, process, images.path.parent)
     torch.manual_seed(config.seed)
     net = build_network(network)
     assert isinstance(net, RelationNet)
@@ -149,13 +152,21 @@ def relation_network(network: NetworkConfig) -> NetworkConfig:
     return NetworkConfig.model_validate(network.model_dump() | {"head": "relation"})
 
 
-def read_priors(prior: Maps, images: ImageStore) -> np.ndarray:
+def read_priors(prior: Maps, images: ImageStore, process: Process) -> np.ndarray:
     """The prior's maps of all images, at the images' size: (N, H, W) uint8."""
     require_ids(prior, images.ids)
-    out = np.empty((len(images), *images.size), np.uint8)
-    for row, key in enumerate(images.ids):
-        out[row] = to_uint8(resize_map(prior[key], images.size))
-    return out
+
+    def fill(out: np.ndarray) -> None:
+        for row, key in enumerate(images.ids):
+            out[row] = to_uint8(resize_map(prior[key], images.size))
+
+    return process.array((len(images), *images.size), images.path.parent, fill)
+
+
+def _taken(priors: np.ndarray, rows: np.ndarray, process: Process, folder: Path) -> np.ndarray:
+    # mode: without it NumPy fills a second array first.
+    shape = (len(rows), *priors.shape[1:])
+    return process.array(shape, folder, lambda out: np.take(priors, rows, axis=0, out=out, mode="clip"))
 
 
 def _schedule(config: RelationConfig) -> Schedule:

@@ -102,7 +102,8 @@ def pretrain(
     tags : (N, K) bool, in the images' order
     network : its head becomes `tags` with K classes
     """
-    pixels = images.read_all()
+    process = Process(device)
+    pixels = process.read_all(images)
     say(f"{tags.shape[1]} tags; an image has {tags.sum(1).mean():.1f} of them")
     network = NetworkConfig.model_validate(network.model_dump() | {"head": "tags", "classes": tags.shape[1]})
     torch.manual_seed(config.seed)
@@ -110,7 +111,7 @@ def pretrain(
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "tags", identity])
     objective, schedule = Tagging(tags, config, device), Schedule.of(config, config.lr, config.seed)
     trainer = Trainer(
-        net, pixels, objective, schedule, Process(device), keep, "WSS, tags", read=lambda output, flipped: output
+        net, pixels, objective, schedule, process, keep, "WSS, tags", read=lambda output, flipped: output
     )  # fmt: skip
     return Trained(net, trainer.fit())
 
@@ -147,6 +148,7 @@ def selftrain(
         raise UsodError(f"the model before has the head {before.config.resolved_head}; give one of usod wss")
     net.load_state_dict(common, strict=False)
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "selftrain", identity])
-    objective = Bootstrapping(labels.read_all(images.ids), config.delta, device)
+    process = Process(device)
+    objective = Bootstrapping(process.read_all(labels, images.ids), config.delta, device)
     schedule = Schedule.of(config, config.lr, config.seed)
-    return Trained(net, Trainer(net, images.read_all(), objective, schedule, Process(device), keep, "WSS").fit())
+    return Trained(net, Trainer(net, process.read_all(images), objective, schedule, process, keep, "WSS").fit())

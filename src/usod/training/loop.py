@@ -173,6 +173,7 @@ class Trainer:
         self.after_epoch = after_epoch
         self.optimiser = _optimiser(network, schedule, fused=self.device.type == "cuda")
         self.history: list[dict[str, float]] = []
+        self._broken = torch.zeros((), device=self.device)  # predictions of this epoch that are not finite
 
     def fit(self) -> list[dict[str, float]]:
         """Train to the end, from the last saved epoch where there is one; return the history, one row per epoch."""
@@ -213,7 +214,7 @@ class Trainer:
         lr_factor = self._set_lr(epoch)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        total = torch.zeros((), device=self.device)
+        total, self._broken = torch.zeros(2, device=self.device)
         watch = Stopwatch(self.device)
         began = time.perf_counter()
         steps = list(batches(len(self.images), self.schedule.batch_size, generator))
@@ -221,11 +222,13 @@ class Trainer:
             if self.schedule.lr_every == "step":
                 self._set_lr(epoch + number / len(steps))
             total += self._step(rows, generator, watch)
-        loss = float(self.process.sum(total)) / len(self.images)
+        loss, broken = self.process.sum(torch.stack([total, self._broken])).tolist()
+        loss /= len(self.images)
         took = time.perf_counter() - began
         seconds = watch.seconds()
-        if not np.isfinite(loss):
-            raise UsodError(f"{self.name}: the loss is not finite in epoch {epoch + 1}; use a smaller learning rate")
+        if broken or not np.isfinite(loss):
+            what = f"{broken:.0f} of {len(self.images)} predictions are" if broken else "the loss is"
+            raise UsodError(f"{self.name}: {what} not finite in epoch {epoch + 1}; lower lr, or set precision: float32")
         return {
             "epoch": epoch + 1,
             "loss": loss,
@@ -257,22 +260,30 @@ class Trainer:
         watch.stop("data")
         with autocast(self.device, self.schedule.precision):
             output = self._forward(*inputs)
-        prediction = self.read(output, flipped)
+        prediction = self._finite(self.read(output, flipped))
         losses = self.objective.loss(prediction, rows) * (0.0 if idle else 1.0)
         self.optimiser.zero_grad(set_to_none=True)
         # The gradient is averaged over the processes: together they take the mean over the batch.
         self.process.backward(losses.sum() * (self.process.size / len(batch)))
         self.optimiser.step()
         watch.stop("network")
-        if isinstance(prediction, Tensor):
-            # One that is not a number ends the epoch with a clear line; until then it must not stop the CRF.
-            prediction = prediction.detach().nan_to_num(0.5)
-        observed = self.objective.observe(prediction, rows)
+        observed = self.objective.observe(prediction.detach() if isinstance(prediction, Tensor) else prediction, rows)
         watch.stop("crf")
         if observed is not None:
             self.objective.remember(self.process.gather(observed[: 0 if idle else None], batch), batch)
         watch.stop("average")
         return losses.detach().sum()
+
+    def _finite(self, prediction: Any) -> Any:
+        """The prediction, any value of it that is not finite counted and replaced.
+
+        The count ends the epoch with a clear line, before anything of it is kept. Until then such a value must neither
+        stop a loss or the CRF, nor spread over its image; and to look at once would be to wait for the device.
+        """
+        if not isinstance(prediction, Tensor):
+            return prediction
+        self._broken += (~prediction.detach().isfinite()).flatten(1).any(1).sum()
+        return prediction.nan_to_num(0.5, 1.0, 0.0)
 
     def _look(self) -> None:
         if self.after_epoch is not None:

@@ -3,17 +3,27 @@
 Data-parallel as in Goyal et al. (2017): every process holds the whole network, takes its part of each batch, and the
 gradients are averaged, so that N devices do the steps that one would do with the same batch. Lightning Fabric starts
 the processes and connects them; it is imported only where there are several.
+
+Every process needs every image: which ones its parts of the batches hold is drawn anew in every epoch. Parts of the
+data set instead of parts of the batches would make other batches than one device has, and so another training.
 """
 
-import re
-from collections.abc import Callable
+import math
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from usod.data.mapstore import Store
 from usod.errors import UsageError, UsodError
+from usod.files import write_text
+from usod.memory import allocate, disk_explained, fits, room, share_memory
 from usod.progress import say, set_quiet
 
 if TYPE_CHECKING:
@@ -49,6 +59,23 @@ class Process:
         """Sum of a tensor over the processes."""
         return value
 
+    def array(self, shape: tuple[int, ...], folder: Path, fill: Callable[[np.ndarray], object]) -> np.ndarray:
+        """An array of uint8 that `fill` has filled, to be read only; what is too much for the memory lies in `folder`.
+
+        Raises
+        ------
+        UsodError
+            If the folder has no room for it either.
+        """
+        out = room(shape, np.dtype(np.uint8), folder)
+        fill(out)
+        return out
+
+    def read_all(self, store: Store, ids: Sequence[str] | None = None) -> np.ndarray:
+        """Rows of a store, all or those of `ids` in their order: (n, ...) uint8, to be read only (see `array`)."""
+        keys = store.ids if ids is None else ids
+        return self.array((len(keys), *store.shape), store.path.parent, lambda out: store.read_into(out, keys))
+
 
 class ParallelProcess(Process):
     """One of several processes that train together."""
@@ -81,6 +108,34 @@ class ParallelProcess(Process):
         padded[: len(values)] = values
         gathered = self._fabric.all_gather(padded)
         return torch.cat([values[:length] for values, length in zip(gathered, parts, strict=True)])
+
+    def array(self, shape: tuple[int, ...], folder: Path, fill: Callable[[np.ndarray], object]) -> np.ndarray:
+        """One for each process or, where they are too much for the memory together, one for all, which the first fills.
+
+        It is a file that has a name only until all have opened it.
+        """
+        size, first = math.prod(shape), self.rank == 0
+        file, name = -1, None
+        if first and not fits(size):
+            say(f"{size / 1e9:.3g} GB do not fit in memory {self.size} times; the processes share a file in {folder}")
+            with disk_explained(size, folder):
+                file, name = tempfile.mkstemp(prefix=".shared-", dir=folder)
+                os.truncate(file, size)
+        name = self._fabric.broadcast(name)
+        if name is None:
+            out = np.empty(shape, np.uint8)
+            fill(out)
+            return out
+        out = np.memmap(name, np.uint8, "r+", shape=shape)
+        self._fabric.barrier()
+        if first:
+            Path(name).unlink()
+            with disk_explained(size, folder):
+                allocate(file, size)
+            os.close(file)
+            fill(out)
+        self._fabric.barrier()
+        return out
 
     def sum(self, value: Tensor) -> Tensor:
         return torch.as_tensor(self._fabric.all_reduce(value, reduce_op="sum"))
@@ -117,25 +172,33 @@ def run(count: int, device: torch.device, function: Callable[..., None], *argume
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import LightningEnvironment
     from lightning_fabric.strategies import DDPStrategy
-    from torch.multiprocessing import ProcessRaisedException
+    from torch.multiprocessing.spawn import ProcessException
 
     # Its own environment: Fabric would take a Slurm job of one task for one process of many.
     strategy = DDPStrategy(cluster_environment=LightningEnvironment(), start_method="spawn")
     fabric = Fabric(accelerator="gpu" if device.type == "cuda" else "cpu", devices=count, strategy=strategy)
     say(f"{count} processes train together")
     threads = max(1, torch.get_num_threads() // count)
-    try:
-        fabric.launch(_run_one, threads, function, arguments)
-    except ProcessRaisedException as error:
-        # The exception comes as its traceback's text.
-        line = re.search(r"^usod\.errors\.(UsodError|UsageError): (.*)", error.msg, flags=re.MULTILINE)
-        if line is None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            fabric.launch(_run_one, threads, Path(folder), function, arguments)
+        except ProcessException:
+            # Of the process that was the first to end: it may have failed only because another one was gone.
+            for told in sorted(Path(folder).iterdir()):
+                raise (UsageError if told.name == UsageError.__name__ else UsodError)(told.read_text()) from None
             raise
-        raise (UsageError if line[1] == "UsageError" else UsodError)(line[2]) from None
 
 
-def _run_one(fabric: "Fabric", threads: int, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _run_one(
+    fabric: "Fabric", threads: int, folder: Path, function: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    """One process. An error that its user can mend is also written into `folder`, in a file of the error's name."""
     torch.set_num_threads(threads)
+    share_memory(fabric.world_size)
     if fabric.global_rank > 0:
         set_quiet(True)
-    function(ParallelProcess(fabric), *arguments)
+    try:
+        function(ParallelProcess(fabric), *arguments)
+    except UsodError as error:
+        write_text(folder / type(error).__name__, str(error))
+        raise

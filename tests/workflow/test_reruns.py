@@ -124,8 +124,10 @@ def test_one_more_seed_is_one_more_training(project):
     project.configure(changed(deepusps={**CONFIG["deepusps"], "fuse": fuse}))
     planned = project.planned()
     assert {name for name in planned if name.startswith("photos/")} == fusion(1)
-    assert {name for name in planned if name.startswith("scores/")} == {
-        f"scores/other/deepusps-seed1.{ending}" for ending in ("h5", "csv", "json")
+    assert {name for name in planned if name.startswith(("scores/", "masks/"))} == {
+        *(f"scores/other/deepusps-seed1.{ending}" for ending in ("h5", "csv", "json")),
+        "scores/photos/deepusps-seed1.h5",
+        "masks/photos/deepusps-seed1",
     }
 
 

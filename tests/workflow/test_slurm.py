@@ -41,7 +41,8 @@ facts = [name, os.environ["SLURM_JOB_ID"], os.environ.get("CUDA_VISIBLE_DEVICES"
 start, stopped = time.time(), log / f"{{name}}.stopped"
 process = subprocess.Popen(command)
 if name != "calm" and not stopped.exists():
-    state = pathlib.Path(arguments[arguments.index("--work") + 1]) / "state.pt"
+    model = pathlib.Path(arguments[arguments.index("--out-model" if "--out-model" in arguments else "--out") + 1])
+    state = model.parent / ".resume" / model.stem / "state.pt"
     while not state.exists() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGSTOP)

@@ -49,7 +49,7 @@ def test_everything_is_made(finished):
     assert score["n"] == 4 and 0 < score["mae"] < 1
     for figure in ("curves-demo-test.svg", "stages-demo.svg", "examples-demo-test.png", "training-demo.svg"):
         assert (results / "report" / figure).stat().st_size > 1000
-    assert not list(results.glob("work/**/state.pt")), "resume states outlive their trainings"
+    assert not list(results.rglob(".resume")), "resume states outlive their trainings"
 
 
 def test_the_table_names_the_human_labels_of_every_system(finished):
@@ -259,7 +259,7 @@ def test_the_ablations_of_deepusps_share_stages_and_learn_from_masks_as_oracles_
         ({"sise": 64}, "sise: unknown key"),
         (
             {"network": {"name": "mobilenet_v2", "weights": "no/such.safetensors"}},
-            "network.weights: no file 'no/such.safetensors'",
+            "network.weights: there is no file no/such.safetensors",
         ),
         (
             {"datasets": {"demo": {"root": "nowhere", "tags": "folders"}, "demo-test": {"root": "demo"}}},

@@ -21,7 +21,8 @@ rule ablation_table:
     threads: 1
     params:
         code=code("usod.commands.report"),
-        table=ablation_as_json,
+        wanted=ablation_as_json,
+        table=lambda wildcards, input: ablation_as_json(wildcards, input.scores, input.histories),
     shell:
         "usod report ablation --table {params.table:q} --csv {output.csv:q} --markdown {output.markdown:q}"
         " --latex {output.latex:q} > {log:q} 2>&1"

@@ -134,13 +134,24 @@ def scenes_of(wildcards):
     return ["results/data/scenes"] if SETTINGS.datasets[name].root == "demo" else []
 
 
-def root(wildcards, input):
-    """Folder of a data set, below the working folder as seen from there; the scenes where it names none."""
-    folder = SETTINGS.datasets[wildcards.dataset].root
-    if folder == "demo":
-        return str(input.scenes)
-    path = Path(folder)
-    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else folder
+# Snakemake takes a parameter that is made from `input` or `output` for a consequence of them, not for a reason to run
+# a job again. So what decides a result is said by functions of the wildcards alone.
+
+
+def root(wildcards):
+    """Folder of a data set, below the working folder as seen from there."""
+    path = Path(SETTINGS.datasets[wildcards.dataset].root)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
+
+
+def folder(wildcards, input):
+    """Folder of a data set where it lies now: the scenes are those that were drawn."""
+    return str(input.scenes) or root(wildcards)
+
+
+def results():
+    """The folder of all results: no photographs lie there."""
+    return str(Path(rules.draw_scenes.output.scenes).parents[1])
 
 
 def scene_options(wildcards):
@@ -160,18 +171,13 @@ def files_of(*arguments):
 def listing(kind):
     """The files of a data set's images, or of its masks, for a rule's params."""
 
-    def of(wildcards, output):
+    def of(wildcards):
         section = SETTINGS.datasets[wildcards.dataset]
         if section.root == "demo":
             return "scenes"
-        return files_of(section.root, kind, section.layout, section.masks, results_of(output))
+        return files_of(section.root, kind, section.layout, section.masks, results())
 
     return of
-
-
-def results_of(output):
-    """The folder of all results, from a file of a data set's folder: no photographs lie there."""
-    return str(Path(output[0]).parents[1])
 
 
 def imported_maps(wildcards):
@@ -179,17 +185,17 @@ def imported_maps(wildcards):
     return local(str(SETTINGS.imported_maps(wildcards.method, wildcards.dataset)))
 
 
-def dataset_options(wildcards, output):
+def dataset_options(wildcards):
     section = SETTINGS.datasets[wildcards.dataset]
     options = ["--layout", section.layout]
     options += ["--split", section.split] if section.split else []
-    options += ["--without", results_of(output)] if section.root != "demo" else []
+    options += ["--without", results()] if section.root != "demo" else []
     return options + (["--masks", section.masks] if section.masks else [])
 
 
-def mask_options(wildcards, output):
+def mask_options(wildcards):
     section = SETTINGS.datasets[wildcards.dataset]
-    return [*dataset_options(wildcards, output), "--threshold", str(section.mask_threshold)]
+    return [*dataset_options(wildcards), "--threshold", str(section.mask_threshold)]
 
 
 # ---- stages and networks
@@ -273,9 +279,9 @@ def tags_of(wildcards, input):
 
 
 def tags_listing(wildcards):
-    """Names, sizes and dates of the source of the tags: a change reads them again."""
+    """The source of the tags, with names, sizes and dates of its files: a change reads them again."""
     source = SETTINGS.datasets[wildcards.dataset].tags
-    return files_of(source, "tags") if source else "scenes"
+    return [source, files_of(source, "tags")] if source else "scenes"
 
 
 def stage_before(wildcards):

@@ -33,10 +33,11 @@ rule index_images:
     params:
         code=code("usod.commands.data"),
         root=root,
+        folder=folder,
         options=dataset_options,
         listing=listing("images"),
     shell:
-        "usod data index {params.root:q} {params.options:q} --out {output.index:q} --workers {threads} > {log:q} 2>&1"
+        "usod data index {params.folder:q} {params.options:q} --out {output.index:q} --workers {threads} > {log:q} 2>&1"
 
 
 rule index_masks:
@@ -55,10 +56,11 @@ rule index_masks:
     params:
         code=code("usod.commands.data"),
         root=root,
+        folder=folder,
         options=mask_options,
         listing=listing("masks"),
     shell:
-        "usod data masks {params.root:q} {params.options:q} --out {output.masks:q} --workers {threads} > {log:q} 2>&1"
+        "usod data masks {params.folder:q} {params.options:q} --out {output.masks:q} --workers {threads} > {log:q} 2>&1"
 
 
 rule decode_images:

@@ -17,9 +17,10 @@ rule export_masks:
     params:
         code=code("usod.commands.masks"),
         root=root,
+        folder=folder,
         threshold=SETTINGS.report.mask_threshold,
     shell:
-        "usod maps export {input.maps:q} --out {output.masks:q} --index {input.index:q} --root {params.root:q}"
+        "usod maps export {input.maps:q} --out {output.masks:q} --index {input.index:q} --root {params.folder:q}"
         " --threshold {params.threshold} > {log:q} 2>&1"
 
 

@@ -159,6 +159,7 @@ rule write_page:
     threads: 1
     params:
         code=code("usod.commands.page"),
+        wanted=lambda wildcards: json.dumps(report_plan()),
         plan=lambda wildcards, input: json.dumps(report_plan(input.files)),
     shell:
         "usod report page --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"

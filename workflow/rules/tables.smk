@@ -43,11 +43,11 @@ def histories_of(table):
     return histories
 
 
-def ablation_as_json(wildcards, input):
-    """What `usod report ablation` puts into its table."""
+def ablation_as_json(wildcards, scores=None, histories=None):
+    """What `usod report ablation` puts into its table; the files as the rule names them, or where they lie."""
     table, sets = TABLES.tables[wildcards.table], scored_on(wildcards.table)
-    scores = dict(zip(ablation_scores(wildcards), input.scores, strict=True))
-    histories = dict(zip(ablation_histories(wildcards), input.histories, strict=True))
+    names = ablation_scores(wildcards), ablation_histories(wildcards)
+    scores, histories = (dict(zip(of, there or of, strict=True)) for of, there in zip(names, (scores, histories)))
     described = {
         "title": table.title,
         "reference": table.reference,
@@ -170,9 +170,9 @@ def report_files():
     return [item["file"] for items in report_chapters().values() for item in items]
 
 
-def report_plan(files):
-    """What `usod report page` puts together; `files` are those of `report_files`, where they lie."""
-    places = dict(zip(report_files(), files, strict=True))
+def report_plan(files=None):
+    """What `usod report page` puts together; the files as the rule names them, or where they lie."""
+    places = dict(zip(report_files(), files or report_files(), strict=True))
     return {
         "title": f"Saliency masks for {SETTINGS.train}: {', '.join(final_systems())}",
         "intro": " ".join(caption_text("workflow").split()),

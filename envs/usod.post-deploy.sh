@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs in the fresh conda environment. Snakemake runs a copy of this file; the Snakefile says where usod's sources are.
 # Snakemake makes a new environment when this file changes; the digest makes it follow the lock file.
-# requirements.lock: d8d6f6fb43daa90f
+# requirements.lock: ac256805b9b1874c
 set -euo pipefail
 source=${USOD_SOURCE:-$PWD}
 if [ ! -f "$source/envs/requirements.lock" ]; then
-    echo "$source/envs/requirements.lock: no such file. Set USOD_SOURCE to the folder of usod's Snakefile." >&2
+    echo "$source/envs/requirements.lock: ac256805b9b1874cno such file. Set USOD_SOURCE to the folder of usod's Snakefile." >&2
     exit 1
 fi
 python -m pip install --requirement "$source/envs/requirements.lock"

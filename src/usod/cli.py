@@ -26,6 +26,7 @@ from usod.commands import (
     pictures,
     predict,
     report,
+    run,
     wss,
 )
 from usod.errors import UsageError, UsodError
@@ -41,6 +42,8 @@ app = typer.Typer(
 )
 for group in (data, maps, crf, deepusps, a2s, wss, ldps, config, devices, report):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
+# The first of the list that `usod --help` prints.
+app.command("run", cls=run.WithSnakemake)(run.run)
 data.app.command()(check.check)
 maps.app.command()(masks.export)
 maps.app.command()(agreement.agree)
@@ -87,7 +90,9 @@ def main() -> None:
     except UsodError as error:
         _fail(error, 1)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped", 130)
+        _fail(
+            "stopped; say the same again: files that are finished are kept, and a training goes on from its --work", 130
+        )
     except MemoryError:
         _fail("out of memory; use a smaller batch, fewer workers or a smaller working size", 1)
     except RuntimeError as error:

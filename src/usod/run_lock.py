@@ -42,7 +42,7 @@ def check_abandoned(folder: Path, before: str | None) -> None:
     """
     busy = at_work(folder)
     if busy:
-        raise UsodError(f"{folder}: another run is at work there, process {', '.join(busy)}; wait for it, or stop it")
+        raise UsodError(f"{folder}: another run is at work there, process {busy[0]}; wait for it, or stop it")
     if before != platform.node():
         raise UsodError(
             f"{folder}: locked by a Snakemake that is at work there, perhaps on another machine, or that was killed. "

@@ -10,6 +10,7 @@ import queue
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from usod.run_display import RunDisplay
 EVENTS = "USOD_EVENTS"  # as the plugin reads it
 # What the workflow says at its end: a name and a path in the run's folder.
 PLACE = re.compile(r"(Masks|Model|Report): (\S.*)")
+# Of what it says when it runs nothing.
 _NOISE = (
     "Building DAG",
     "Assuming unrestricted",
@@ -40,7 +42,7 @@ class Run:
     code: int = 0
     planned: int = 0  # jobs
     started: int = 0
-    failed: dict[str, list[str]] = field(default_factory=dict)  # job -> its logs
+    failed: set[str] = field(default_factory=set)
     plan: str = ""  # Snakemake's table of jobs
     nothing_to_do: bool = False
     said: list[str] = field(default_factory=list)  # other information
@@ -172,9 +174,10 @@ class _Listener:
         job = self._display.running.get(event["job"])
         name = job.label if job else label(event)
         self._display.end(event["job"], failed=True)
-        if self.run.stopped is None and name not in self.run.failed:
-            say(f"failed: {name}")
-        self.run.failed[name] = [str(self._folder / log) for log in event["logs"]]
+        if self.run.stopped is None:
+            logs = "".join(f", log: {self._folder / log}" for log in event["logs"])
+            print(f"failed: {name}{logs}", file=sys.stderr, flush=True)
+        self.run.failed.add(name)
 
     def _said(self, event: dict[str, Any]) -> None:
         text = event["text"]

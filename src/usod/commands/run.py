@@ -224,7 +224,7 @@ def _limits(gpus: int | None, cores: str, rest: list[str]) -> list[str]:
 def _made(out: Path) -> Path:
     from usod.errors import UsageError
 
-    folder = out.absolute()
+    folder = Path(os.path.abspath(out))  # noqa: PTH100  (links as the user wrote them)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -280,14 +280,16 @@ def _report(run: "Run", folder: Path, began: float) -> None:
     log = _log_since(folder, began)
     whole = f"; everything that Snakemake said: {_shown(log)}" if log else ""
     if run.failed:
-        for name, logs in run.failed.items():
-            print(f"failed: {name}, log: {', '.join(_shown(Path(file)) for file in logs) or 'none'}", file=sys.stderr)
         raise UsodError(
             f"{len(run.failed)} of {run.planned} jobs failed, see above{whole}. Mend the cause and say the same again; "
             "what is finished is kept"
         )
+    if run.code < 0:
+        raise UsodError(f"Snakemake was killed by signal {-run.code}; say the same again to go on{whole}")
     if run.code != 0:
-        texts = list(dict.fromkeys(cleaned(text) for _, text in run.errors))
+        texts = dict.fromkeys(cleaned(text) for _, text in run.errors)
+        if any(exception == "MissingRuleException" for exception, _ in run.errors):
+            raise UsodError(f"{' '.join(texts)} Targets are listed by: usod run ... -- --list-target-rules")
         raise UsodError(" ".join(texts) or f"Snakemake ended with code {run.code}{whole}")
     if run.started:
         say(f"{run.started} jobs in {duration(time.time() - began)}")
@@ -339,4 +341,4 @@ def cleaned(error: str) -> str:
     lines = [line for line in lines if line and not line.startswith('File "')]
     if len(lines) > 1 and re.fullmatch(r"\w+(Error|Exception)( in .*)?:", lines[0]):
         del lines[0]
-    return " ".join(lines)
+    return " ".join(lines).replace("__main__.py: error:", "Snakemake:")

@@ -1,13 +1,16 @@
 """usod: saliency masks from unlabelled images. Table of contents; the stages are in workflow/rules."""
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.19")
 
 
-if "images" not in config:  # `--config images=FOLDER` has settings of its own, in any folder
+# What to compute: --configfile FILE, --config images=FOLDER or preset=NAME; else config.yaml here; else the demo's.
+if not (workflow.overwrite_configfiles or {"images", "preset"} & set(config)):
 
-    configfile: "config.yaml"
+    configfile: "config.yaml" if Path("config.yaml").exists() else workflow.source_path("config.yaml")
 
 
 report: "workflow/report/workflow.rst"
@@ -39,7 +42,7 @@ rule all:
         rules.ldps.input if "ldps" in SETTINGS.systems else [],
         rules.benchmark.input,
         rules.report.input,
-        rules.masks.input if not SETTINGS.datasets[SETTINGS.train].has_masks else [],
+        rules.masks.input,
         [file for table in ablations() for file in ablation_files(table)],
     localrule: True
 

@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# Runs in the fresh conda environment. Snakemake runs a copy of this file; the Snakefile says where usod's sources are.
+# Runs in the fresh conda environment. Snakemake runs a copy of this file; the workflow says where usod's sources are, or
+# which release it is.
 # Snakemake makes a new environment when this file changes; the digest makes it follow the lock file.
 # requirements.lock: ac256805b9b1874c
 set -euo pipefail
 source=${USOD_SOURCE:-$PWD}
-if [ ! -f "$source/envs/requirements.lock" ]; then
+if [ -f "$source/envs/requirements.lock" ]; then
+    python -m pip install --requirement "$source/envs/requirements.lock"
+    # Editable: a job reruns when the source changes, and must then run the changed source.
+    python -m pip install --no-deps --editable "$source"
+elif [ -n "${USOD_VERSION:-}" ]; then
+    python -m pip install "usod==$USOD_VERSION"
+else
     echo "$source/envs/requirements.lock: ac256805b9b1874cno such file. Set USOD_SOURCE to the folder of usod's Snakefile." >&2
     exit 1
 fi
-python -m pip install --requirement "$source/envs/requirements.lock"
-# Editable: a job reruns when the source changes, and must then run the changed source.
-python -m pip install --no-deps --editable "$source"

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,75 @@ def test_training_does_not_depend_on_evaluation():
 def test_an_unknown_module_is_refused():
     with pytest.raises(ModuleNotFoundError):
         provenance.source_files("usod.nothing")
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """A checkout of its own, to be edited."""
+    shutil.copytree(SOURCE, tmp_path / "src/usod", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "pyproject.toml").touch()
+    return tmp_path / "src/usod"
+
+
+def code_digest(package, module="usod.crf.densecrf", python=sys.executable):
+    """By the provenance of that package, without importing more of it than the module itself."""
+    script = f"import runpy; print(runpy.run_path({str(package / 'provenance.py')!r})['code_digest']({module!r}))"
+    done = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"""', '"""Said otherwise. '),
+        ("import numpy as np\n", "import numpy as np  # the arrays\n\n"),
+        ("if TYPE_CHECKING:\n", "if TYPE_CHECKING:\n    import json\n"),
+    ],
+)
+def test_what_is_not_executed_has_no_part_in_the_codes_digest(sources, old, new):
+    before = code_digest(sources)
+    file = sources / "crf/torch_backend.py"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+    assert code_digest(sources) == before
+
+
+def test_a_reworded_description_is_no_other_code_and_another_default_is(sources):
+    before = code_digest(sources, "usod.sections")
+    file = sources / "sections.py"
+    text = file.read_text()
+    file.write_text(text.replace('description="', 'description="In other words: '))
+    assert code_digest(sources, "usod.sections") == before != code_digest(sources)
+    file.write_text(text.replace("Field(25,", "Field(26,", 1))
+    assert file.read_text() != text and code_digest(sources, "usod.sections") != before
+
+
+def test_an_edit_below_an_import_reaches_what_imports_it(sources):
+    before = [code_digest(sources, module) for module in ("usod.crf.densecrf", "usod.data.tree")]
+    file = sources / "crf/lattice.py"
+    file.write_text(file.read_text() + "\nANSWER = 42\n")
+    after = [code_digest(sources, module) for module in ("usod.crf.densecrf", "usod.data.tree")]
+    assert after[0] != before[0] and after[1] == before[1]
+
+
+def test_the_same_code_elsewhere_has_the_same_digest(sources):
+    assert code_digest(sources) == code_digest(SOURCE)
+
+
+@pytest.mark.parametrize("minor", [11, 12, 13, 14])
+def test_every_python_reads_the_same_code(minor):
+    """Newer ones have more fields in their syntax trees."""
+    python = shutil.which(f"python3.{minor}")
+    if minor == sys.version_info.minor or python is None or subprocess.run([python, "--version"]).returncode:
+        pytest.skip(f"no other Python 3.{minor} here")
+    for module in ("usod.commands.deepusps", "usod.commands.maps", "usod.cli"):
+        assert code_digest(SOURCE, module, python) == code_digest(SOURCE, module)
+
+
+def test_an_installed_release_counts_by_its_version(sources):
+    (sources.parents[1] / "pyproject.toml").unlink()
+    assert code_digest(sources) == f"usod {provenance.usod_version()}"
 
 
 def test_digests_follow_the_content(tmp_path):

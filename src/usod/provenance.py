@@ -51,8 +51,7 @@ def source_files(*modules: str) -> list[Path]:
     """The usod source files that running these modules can execute: themselves and all they import, transitively.
 
     Imports are read from the text, those inside functions too, without importing anything. A package's
-    `__init__` counts, because Python runs it. The workflow lists these files as inputs of a step, so that an
-    edit of the code reruns the steps that use it and no others.
+    `__init__` counts, because Python runs it.
 
     Raises
     ------
@@ -74,12 +73,74 @@ def source_files(*modules: str) -> list[Path]:
     return sorted(found.values())
 
 
-def announce_sources(folder: str | Path) -> None:
-    """Tell what this process starts where usod's sources lie, as USOD_SOURCE.
+def code_digest(*modules: str) -> str:
+    """What stands for the code of these modules, with all they import, in the workflow and in resume states.
+
+    In a checkout sixteen hexadecimal digits of their statements: an edit of what a step executes changes them;
+    comments, docstrings, layout and the texts of `description=` and `help=` do not, nor do the folder, the Python or
+    the machine. Of an installed release it is the version, as nobody edits it.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If a module is not part of usod.
+    """
+    files = source_files(*modules)
+    if checkout() is None:
+        return f"usod {usod_version()}"
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(f"{file.relative_to(PACKAGE).as_posix()}\0{_statements(file)}\n".encode())
+    return whole.hexdigest()[:16]
+
+
+def announce_sources() -> None:
+    """Tell what this process starts where usod's sources lie, as USOD_SOURCE, and which release it is, as USOD_VERSION.
 
     The script that fills a conda environment runs as a copy, in whatever folder the workflow was started.
     """
-    os.environ["USOD_SOURCE"] = str(folder)
+    folder = checkout()
+    os.environ["USOD_VERSION"] = usod_version()
+    if folder is not None:
+        os.environ["USOD_SOURCE"] = str(folder)
+
+
+def checkout() -> Path | None:
+    """The folder of the sources where usod runs from a checkout; None for an installed release."""
+    folder = PACKAGE.parents[1]
+    return folder if (folder / "pyproject.toml").is_file() and PACKAGE.parent.name == "src" else None
+
+
+def _statements(file: Path) -> str:
+    """A text of what a source file executes, the same under every version of Python."""
+    status = file.stat()
+    return _statements_at(file, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _statements_at(file: Path, size: int, mtime_ns: int) -> str:
+    return repr(_executed(ast.parse(file.read_text(encoding="utf-8"))))
+
+
+def _executed(node: Any) -> Any:
+    """A syntax tree without what changes no result: positions, texts that only people read, imports for type checkers.
+
+    Not `ast.dump`: newer versions of Python add fields to the nodes, which are empty for code that runs on older ones.
+    """
+    if isinstance(node, list):
+        return [_executed(item) for item in node if not _is_silent(item)]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = {name: _executed(value) for name, value in ast.iter_fields(node) if name not in ("kind", "type_comment")}
+    return type(node).__name__, [(name, value) for name, value in sorted(fields.items()) if value not in (None, [])]
+
+
+def _is_silent(node: Any) -> bool:
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    if isinstance(node, ast.keyword):
+        return node.arg in ("description", "help") and isinstance(node.value, ast.Constant | ast.JoinedStr)
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def _module_path(name: str) -> Path | None:
@@ -125,5 +186,4 @@ def resume_identity(origin: Mapping[str, Any], *modules: str) -> dict[str, Any]:
     origin : what `describe` gave for the step
     modules : those whose code, with all that they import, determines the result
     """
-    code = digests({str(file): file for file in source_files(*modules)})
-    return {"inputs": origin["inputs"], "code": code, "versions": versions()}
+    return {"inputs": origin["inputs"], "code": code_digest(*modules), "versions": versions()}

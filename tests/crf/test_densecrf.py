@@ -1,5 +1,11 @@
 """The mean field against one written out in NumPy, and what the interface promises."""
 
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -79,14 +85,73 @@ def test_gpu_batches_equal_the_cpu(images, maps, monkeypatch):
     np.testing.assert_allclose(refine(images, maps, SMALL), expected, atol=2e-5)
 
 
-def test_threads_refine_images_side_by_side_to_the_same_bits(images, maps):
-    expected, before = refine(images, maps, SMALL), torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        np.testing.assert_array_equal(DenseCRF(images, SMALL).refine(maps), expected)
-        np.testing.assert_array_equal(refine(images, maps, SMALL), expected)
-    finally:
-        torch.set_num_threads(before)
+@pytest.mark.parametrize("inference", [False, True])
+def test_threads_refine_images_side_by_side_to_the_same_bits(images, maps, threads, inference):
+    """Also in inference mode, which is a thread's own: there a prediction's CRF runs."""
+    expected = np.stack([dense_mean_field(image, salient, SMALL) for image, salient in zip(images, maps, strict=True)])
+    crf = DenseCRF(images, SMALL)
+    with torch.inference_mode(inference):
+        pixels, prior = torch.tensor(images), torch.tensor(maps)
+        once, kept = refine(pixels, prior, SMALL), crf.refine(prior)
+        assert once.is_inference() == kept.is_inference() == inference
+        assert refine(pixels[:0], prior[:0], SMALL).shape == (0, 18, 23)
+    np.testing.assert_allclose(once.numpy(), expected, atol=2e-5)
+    torch.set_num_threads(1)
+    alone = refine(images, maps, SMALL)
+    for refined in (once.numpy(), kept.numpy(), crf.refine(maps)):  # the kept lattices serve in the other mode too
+        np.testing.assert_array_equal(refined, alone)
+
+
+def test_what_all_images_share_is_built_once(images, maps, threads, monkeypatch):
+    built = []
+    torch_backend.smoothness_kernel.cache_clear()
+    original = torch_backend._positions
+    monkeypatch.setattr(torch_backend, "_positions", lambda *a: built.append(a) or time.sleep(0.01) or original(*a))
+    DenseCRF(images, replace(SMALL, bilateral_compat=0)).refine(maps)
+    assert len(built) == 1
+
+
+COUNTING = """
+import os, sys, threading, time
+import numpy as np, psutil, torch
+from usod.crf import DenseCRF, refine
+
+threads, process, most, done = int(sys.argv[1]), psutil.Process(), 0, False
+
+def watch():
+    global most
+    while not done:
+        most = max(most, process.num_threads())
+        time.sleep(0.001)
+
+torch.set_num_threads(threads)
+rng = np.random.default_rng(0)
+images = rng.integers(0, 256, (12, 25, 25, 3), dtype=np.uint8).repeat(9, 1).repeat(9, 2)
+maps = rng.random(images.shape[:3], dtype=np.float32)
+expected = [refine(*pair) for pair in zip(images, maps)]
+before = process.num_threads()
+watcher = threading.Thread(target=watch)
+watcher.start()
+refined = DenseCRF(images).refine(maps)
+done = True
+watcher.join()
+seen = []
+later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+later.start()
+later.join()
+print(most - before - 1, np.array_equal(refined, expected), torch.get_num_threads(), seen[0])
+"""
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_as_many_threads_as_asked_for_and_the_setting_stays(count):
+    """Each of the threads once started as many again. An image alone is big enough here for PyTorch to share it."""
+    command = [sys.executable, "-c", COUNTING, str(count)]
+    environment = os.environ | {"OMP_NUM_THREADS": "16"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    more, equal, after, later = done.stdout.split()
+    assert int(more) <= (count if count > 1 else 0)
+    assert (equal, int(after), int(later)) == ("True", count, count)
 
 
 @pytest.mark.gpu

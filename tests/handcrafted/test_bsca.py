@@ -91,9 +91,3 @@ def test_only_the_papers_rule_keeps_an_object_at_the_border() -> None:
     suppressed, plain = bsca(image), bsca(image, **PAPER_SETTINGS)
     assert plain[118, 80] > 0.9
     assert suppressed[118, 80] < plain[118, 80]
-
-
-def test_refuses_grey_and_float_images() -> None:
-    for image in (np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3), np.float32)):
-        with pytest.raises(ValueError, match="image must be"):
-            bsca(image)

@@ -5,6 +5,7 @@ from PIL import Image
 from usod.data.images import resize_map
 from usod.errors import UsageError, UsodError
 from usod.handcrafted import METHODS
+from usod.handcrafted.detector import detector
 from usod.handcrafted.extract import Job, extract_map, extract_maps
 
 
@@ -20,6 +21,7 @@ def seen(monkeypatch):
     """Puts a method in the place of RBD that notes the shapes of its images: bright is salient."""
     shapes = []
 
+    @detector
     def bright(image, *, sigma=1.0):
         shapes.append(image.shape)
         return image[..., 0].astype(np.float32) / 255 * np.float32(sigma)
@@ -38,6 +40,13 @@ def test_large_images_are_reduced_first(photo, seen, max_side, shape):
     assert extract_map(Job(photo, "rbd", {}, (48, 32), max_side)).shape == (48, 32)
 
 
+def test_the_methods_own_max_side_counts(photo, seen):
+    extract_map(Job(photo, "rbd", {"max_side": 40}, None, 80))
+    extract_map(Job(photo, "rbd", {"max_side": 0}, None, 80))
+    assert seen == [(30, 40, 3), (120, 160, 3)]
+    list(extract_maps([photo], "rbd", {"max_side": 80}, None))  # it is one of its parameters
+
+
 def test_parameters_reach_the_method(photo, seen):
     one, half = (extract_map(Job(photo, "rbd", {"sigma": sigma}, None, 0)) for sigma in (1.0, 0.5))
     np.testing.assert_allclose(half, one / 2)
@@ -48,13 +57,23 @@ def test_the_map_is_the_methods_own_at_the_size_asked_for(photo, disc):
     np.testing.assert_array_equal(saliency, resize_map(METHODS["rbd"](disc[0]), (60, 80)))
 
 
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_any_number_of_workers_makes_the_same_maps(photo, tmp_path, disc, workers):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    files = [photo, tmp_path / "broken.png", *[photo] * 6]
+    maps = list(extract_maps(files, "mc", {}, (60, 80), workers=workers))
+    assert "broken.png" in str(maps.pop(1)) and len(maps) == 7
+    for saliency in maps:
+        np.testing.assert_array_equal(saliency, METHODS["mc"](disc[0], size=(60, 80)))
+
+
 def test_an_unknown_parameter_stops_before_any_work():
     with pytest.raises(UsageError, match="rbd has no parameter mu; it has "):
         list(extract_maps(["nowhere.png"], "rbd", {"mu": 1}, None))
 
 
 def test_a_failing_image_is_named(photo, monkeypatch):
-    def fails(image):
+    def fails(image, max_side, size):
         raise ValueError("no superpixels")
 
     monkeypatch.setattr("usod.handcrafted.METHODS", {"rbd": fails})

@@ -101,12 +101,6 @@ def test_small_and_plain_images(shape: tuple[int, int]) -> None:
     assert not mc(np.full((*shape, 3), 90, np.uint8), n_segments=1).any()
 
 
-def test_refuses_grey_and_float_images() -> None:
-    for image in (np.zeros((9, 9), np.uint8), np.zeros((9, 9, 3), np.float32)):
-        with pytest.raises(ValueError, match="image must be"):
-            mc(image)
-
-
 @pytest.mark.real_data
 def test_reproduces_the_authors_maps(original_maps) -> None:  # type: ignore[no-untyped-def]
     for dataset in ("SED2", "SOD", "PASCAL-S"):

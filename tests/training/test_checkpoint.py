@@ -1,11 +1,12 @@
 import errno
 import os
+from pathlib import Path
 
 import pytest
 import torch
 
 from usod.errors import UsodError
-from usod.training.checkpoint import Checkpoint
+from usod.training.checkpoint import Checkpoint, discard, resume_folder
 
 
 @pytest.fixture
@@ -77,3 +78,34 @@ def test_a_state_is_that_of_its_moment(work):
     weights.fill_(1)
     state = checkpoint.load()
     assert not state["weights"].any() and not state["rows"][0]["w"].any()
+
+
+@pytest.mark.parametrize(
+    ("work", "folder"),
+    [(None, "results/rbd/.resume/iter0"), ("else/where", "else/where"), ("none", None), ("", None)],
+)
+def test_the_state_lies_beside_the_model_or_where_the_user_says(work, folder):
+    found = resume_folder(work, Path("results/rbd/iter0.safetensors"))
+    assert found == (None if folder is None else Path(folder))
+
+
+def test_the_last_training_of_a_folder_takes_the_hidden_folder_away(tmp_path):
+    first, second = (resume_folder(None, tmp_path / f"seed{seed}.safetensors") for seed in (0, 1))
+    for folder in (first, second):
+        checkpoint = Checkpoint(folder, {})
+        checkpoint.save(STATE)
+        checkpoint.flush()
+    discard(first)
+    assert Checkpoint(second, {}).load() is not None and not first.exists()
+    discard(second)
+    assert not list(tmp_path.iterdir())
+    discard(None)
+    discard(second)  # a training that resumed at its end, or kept nothing
+
+
+def test_a_folder_of_the_users_own_stays_around_the_state(work):
+    checkpoint = Checkpoint(work, {})
+    checkpoint.save(STATE)
+    checkpoint.flush()
+    discard(work)
+    assert work.parent.exists() and not work.exists()

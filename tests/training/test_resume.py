@@ -24,7 +24,7 @@ def refine(images, maps, folder):
 
     torch.set_num_threads(1)
     outputs = ["--out-labels", folder / "labels.h5", "--out-model", folder / "model.safetensors"]
-    outputs += ["--history", folder / "history.csv", "--work", folder / "work"]
+    outputs += ["--history", folder / "history.csv"]
     command = ["usod", "deepusps", "refine", "--images", images, "--maps", maps, "--config", REFINE, *outputs]
     sys.argv = [*map(str, command), "--network", NETWORK, "--device", "cpu", "--threads", "1", "--quiet"]
     main()
@@ -54,7 +54,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_labels_and_weights(store
     assert through.exitcode == 0
 
     rng = np.random.default_rng()  # other moments in every run
-    state = tmp_path / "killed" / "work" / "state.pt"
+    state = tmp_path / "killed" / ".resume" / "model" / "state.pt"
     for number in range(6):
         before = state.stat().st_mtime_ns if state.exists() else None
         process = context.Process(target=refine, args=(*stores, tmp_path / "killed"))

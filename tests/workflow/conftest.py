@@ -48,10 +48,10 @@ class Project:
     def configure(self, config: dict) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+    def snakemake(self, *arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess:
         """Run it; standard output and standard error come back together in `stdout`."""
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        environment = {**os.environ, "PATH": path}
         return subprocess.run(
             [*command, "--cores", "2", "--directory", str(self.folder), *arguments],
             stdout=subprocess.PIPE,

@@ -36,7 +36,8 @@ class Copy(Project):
         super().__init__(folder)
         for name in ("src", "workflow", "envs"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        shutil.copy(ROOT / "Snakefile", folder)
+        for name in ("Snakefile", "pyproject.toml"):
+            shutil.copy(ROOT / name, folder)
         rng = np.random.default_rng(0)
         for number in range(6):
             self.draw("photos", number, rng)
@@ -137,6 +138,8 @@ def test_the_settings_of_one_method_reach_its_maps_its_stages_and_the_fusion(pro
 def test_an_edited_source_reaches_what_runs_it(project):
     source = project.folder / "src/usod/handcrafted/mc.py"
     source.write_text(source.read_text() + "\n# a remark\n")
+    assert project.planned() == set()
+    source.write_text(source.read_text() + "\nANSWER = 42\n")
     maps = {f"{data}/maps/{name}" for data in ("photos", "other") for name in ("mc.h5", "mc.1-of-1.h5")}
     assert project.made_again() == maps | stages("mc") | fusion(0)
 
@@ -146,6 +149,28 @@ def test_touched_sources_with_the_same_text_reach_nothing(project):
     for source in (project.folder / "src").rglob("*.py"):
         os.utime(source)
     assert project.planned() == set()
+
+
+def test_the_same_project_in_another_folder_has_nothing_to_do(project, tmp_path):
+    """Sources, photographs and results, all at another path with a blank in it."""
+    other = Copy.__new__(Copy)
+    other.folder = tmp_path / "moved here"
+    shutil.copytree(project.folder, other.folder, ignore=shutil.ignore_patterns("__pycache__", "locks"))
+    assert other.planned() == set()
+
+
+def test_results_are_kept_after_an_update_that_does_not_matter(project, tmp_path):
+    """As the guide says: --touch."""
+    other = Copy.__new__(Copy)
+    other.folder = tmp_path / "updated"
+    shutil.copytree(project.folder, other.folder, ignore=shutil.ignore_patterns("__pycache__", "locks"))
+    source = other.folder / "src/usod/handcrafted/mc.py"
+    source.write_text(source.read_text() + "\nANSWER = 42\n")
+    assert other.planned()
+    before = other.digests()
+    done = other.snakemake("--touch")
+    assert done.returncode == 0, done.stdout
+    assert other.planned() == set() and other.digests() == before
 
 
 def test_one_image_more_is_read_with_the_others_and_the_test_set_is_left_alone(project):

@@ -52,6 +52,31 @@ def test_everything_is_made(finished):
     assert not list(results.glob("work/**/state.pt")), "resume states outlive their trainings"
 
 
+def test_the_table_names_the_human_labels_of_every_system(finished):
+    """WSS learns from tags; a network without pretraining, and a handcrafted map, from nothing."""
+    table = pd.read_csv(finished.folder / "results/report/scores-demo-test.csv").set_index("system")
+    labels = table.loc[table["group"] == "this run", "pretraining_labels"].to_dict()
+    tagged = {system for system, seen in labels.items() if seen == "image tags"}
+    assert tagged == {"wss-pretrain", "wss-iter0"} and {labels[s] for s in set(labels) - tagged} == {"none"}
+
+
+def test_every_final_system_leaves_its_masks(finished):
+    masks = finished.folder / "results/masks/demo"
+    assert {folder.name for folder in masks.iterdir()} == {
+        "deepusps-seed0",
+        "a2s-stage2",
+        "wss-iter0",
+        "ldps-rbd",
+        "ldps-mc",
+    }
+    assert {len(list(folder.rglob("*.png"))) for folder in masks.iterdir()} == {10}
+
+
+def test_every_final_system_can_be_exported(finished):
+    planned = finished.planned("export")
+    assert {f"export/{s}.onnx" for s in ("deepusps-seed0", "a2s-stage2", "wss-iter0", "ldps-rbd", "ldps-mc")} <= planned
+
+
 def test_a_second_run_has_nothing_to_do(finished):
     done = finished.snakemake()
     assert done.returncode == 0 and "Nothing to be done" in done.stdout
@@ -140,6 +165,25 @@ def test_tags_are_learnt_without_a_mask_and_estimates_follow_their_crf(restored)
     planned = restored.planned()
     assert {"demo/wss/iter0/labels.h5", "demo/wss/iter0/model.safetensors"} <= planned
     assert not [name for name in planned if "pretrain" in name or name == "demo/wss/iter0/maps.h5"]
+
+
+def test_a_configuration_on_the_command_line_stands_alone(project):
+    """Whatever config.yaml lies in the folder."""
+    (project.folder / "mine.yaml").write_text(yaml.safe_dump(changed(methods={"bsca": {}}, systems=["deepusps"])))
+    planned = project.planned("--configfile", str(project.folder / "mine.yaml"))
+    assert "demo/maps/bsca.h5" in planned and not [name for name in planned if "rbd" in name or "a2s" in name]
+
+
+def test_a_preset_by_name_is_the_base_of_ones_own_keys(project):
+    planned = project.planned("--config", "preset=smoke", "methods={bsca: {}}", "systems=[ldps]")
+    assert "demo/ldps/bsca/labels.h5" in planned and "demo/ldps/rbd/labels.h5" in planned
+    done = project.snakemake("--dry-run", "--config", "preset=nosuch")
+    assert done.returncode and "preset=nosuch: no such file" in done.stdout and "own_images" in done.stdout
+
+
+def test_the_jobs_find_usod_without_an_activated_environment(project):
+    done = project.snakemake("results/demo/index.csv", path="/usr/bin:/bin")
+    assert done.returncode == 0, done.stdout
 
 
 def test_systems_that_are_not_asked_for_are_not_trained(project):

@@ -1,8 +1,8 @@
 rule activate:
+    """A2S, stage 1: labels from what a pretrained encoder answers to."""
     input:
         images="results/{dataset}/images.h5",
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].encoder, "a2s.encoder"),
-        code=code("usod.commands.a2s"),
     output:
         labels="results/{dataset}/a2s/{variant}stage1/labels.h5",
         model="results/{dataset}/a2s/{variant}stage1/model.safetensors",
@@ -17,25 +17,25 @@ rule activate:
     threads: training_threads(1)
     resources:
         gpu=gpus,
-        mem_mb=training_memory,
+        mem_mb=memory,
         runtime="12h",
     params:
+        code=code("usod.commands.a2s"),
         stage1=lambda wildcards: as_json(VARIANTS[wildcards.variant].a2s.stage1),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].encoder),
-        work="results/work/{dataset}/a2s/{variant}stage1",
     shell:
         "usod devices run --count {resources.gpu} -- usod a2s stage1 --images {input.images} --config {params.stage1:q}"
         " --network {params.network:q} --out-labels {output.labels} --out-model {output.model}"
-        " --history {output.history} --out-watched {output.watched} --work {params.work} --threads {threads}"
+        " --history {output.history} --out-watched {output.watched} --threads {threads}"
         " > {log} 2>&1"
 
 
 rule detect:
+    """A2S, stage 2: a detector that learns labels and rectifies them."""
     input:
         images="results/{dataset}/images.h5",
         labels=detector_labels,
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].detector, "a2s.detector"),
-        code=code("usod.commands.a2s"),
     output:
         labels="results/{dataset}/a2s/{variant}stage2/labels.h5",
         model="results/{dataset}/a2s/{variant}stage2/model.safetensors",
@@ -50,19 +50,20 @@ rule detect:
     resources:
         # --set-resources detect:gpu=4 trains it on four together.
         gpu=gpus,
-        mem_mb=training_memory,
+        mem_mb=memory,
         runtime="12h",
     params:
+        code=code("usod.commands.a2s"),
         stage2=lambda wildcards: as_json(VARIANTS[wildcards.variant].a2s.stage2),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].detector),
-        work="results/work/{dataset}/a2s/{variant}stage2",
     shell:
         "usod devices run --count {resources.gpu} -- usod a2s stage2 --images {input.images} --labels {input.labels}"
         " --config {params.stage2:q} --network {params.network:q} --devices {resources.gpu} --out-labels {output.labels}"
-        " --out-model {output.model} --history {output.history} --work {params.work} --threads {threads} > {log} 2>&1"
+        " --out-model {output.model} --history {output.history} --threads {threads} > {log} 2>&1"
 
 
 rule a2s:
+    """A2S: both stages, as far as they are needed."""
     input:
         expand(
             "results/{dataset}/a2s/{stage}/{file}",

@@ -1,8 +1,8 @@
 rule ablation_table:
+    """A table of variants, beside the published one."""
     input:
         scores=ablation_scores,
         histories=ablation_histories,
-        code=code("usod.commands.report"),
     output:
         csv="results/report/{table}.csv",
         markdown=report(
@@ -20,6 +20,7 @@ rule ablation_table:
         "../../envs/usod.yaml"
     threads: 1
     params:
+        code=code("usod.commands.report"),
         table=ablation_as_json,
     shell:
         "usod report ablation --table {params.table:q} --csv {output.csv} --markdown {output.markdown}"
@@ -27,10 +28,11 @@ rule ablation_table:
 
 
 rule score_epochs:
+    """Score the maps that A2S's first stage gave after every epoch."""
     input:
         watched=lambda wildcards: f"{folder_of(wildcards.testset, wildcards.system)}/watched.h5",
         masks="results/{testset}/masks.csv",
-        code=code("usod.commands.evaluate"),
+        scenes=scenes_of,
     output:
         "results/scores/{testset}/epochs/{system}.csv",
     log:
@@ -40,16 +42,19 @@ rule score_epochs:
     conda:
         "../../envs/usod.yaml"
     threads: 1
+    params:
+        code=code("usod.commands.evaluate"),
     shell:
         "usod evaluate-epochs {input.watched} --index {input.masks} --out {output} > {log} 2>&1"
 
 
 rule plot_ablation_curves:
+    """The error of a table's variants, epoch by epoch."""
     input:
         curves=lambda wildcards: [
-            f"results/scores/{SETTINGS.train}/epochs/{system}.csv" for system in systems_in(wildcards.table)
+            f"results/scores/{SETTINGS.train}/epochs/{system}.csv"
+            for system, *_ in TABLES.systems(wildcards.table).values()
         ],
-        code=code("usod.commands.report"),
     output:
         figure=report(
             "results/report/{table}.svg",
@@ -65,19 +70,16 @@ rule plot_ablation_curves:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        curves=lambda wildcards, input: [
-            part
-            for row, (system, *_) in TABLES.systems(wildcards.table).items()
-            for part in ("--history", f"{row}=results/scores/{SETTINGS.train}/epochs/{system}.csv")
-        ],
+        code=code("usod.commands.report"),
+        curves=lambda wildcards, input: pairs("--history", TABLES.systems(wildcards.table), input.curves),
     shell:
         "usod report training {params.curves:q} --column mae --out {output.figure} > {log} 2>&1"
 
 
 rule plot_ablation_scatter:
+    """Two of a table's variants against each other, image by image."""
     input:
         scores=scattered,
-        code=code("usod.commands.report"),
     output:
         figure=report(
             "results/report/{table}-{testset}.svg",
@@ -93,6 +95,7 @@ rule plot_ablation_scatter:
         "../../envs/usod.yaml"
     threads: 1
     params:
+        code=code("usod.commands.report"),
         names=lambda wildcards: TABLES.tables[wildcards.table].scatter,
         f=lambda wildcards: TABLES.tables[wildcards.table].f,
     shell:
@@ -101,11 +104,11 @@ rule plot_ablation_scatter:
 
 
 rule measure_variance:
+    """A2S, Table 1: how far the activations move when the encoder learns."""
     input:
         images=f"results/{SETTINGS.train}/images.h5",
         model=f"results/{SETTINGS.train}/a2s/stage1/model.safetensors",
         weights=lambda wildcards: weights(SETTINGS.encoder, "a2s.encoder"),
-        code=code("usod.commands.a2s"),
     output:
         report(
             "results/report/a2s_table1.csv",
@@ -122,8 +125,11 @@ rule measure_variance:
     threads: training_threads(1)
     resources:
         gpu=gpus,
+        mem_mb=memory,
+        runtime="4h",
     params:
-        network=as_json(SETTINGS.encoder),
+        code=code("usod.commands.a2s"),
+        network=lambda wildcards: as_json(SETTINGS.encoder),
         seed=SETTINGS.a2s.stage1.seed,
     shell:
         "usod devices run --count {resources.gpu} -- usod a2s variance --images {input.images} --model {input.model}"
@@ -131,6 +137,7 @@ rule measure_variance:
 
 
 rule a2s_table1:
+    """A2S, Table 1."""
     input:
         rules.measure_variance.output,
     localrule: True

@@ -1,37 +1,63 @@
 """The checked configuration, and what the rules ask of it. Functions only."""
 
 import json
+import os
 import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from usod.ablations import Variants, read_ablation
-from usod.config import own_images, parse_config
+from usod.config import deep_merge, own_images, parse_config
 from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
-from usod.errors import UsodError
-from usod.provenance import announce_sources, source_files
+from usod.errors import UsageError, UsodError
+from usod.provenance import announce_sources, code_digest as code
 from usod.sections import CrfConfig, read_yaml
 
 STARTED = time.time()
-announce_sources(workflow.basedir)
-SCENES = "results/data/scenes"
+PRESETS = ("a2s", "deepusps", "deepusps_as_released", "ldps", "own_images", "smoke", "wss", "wss_scenes")
+# The tables of variants, in their order: later ones share what earlier ones train.
+ABLATIONS = (
+    *("a2s_figure9", "a2s_table4", "a2s_table5", "a2s_table6", "a2s_table7", "a2s_table8"),
+    *("deepusps_crf", "deepusps_table2", "deepusps_table3"),
+    *("ldps_table1", "ldps_table2", "ldps_table3", "ldps_table4", "ldps_table5"),
+    "wss_figure6",
+)
 
-PRESETS = Path(workflow.basedir) / "workflow/presets/ablations"
+announce_sources()
+# The jobs call `usod`: that of the Python that runs Snakemake, activated or not.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+
+def preset(name):
+    """The values of a preset: one that comes with the workflow, or a YAML file."""
+    if name in PRESETS:
+        return read_yaml(workflow.source_path(f"../presets/{name}.yaml"))
+    if not Path(name).is_file():
+        raise UsageError(f"preset={name}: no such file ({Path(name).absolute()}), nor one of {', '.join(PRESETS)}")
+    return read_yaml(name)
+
+
+def settings():
+    """The configuration in force: a preset if one is named, the user's keys over it, the user's images as the data."""
+    own = dict(config)
+    if "images" in own:
+        return own_images(own["images"], preset(own.pop("preset", "own_images")), own)
+    return deep_merge(preset(own.pop("preset")), own) if "preset" in own else own
+
+
+def table_files():
+    """Name -> file of every table of variants: those of the workflow, and those that the configuration names."""
+    known = {name: workflow.source_path(f"../presets/ablations/{name}.yaml") for name in ABLATIONS}
+    return known | {Path(name).stem: Path(name) for name in SETTINGS.ablations if name not in known}
+
 
 try:
-    if "images" in config:
-        # --config images=FOLDER: not the demo's settings, but those for a folder of one's own.
-        preset = read_yaml(PRESETS.parent / "own_images.yaml")
-        SETTINGS = parse_config(own_images(config["images"], preset, workflow.config_settings.overwrite_config))
-    else:
-        SETTINGS = parse_config(config)
-    TABLE_FILES = {file.stem: file for file in sorted(PRESETS.glob("*.yaml"))}
-    TABLE_FILES |= {Path(name).stem: Path(name) for name in SETTINGS.ablations if name not in TABLE_FILES}
+    SETTINGS = parse_config(settings())
     TABLES = Variants(
         SETTINGS,
-        {name: read_ablation(file) for name, file in TABLE_FILES.items()},
+        {name: read_ablation(file) for name, file in table_files().items()},
         asked=[Path(name).stem for name in SETTINGS.ablations],
     )
 except UsodError as error:
@@ -66,13 +92,6 @@ scattergather:
     chunk=SETTINGS.maps.chunks,
 
 
-def code(*modules):
-    """Source files a step runs: as inputs, so that an edit reruns the step. Their content counts, not their date."""
-    here = Path.cwd()
-    files = source_files(*modules)
-    return [str(f.relative_to(here) if f.is_relative_to(here) else f) for f in files]
-
-
 def as_json(section):
     """A section of the configuration as the JSON that a step's --config takes."""
     return section.model_dump_json()
@@ -98,33 +117,44 @@ def training_threads(jobs):
     return lambda wildcards: 4 if gpus() else max(1, cores() // jobs)
 
 
-def training_memory(wildcards, input, attempt):
-    """MB: PyTorch and CUDA, and what a training keeps of every image; more after a failure, which may have been this.
+def memory(wildcards, input, attempt, rulename):
+    """MB of a job with a network: PyTorch and CUDA in each of its processes, and what it keeps of every image.
 
     Images, labels and moving averages take 12 bytes a pixel at most, 4 times the bytes of the images. The stores are
-    compressed by a fifth on photographs.
+    compressed by a fifth on photographs. More after a failure, which may have been this.
     """
-    return int(8000 + 5 * input.size_mb) * attempt
+    given = workflow.resource_settings.overwrite_resources.get(rulename, {}).get("gpu", 1)
+    processes = max(1, int(getattr(given, "value", given)))
+    return int(8000 * processes + 5 * input.size_mb) * attempt
+
+
+def pairs(option, names, files):
+    """`--option NAME=FILE` for every file, as a list of words."""
+    return [word for name, file in zip(names, files, strict=True) for word in (option, f"{name}={file}")]
 
 
 # ---- data sets
 
 
-def root(wildcards):
-    """Folder of a data set; the bundled scenes where the configuration names none."""
-    folder = SETTINGS.datasets[wildcards.dataset].root
-    return SCENES if folder == "demo" else folder
-
-
 def scenes_of(wildcards):
-    """The drawing of the scenes comes first where the data set is made of them."""
-    return [SCENES] if SETTINGS.datasets[wildcards.dataset].root == "demo" else []
+    """The drawn scenes, for what opens the files of a data set that is made of them."""
+    name = wildcards.get("dataset") or wildcards.testset
+    return ["results/data/scenes"] if SETTINGS.datasets[name].root == "demo" else []
 
 
-def scene_options():
+def root(wildcards, input):
+    """Folder of a data set, below the working folder as seen from there; the scenes where it names none."""
+    folder = SETTINGS.datasets[wildcards.dataset].root
+    if folder == "demo":
+        return str(input.scenes)
+    path = Path(folder)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else folder
+
+
+def scene_options(wildcards):
     """The options of `usod data demo`."""
-    kinds = [f"--held-out {kind}" for kind in SETTINGS.scenes.held_out]
-    return " ".join([f"--{key} {value}" for key, value in SETTINGS.scenes if key != "held_out"] + kinds)
+    options = [word for key, value in SETTINGS.scenes if key != "held_out" for word in (f"--{key}", str(value))]
+    return options + [word for kind in SETTINGS.scenes.held_out for word in ("--held-out", kind)]
 
 
 def files_of(*arguments):
@@ -138,7 +168,7 @@ def files_of(*arguments):
 def listing(kind):
     """The files of a data set's images, or of its masks, for a rule's params."""
 
-    def of(wildcards):
+    def of(wildcards, output):
         section = SETTINGS.datasets[wildcards.dataset]
         if section.root == "demo":
             return "scenes"
@@ -148,8 +178,8 @@ def listing(kind):
 
 
 def imported_maps(wildcards):
-    """Folder or file of maps made elsewhere."""
-    return SETTINGS.methods[wildcards.method].maps.replace("{dataset}", wildcards.dataset)
+    """Folder or file of maps made elsewhere; the user's own path, which is none of the workflow's."""
+    return local(SETTINGS.methods[wildcards.method].maps.replace("{dataset}", wildcards.dataset))
 
 
 def dataset_options(wildcards):
@@ -208,7 +238,7 @@ def weights(network=SETTINGS.network, key="network"):
         raise WorkflowError(
             f"{key}.weights: no file {network.weights!r}; give the path of a checkpoint, a name, or none"
         )
-    return [network.weights]
+    return [local(network.weights)]
 
 
 if "deepusps" in SETTINGS.systems:
@@ -241,10 +271,9 @@ def relation_network(prior, variant):
     return named(f"ldps-{learnt}", TABLES.first(f"ldps_train-{learnt}", variant))
 
 
-def tags_of(wildcards):
+def tags_of(wildcards, input):
     """Where the tags of a data set come from."""
-    section = SETTINGS.datasets[wildcards.dataset]
-    return section.tags or f"{SCENES}/tags.csv"
+    return SETTINGS.datasets[wildcards.dataset].tags or f"{input.scenes}/tags.csv"
 
 
 def tags_listing(wildcards):
@@ -271,7 +300,9 @@ def print_where_to_look():
     table = Path(f"results/report/scores-{SETTINGS.test[0]}.md") if SETTINGS.test else None
     if table and table.exists():
         print(f"\n{table}\n\n{table.read_text(encoding='utf-8')}", file=sys.stderr)
-    for what, place in (("Masks", f"results/masks/{SETTINGS.train}"), ("Report", "results/report/report.html")):
+    places = [("Masks", masks_of(SETTINGS.train, system)) for system in final_systems()]
+    places += [("Model", model_file(system)) for system in final_systems()]
+    for what, place in [*places, ("Report", "results/report/report.html")]:
         if Path(place).exists():
             print(f"{what}: {place}", file=sys.stderr)
 

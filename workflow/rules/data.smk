@@ -1,9 +1,8 @@
 rule draw_scenes:
-    input:
-        code=code("usod.commands.demo"),
+    """Draw the bundled demo: scenes with their masks and tags."""
     output:
         # As a folder it is emptied before it is drawn again: other settings may mean fewer scenes.
-        scenes=directory(SCENES),
+        scenes=directory("results/data/scenes"),
     log:
         "results/logs/data/scenes.log",
     benchmark:
@@ -12,15 +11,16 @@ rule draw_scenes:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        scenes=scene_options(),
+        code=code("usod.commands.demo"),
+        scenes=scene_options,
     shell:
-        "usod data demo --out {output.scenes} {params.scenes} > {log} 2>&1"
+        "usod data demo --out {output.scenes} {params.scenes:q} > {log} 2>&1"
 
 
 rule index_images:
+    """List the images of a data set, each decoded once to prove that it can be; no mask is opened."""
     input:
         scenes=scenes_of,
-        code=code("usod.commands.data"),
     output:
         index="results/{dataset}/index.csv",
     log:
@@ -31,6 +31,7 @@ rule index_images:
         "../../envs/usod.yaml"
     threads: 4
     params:
+        code=code("usod.commands.data"),
         root=root,
         options=dataset_options,
         listing=listing("images"),
@@ -39,9 +40,9 @@ rule index_images:
 
 
 rule index_masks:
+    """List the masks of a data set: the ground truth, for evaluation and pictures only."""
     input:
         scenes=scenes_of,
-        code=code("usod.commands.data"),
     output:
         masks="results/{dataset}/masks.csv",
     log:
@@ -52,6 +53,7 @@ rule index_masks:
         "../../envs/usod.yaml"
     threads: 1
     params:
+        code=code("usod.commands.data"),
         root=root,
         options=mask_options,
         listing=listing("masks"),
@@ -60,9 +62,10 @@ rule index_masks:
 
 
 rule decode_images:
+    """Decode the images once, at working size."""
     input:
         index="results/{dataset}/index.csv",
-        code=code("usod.commands.data"),
+        scenes=scenes_of,
     output:
         images="results/{dataset}/images.h5",
     log:
@@ -73,6 +76,7 @@ rule decode_images:
         "../../envs/usod.yaml"
     threads: 4
     params:
+        code=code("usod.commands.data"),
         size=SETTINGS.size,
     shell:
         "usod data images --index {input.index} --size {params.size} --out {output.images} --workers {threads}"

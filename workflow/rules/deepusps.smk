@@ -1,10 +1,10 @@
 rule refine_labels:
+    """DeepUSPS: refine the labels of one method by one stage (inter-image consistency, then self-supervision)."""
     input:
         images="results/{dataset}/images.h5",
         maps=labels_before,
         model=model_before,
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].network),
-        code=code("usod.commands.deepusps"),
     output:
         labels="results/{dataset}/deepusps/{variant}{method}/iter{stage}/labels.h5",
         model="results/{dataset}/deepusps/{variant}{method}/iter{stage}/model.safetensors",
@@ -18,28 +18,28 @@ rule refine_labels:
     threads: training_threads(len(METHODS))
     resources:
         gpu=gpus,
-        mem_mb=training_memory,
+        mem_mb=memory,
         runtime="12h",
     params:
+        code=code("usod.commands.deepusps"),
         refine=lambda wildcards: as_json(
             VARIANTS[wildcards.variant].refine_of(wildcards.method).of_stage(int(wildcards.stage))
         ),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].network),
-        model_before=lambda wildcards, input: (f"--model-before {input.model}" if input.model else ""),
-        work="results/work/{dataset}/deepusps/{variant}{method}/iter{stage}",
+        model_before=lambda wildcards, input: ["--model-before", input.model] if input.model else [],
     shell:
         "usod devices run --count {resources.gpu} -- usod deepusps refine --images {input.images}"
         " --maps {input.maps} --stage {wildcards.stage} --config {params.refine:q} --network {params.network:q}"
-        " {params.model_before} --out-labels {output.labels} --out-model {output.model} --history {output.history}"
-        " --work {params.work} --threads {threads} > {log} 2>&1"
+        " {params.model_before:q} --out-labels {output.labels} --out-model {output.model} --history {output.history}"
+        " --threads {threads} > {log} 2>&1"
 
 
 rule fuse_labels:
+    """DeepUSPS: train one network on the labels of all methods."""
     input:
         images="results/{dataset}/images.h5",
         labels=lambda wildcards: list(fused_files(wildcards).values()),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].network),
-        code=code("usod.commands.deepusps"),
     output:
         model="results/{dataset}/deepusps/{variant}fusion/seed{seed}/model.safetensors",
         history="results/{dataset}/deepusps/{variant}fusion/seed{seed}/history.csv",
@@ -53,27 +53,29 @@ rule fuse_labels:
     resources:
         # --set-resources fuse_labels:gpu=4 trains it on four together.
         gpu=gpus,
-        mem_mb=training_memory,
+        mem_mb=memory,
         runtime="24h",
     params:
-        labels=lambda wildcards: " ".join(
-            f"{'--maps' if name in METHODS else '--labels'} {name}={path}"
-            for name, path in fused_files(wildcards).items()
-        ),
+        code=code("usod.commands.deepusps"),
+        labels=lambda wildcards, input: [
+            word
+            for name, path in zip(fused_files(wildcards), input.labels, strict=True)
+            for word in ("--maps" if name in METHODS else "--labels", f"{name}={path}")
+        ],
         fuse=lambda wildcards: VARIANTS[wildcards.variant].deepusps.fuse.model_dump_json(exclude={"seeds"}),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].network),
-        work="results/work/{dataset}/deepusps/{variant}fusion/seed{seed}",
     shell:
-        "usod devices run --count {resources.gpu} -- usod deepusps fuse --images {input.images} {params.labels}"
-        " --seed {wildcards.seed} --devices {resources.gpu} --config {params.fuse:q} --network {params.network:q} --out {output.model}"
-        " --history {output.history} --work {params.work} --threads {threads} > {log} 2>&1"
+        "usod devices run --count {resources.gpu} -- usod deepusps fuse --images {input.images} {params.labels:q}"
+        " --seed {wildcards.seed} --devices {resources.gpu} --config {params.fuse:q} --network {params.network:q}"
+        " --out {output.model} --history {output.history} --threads {threads} > {log} 2>&1"
 
 
 rule oracle_masks:
+    """The ground truth as labels, for the tables' oracles only."""
     input:
         images="results/{dataset}/images.h5",
         masks=oracle_truth,
-        code=code("usod.commands.deepusps"),
+        scenes=scenes_of,
     output:
         "results/{dataset}/oracle/masks.h5",
     log:
@@ -83,16 +85,19 @@ rule oracle_masks:
     conda:
         "../../envs/usod.yaml"
     threads: 1
+    params:
+        code=code("usod.commands.deepusps"),
     shell:
         "usod deepusps oracle --images {input.images} --masks {input.masks} --out {output} > {log} 2>&1"
 
 
 rule oracle_labels:
+    """Each pixel's best refined label, chosen with the ground truth, for the tables' oracles only."""
     input:
         images="results/{dataset}/images.h5",
         masks=oracle_truth,
+        scenes=scenes_of,
         labels=lambda wildcards: list(oracle_candidates(wildcards).values()),
-        code=code("usod.commands.deepusps"),
     output:
         "results/{dataset}/oracle/{variant}labels.h5",
     log:
@@ -103,13 +108,15 @@ rule oracle_labels:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        labels=lambda wildcards: [f"--labels {name}={path}" for name, path in oracle_candidates(wildcards).items()],
+        code=code("usod.commands.deepusps"),
+        labels=lambda wildcards, input: pairs("--labels", oracle_candidates(wildcards), input.labels),
     shell:
-        "usod deepusps oracle --images {input.images} --masks {input.masks} {params.labels} --out {output}"
+        "usod deepusps oracle --images {input.images} --masks {input.masks} {params.labels:q} --out {output}"
         " > {log} 2>&1"
 
 
 rule deepusps:
+    """DeepUSPS: every stage of every method, and the fused networks."""
     input:
         expand(
             "results/{dataset}/deepusps/fusion/seed{seed}/{file}",

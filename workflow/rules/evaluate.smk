@@ -1,8 +1,8 @@
 rule predict_maps:
+    """Predict the maps of a data set with a trained network."""
     input:
         model=model_of,
         images="results/{testset}/images.h5",
-        code=code("usod.commands.predict"),
     output:
         maps="results/scores/{testset}/{system}.h5",
     log:
@@ -16,7 +16,10 @@ rule predict_maps:
     threads: training_threads(2)
     resources:
         gpu=gpus,
+        mem_mb=memory,
+        runtime="4h",
     params:
+        code=code("usod.commands.predict"),
         crf=lambda wildcards: (
             "none"
             if wildcards.system.startswith("raw-") or SETTINGS.benchmark.crf is None
@@ -29,10 +32,10 @@ rule predict_maps:
 
 
 rule refine_with_crf:
+    """Refine any maps by the dense CRF."""
     input:
         maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
         images="results/{testset}/images.h5",
-        code=code("usod.commands.crf"),
     output:
         maps="results/scores/{testset}/crf-{system}.h5",
     log:
@@ -44,18 +47,21 @@ rule refine_with_crf:
     threads: training_threads(2)
     resources:
         gpu=gpus,
+        mem_mb=memory,
+        runtime="4h",
     params:
-        crf=as_json(SETTINGS.benchmark.crf or CrfConfig()),
+        code=code("usod.commands.crf"),
+        crf=lambda wildcards: as_json(SETTINGS.benchmark.crf or CrfConfig()),
     shell:
         "usod devices run --count {resources.gpu} -- usod crf refine {input.maps} --images {input.images}"
         " --config {params.crf:q} --threads {threads} --out {output.maps} > {log} 2>&1"
 
 
 rule refine_with_superpixels:
+    """Refine any maps by WSS's CRF on superpixels."""
     input:
         maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
         images="results/{testset}/images.h5",
-        code=code("usod.commands.crf"),
     output:
         maps="results/scores/{testset}/spcrf-{system}.h5",
     log:
@@ -66,17 +72,19 @@ rule refine_with_superpixels:
         "../../envs/usod.yaml"
     threads: cores()
     params:
-        crf=as_json(SETTINGS.wss.crf),
+        code=code("usod.commands.crf"),
+        crf=lambda wildcards: as_json(SETTINGS.wss.crf),
     shell:
         "usod crf superpixel {input.maps} --images {input.images} --config {params.crf:q} --workers {threads}"
         " --out {output.maps} > {log} 2>&1"
 
 
 rule score_maps:
+    """Score a system's maps against the masks, image by image and in sum."""
     input:
         maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
         masks="results/{testset}/masks.csv",
-        code=code("usod.commands.evaluate"),
+        scenes=scenes_of,
     output:
         per_image="results/scores/{testset}/{system}.csv",
         summary="results/scores/{testset}/{system}.json",
@@ -87,12 +95,15 @@ rule score_maps:
     conda:
         "../../envs/usod.yaml"
     threads: 1
+    params:
+        code=code("usod.commands.evaluate"),
     shell:
         "usod evaluate {input.maps} --index {input.masks} --per-image {output.per_image} --json {output.summary}"
         " > {log} 2>&1"
 
 
 rule benchmark:
+    """The scores of all systems on all data sets with masks."""
     input:
         [file for testset in scored_sets() for file in score_files(testset)],
     localrule: True

@@ -1,19 +1,21 @@
 rule export_masks:
+    """Write a final system's maps of the images as black and white PNG files, named and placed like the images."""
     input:
-        maps=lambda wildcards: maps_of(wildcards.dataset, final_systems()[0]),
+        maps=lambda wildcards: maps_of(wildcards.dataset, wildcards.system),
         index="results/{dataset}/index.csv",
-        code=code("usod.commands.masks"),
+        scenes=scenes_of,
     output:
         # As a folder it is emptied before it is written again: an image may have gone.
-        masks=directory("results/masks/{dataset}"),
+        masks=directory("results/masks/{dataset}/{system}"),
     log:
-        "results/logs/{dataset}/masks.export.log",
+        "results/logs/{dataset}/masks/{system}.log",
     benchmark:
-        "results/timings/{dataset}/masks.export.tsv"
+        "results/timings/{dataset}/masks/{system}.tsv"
     conda:
         "../../envs/usod.yaml"
     threads: 1
     params:
+        code=code("usod.commands.masks"),
         root=root,
         threshold=SETTINGS.report.mask_threshold,
     shell:
@@ -22,17 +24,18 @@ rule export_masks:
 
 
 rule masks:
+    """Masks of the training images, from every final system."""
     input:
-        expand("results/masks/{dataset}", dataset=SETTINGS.train),
+        [masks_of(SETTINGS.train, system) for system in final_systems()],
     localrule: True
 
 
 rule export_model:
+    """Write a trained network as ONNX, with its model card."""
     input:
-        model=lambda wildcards: f"{folder_of(SETTINGS.train, wildcards.system)}/model.safetensors",
+        model=lambda wildcards: model_file(wildcards.system),
         scores=lambda wildcards: [f"results/scores/{testset}/{wildcards.system}.json" for testset in SETTINGS.test],
         index=f"results/{SETTINGS.train}/index.csv",
-        code=code("usod.commands.export"),
     output:
         onnx="results/export/{system}.onnx",
         card="results/export/{system}.md",
@@ -44,15 +47,15 @@ rule export_model:
         "../../envs/usod.yaml"
     threads: 1
     params:
+        code=code("usod.commands.export"),
         train=SETTINGS.train,
-        scores=lambda wildcards, input: [
-            f"--score {testset}={path}" for testset, path in zip(SETTINGS.test, input.scores, strict=True)
-        ],
+        scores=lambda wildcards, input: pairs("--score", SETTINGS.test, input.scores),
     shell:
-        "usod export {input.model} {output.onnx} {params.scores} --data {params.train}={input.index} > {log} 2>&1"
+        "usod export {input.model} {output.onnx} {params.scores:q} --data {params.train}={input.index} > {log} 2>&1"
 
 
 rule export:
+    """All final networks as ONNX."""
     input:
-        expand("results/export/{system}.onnx", system=[s for s in final_systems() if not s.startswith("ldps")]),
+        expand("results/export/{system}.onnx", system=final_systems()),
     localrule: True

@@ -1,9 +1,9 @@
 rule train_relations:
+    """LDPS: learn which pixels go with what a prior map is sure of."""
     input:
         images="results/{dataset}/images.h5",
         prior=lambda wildcards: maps_of(wildcards.dataset, wildcards.prior),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].relation, "ldps.network"),
-        code=code("usod.commands.ldps"),
     output:
         model="results/{dataset}/ldps/{variant}{prior}/model.safetensors",
         history="results/{dataset}/ldps/{variant}{prior}/history.csv",
@@ -16,26 +16,24 @@ rule train_relations:
     threads: training_threads(len(relation_networks()) or 1)
     resources:
         gpu=gpus,
-        mem_mb=training_memory,
+        mem_mb=memory,
         runtime="12h",
     params:
+        code=code("usod.commands.ldps"),
         train=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.train),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].relation),
-        work="results/work/{dataset}/ldps/{variant}{prior}",
     shell:
         "usod devices run --count {resources.gpu} -- usod ldps train --images {input.images} --prior {input.prior}"
         " --config {params.train:q} --network {params.network:q} --devices {resources.gpu} --out-model {output.model}"
-        " --history {output.history} --work {params.work} --threads {threads} > {log} 2>&1"
+        " --history {output.history} --threads {threads} > {log} 2>&1"
 
 
 rule refine_prior:
+    """LDPS: refine prior maps by the learnt relations."""
     input:
         images="results/{dataset}/images.h5",
         prior=lambda wildcards: maps_of(wildcards.dataset, wildcards.prior),
-        model=lambda wildcards: (
-            f"{folder_of(SETTINGS.train, relation_network(wildcards.prior, variant_of(wildcards)))}/model.safetensors"
-        ),
-        code=code("usod.commands.ldps"),
+        model=lambda wildcards: model_file(named(f"ldps-{wildcards.prior}", variant_of(wildcards))),
     output:
         maps="results/{dataset}/ldps/{variant}{prior}/labels.h5",
     log:
@@ -47,7 +45,10 @@ rule refine_prior:
     threads: training_threads(2)
     resources:
         gpu=gpus,
+        mem_mb=memory,
+        runtime="4h",
     params:
+        code=code("usod.commands.ldps"),
         merge=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.merge),
     shell:
         "usod devices run --count {resources.gpu} -- usod ldps refine {input.model} --images {input.images}"
@@ -55,11 +56,11 @@ rule refine_prior:
 
 
 rule refine_singly:
+    """LDPS: refine each prior map by relations that are learnt from its image alone."""
     input:
         images="results/{dataset}/images.h5",
         prior=lambda wildcards: maps_of(wildcards.dataset, wildcards.prior),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].relation, "ldps.network"),
-        code=code("usod.commands.ldps"),
     output:
         maps="results/{dataset}/ldps_single/{variant}{prior}/labels.h5",
     log:
@@ -71,7 +72,10 @@ rule refine_singly:
     threads: training_threads(2)
     resources:
         gpu=gpus,
+        mem_mb=memory,
+        runtime="4h",
     params:
+        code=code("usod.commands.ldps"),
         single=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.single),
         merge=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.merge),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].relation),
@@ -82,6 +86,7 @@ rule refine_singly:
 
 
 rule ldps:
+    """LDPS: the relation networks and the refined maps of all priors."""
     input:
         [
             f"{folder_of(SETTINGS.train, system)}/{file}"

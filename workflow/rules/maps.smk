@@ -3,12 +3,10 @@ IMPORTED_METHODS = [m for m in METHODS if SETTINGS.methods[m].maps is not None]
 
 
 rule extract_maps:
+    """Compute the maps of a handcrafted method for a chunk of the images."""
     input:
         index="results/{dataset}/index.csv",
-        code=lambda wildcards: code(
-            "usod.commands.maps",
-            f"usod.handcrafted.{SETTINGS.function_of(wildcards.method)}",
-        ),
+        scenes=scenes_of,
     output:
         maps=temp("results/{dataset}/maps/{method}.{scatteritem}.h5"),
     log:
@@ -21,6 +19,10 @@ rule extract_maps:
         "../../envs/usod.yaml"
     threads: 4
     params:
+        code=lambda wildcards: code(
+            "usod.commands.maps",
+            f"usod.handcrafted.{SETTINGS.function_of(wildcards.method)}",
+        ),
         function=lambda wildcards: SETTINGS.function_of(wildcards.method),
         settings=lambda wildcards: json.dumps(SETTINGS.methods[wildcards.method].params),
         size=SETTINGS.size,
@@ -32,10 +34,10 @@ rule extract_maps:
 
 
 rule merge_maps:
+    """Join the chunks of a method's maps."""
     input:
         parts=gather.chunk("results/{{dataset}}/maps/{{method}}.{scatteritem}.h5"),
         index="results/{dataset}/index.csv",
-        code=code("usod.commands.maps"),
     output:
         maps="results/{dataset}/maps/{method}.h5",
     log:
@@ -47,15 +49,17 @@ rule merge_maps:
     conda:
         "../../envs/usod.yaml"
     threads: 1
+    params:
+        code=code("usod.commands.maps"),
     shell:
         "usod maps merge {input.parts} --index {input.index} --out {output.maps} > {log} 2>&1"
 
 
 rule import_maps:
+    """Read maps that were made elsewhere."""
     input:
         maps=imported_maps,
         index="results/{dataset}/index.csv",
-        code=code("usod.commands.maps"),
     output:
         maps="results/{dataset}/maps/{method}.h5",
     log:
@@ -68,13 +72,15 @@ rule import_maps:
         "../../envs/usod.yaml"
     threads: 1
     params:
+        code=code("usod.commands.maps"),
         size=SETTINGS.size,
         listing=lambda wildcards: files_of(imported_maps(wildcards), "maps"),
     shell:
-        "usod maps import {input.maps:q} --index {input.index} --out {output.maps} --size {params.size}" " > {log} 2>&1"
+        "usod maps import {input.maps:q} --index {input.index} --out {output.maps} --size {params.size} > {log} 2>&1"
 
 
 rule maps:
+    """The handcrafted maps of the training images."""
     input:
         expand(
             "results/{dataset}/maps/{method}.h5",

@@ -1,9 +1,9 @@
 rule rank_doubts:
+    """Rank the images by how much the methods disagree on them."""
     input:
         labels=lambda wildcards: list(doubted(wildcards.dataset).values()),
         before=lambda wildcards: list(doubted_before(wildcards.dataset).values()),
         index="results/{dataset}/index.csv",
-        code=code("usod.commands.agreement"),
     output:
         csv="results/report/doubts-{dataset}.csv",
     log:
@@ -14,18 +14,19 @@ rule rank_doubts:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        labels=lambda wildcards: [f"--labels {name}={path}" for name, path in doubted(wildcards.dataset).items()],
-        before=lambda wildcards: [f"--before {name}={path}" for name, path in doubted_before(wildcards.dataset).items()],
+        code=code("usod.commands.agreement"),
+        labels=lambda wildcards, input: pairs("--labels", doubted(wildcards.dataset), input.labels),
+        before=lambda wildcards, input: pairs("--before", doubted_before(wildcards.dataset), input.before),
     shell:
-        "usod maps agree {params.labels} {params.before} --index {input.index} --csv {output.csv} > {log} 2>&1"
+        "usod maps agree {params.labels:q} {params.before:q} --index {input.index} --csv {output.csv} > {log} 2>&1"
 
 
 rule show_doubts:
+    """The images on which the methods disagree most."""
     input:
         images="results/{dataset}/images.h5",
         labels=lambda wildcards: list(doubted(wildcards.dataset).values()),
         csv="results/report/doubts-{dataset}.csv",
-        code=code("usod.commands.pictures"),
     output:
         report(
             "results/report/doubts-{dataset}.png",
@@ -41,19 +42,21 @@ rule show_doubts:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        columns=lambda wildcards: [f"--column {name}={path}" for name, path in doubted(wildcards.dataset).items()],
+        code=code("usod.commands.pictures"),
+        columns=lambda wildcards, input: pairs("--column", doubted(wildcards.dataset), input.labels),
         shown=SETTINGS.report.examples,
     shell:
-        "usod report examples --images {input.images} {params.columns} --first {input.csv} --count {params.shown}"
+        "usod report examples --images {input.images} {params.columns:q} --first {input.csv} --count {params.shown}"
         " --out {output} > {log} 2>&1"
 
 
 rule show_evolution:
+    """The labels of a method after every stage."""
     input:
         images="results/{dataset}/images.h5",
         maps=lambda wildcards: list(stages_of(wildcards.dataset, wildcards.method).values()),
         masks=lambda wildcards: ["results/{dataset}/masks.csv"] if wildcards.dataset in scored_sets() else [],
-        code=code("usod.commands.pictures"),
+        scenes=scenes_of,
     output:
         report(
             "results/report/evolution-{dataset}-{method}.png",
@@ -69,24 +72,21 @@ rule show_evolution:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        columns=lambda wildcards: [
-            part
-            for name, path in stages_of(wildcards.dataset, wildcards.method).items()
-            for part in ("--column", f"{name}={path}")
-        ],
-        masks=lambda wildcards, input: f"--masks {input.masks}" if input.masks else "",
+        code=code("usod.commands.pictures"),
+        columns=lambda wildcards, input: pairs("--column", stages_of(wildcards.dataset, wildcards.method), input.maps),
+        masks=lambda wildcards, input: ["--masks", *input.masks],
         shown=SETTINGS.report.examples,
     shell:
-        "usod report examples --images {input.images} {params.columns:q} {params.masks} --count {params.shown}"
+        "usod report examples --images {input.images} {params.columns:q} {params.masks:q} --count {params.shown}"
         " --out {output} > {log} 2>&1"
 
 
 rule sum_costs:
+    """Time and memory of every step."""
     input:
         # What it sums up are the records that Snakemake leaves for each job; it comes after all of these.
         rules.benchmark.input,
-        [f"{folder_of(SETTINGS.train, system)}/model.safetensors" for system in trained_systems()],
-        code=code("usod.commands.page"),
+        [model_file(system) for system in trained_systems()],
     output:
         csv="results/report/costs.csv",
         markdown=report(
@@ -107,16 +107,19 @@ rule sum_costs:
     conda:
         "../../envs/usod.yaml"
     threads: 1
+    params:
+        code=code("usod.commands.page"),
+        results=lambda wildcards, output: str(Path(output.csv).parents[1]),
     shell:
-        "usod report costs results --csv {output.csv} --markdown {output.markdown} --latex {output.latex}"
+        "usod report costs {params.results:q} --csv {output.csv} --markdown {output.markdown} --latex {output.latex}"
         " --figure {output.figure} > {log} 2>&1"
 
 
 rule write_provenance:
+    """Data, networks, settings and software of the run."""
     input:
-        indices=[f"results/{name}/index.csv" for name in dict.fromkeys([SETTINGS.train, *SETTINGS.test])],
-        models=[f"{folder_of(SETTINGS.train, system)}/model.safetensors" for system in final_networks()],
-        code=code("usod.commands.page"),
+        indices=[f"results/{name}/index.csv" for name in data_sets()],
+        models=[model_file(system) for system in final_networks()],
     output:
         report(
             "results/report/provenance.md",
@@ -130,19 +133,18 @@ rule write_provenance:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        indices=lambda wildcards, input: [f"--index {Path(file).parent.name}={file}" for file in input.indices],
-        models=lambda wildcards, input: [
-            f"--model {system}={file}" for system, file in zip(final_networks(), input.models, strict=True)
-        ],
-        config=SETTINGS.model_dump_json(),
+        code=code("usod.commands.page"),
+        indices=lambda wildcards, input: pairs("--index", data_sets(), input.indices),
+        models=lambda wildcards, input: pairs("--model", final_networks(), input.models),
+        config=lambda wildcards: as_json(SETTINGS),
     shell:
-        "usod report provenance {params.indices} {params.models} --config {params.config:q} --out {output} > {log} 2>&1"
+        "usod report provenance {params.indices:q} {params.models:q} --config {params.config:q} --out {output} > {log} 2>&1"
 
 
 rule write_page:
+    """The report as one page that needs nothing else."""
     input:
-        files=[item["file"] for chapter in report_plan()["chapters"] for item in chapter["items"]],
-        code=code("usod.commands.page"),
+        files=report_files(),
     output:
         report(
             "results/report/report.html",
@@ -156,6 +158,7 @@ rule write_page:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        plan=lambda wildcards: json.dumps(report_plan()),
+        code=code("usod.commands.page"),
+        plan=lambda wildcards, input: json.dumps(report_plan(input.files)),
     shell:
         "usod report page --plan {params.plan:q} --out {output} > {log} 2>&1"

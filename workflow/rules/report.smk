@@ -1,8 +1,8 @@
 rule score_table:
+    """All systems' scores on a data set in one table, beside the published ones."""
     input:
         scores=lambda wildcards: score_files(wildcards.testset),
-        model=f"{folder_of(SETTINGS.train, final_systems()[0])}/model.safetensors",
-        code=code("usod.commands.report"),
+        models=lambda wildcards: [model_file(system) for system in networks_of(wildcards.testset)],
     output:
         csv="results/report/scores-{testset}.csv",
         markdown=report(
@@ -20,19 +20,19 @@ rule score_table:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        maps=" ".join(METHODS),
+        code=code("usod.commands.report"),
+        models=lambda wildcards, input: pairs("--model", networks_of(wildcards.testset), input.models),
         published=lambda wildcards: SETTINGS.datasets[wildcards.testset].published_as or "none",
         reference=published_table(),
     shell:
         "usod report scores {input.scores} --published {params.published:q} --reference {params.reference}"
-        " --model {input.model} --maps {params.maps:q} --csv {output.csv}"
-        " --markdown {output.markdown} --latex {output.latex} > {log} 2>&1"
+        " {params.models:q} --csv {output.csv} --markdown {output.markdown} --latex {output.latex} > {log} 2>&1"
 
 
 rule plot_curves:
+    """Precision-recall and F-threshold curves."""
     input:
         scores=lambda wildcards: score_files(wildcards.testset),
-        code=code("usod.commands.report"),
     output:
         figure=report(
             "results/report/curves-{testset}.svg",
@@ -48,15 +48,16 @@ rule plot_curves:
         "../../envs/usod.yaml"
     threads: 1
     params:
+        code=code("usod.commands.report"),
         systems=" ".join(METHODS + final_systems()),
     shell:
         "usod report curves {input.scores} --systems {params.systems:q} --out {output.figure} > {log} 2>&1"
 
 
 rule plot_label_quality:
+    """The scores of the labels, stage by stage."""
     input:
         scores=lambda wildcards: score_files(wildcards.testset),
-        code=code("usod.commands.report"),
     output:
         figure=report(
             "results/report/stages-{testset}.svg",
@@ -73,6 +74,7 @@ rule plot_label_quality:
         "../../envs/usod.yaml"
     threads: 1
     params:
+        code=code("usod.commands.report"),
         methods=" ".join(METHODS),
     shell:
         "usod report stages {input.scores} --methods {params.methods:q} --out {output.figure}"
@@ -80,11 +82,12 @@ rule plot_label_quality:
 
 
 rule show_examples:
+    """Images, maps and masks side by side."""
     input:
         images="results/{testset}/images.h5",
         maps=lambda wildcards: [maps_of(wildcards.testset, s) for s in shown_systems(wildcards.testset)],
         masks=lambda wildcards: (["results/{testset}/masks.csv"] if wildcards.testset in scored_sets() else []),
-        code=code("usod.commands.pictures"),
+        scenes=scenes_of,
     output:
         figure=report(
             "results/report/examples-{testset}.png",
@@ -100,22 +103,21 @@ rule show_examples:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        columns=lambda wildcards: [
-            f"--column {system}={maps_of(wildcards.testset, system)}" for system in shown_systems(wildcards.testset)
-        ],
-        masks=lambda wildcards, input: f"--masks {input.masks}" if input.masks else "",
+        code=code("usod.commands.pictures"),
+        columns=lambda wildcards, input: pairs("--column", shown_systems(wildcards.testset), input.maps),
+        masks=lambda wildcards, input: ["--masks", *input.masks],
         shown=SETTINGS.report.examples,
     shell:
-        "usod report examples --images {input.images} {params.columns} {params.masks} --count {params.shown}"
+        "usod report examples --images {input.images} {params.columns:q} {params.masks:q} --count {params.shown}"
         " --out {output.figure} > {log} 2>&1"
 
 
 rule plot_training:
+    """Losses and speed of all trainings."""
     input:
         histories=lambda wildcards: [
             f"{folder_of(wildcards.dataset, system)}/history.csv" for system in trained_systems()
         ],
-        code=code("usod.commands.report"),
     output:
         figure=report(
             "results/report/training-{dataset}.svg",
@@ -131,18 +133,17 @@ rule plot_training:
         "../../envs/usod.yaml"
     threads: 1
     params:
-        histories=lambda wildcards, input: [
-            f"--history {system}={path}" for system, path in zip(trained_systems(), input.histories, strict=True)
-        ],
+        code=code("usod.commands.report"),
+        histories=lambda wildcards, input: pairs("--history", trained_systems(), input.histories),
     shell:
-        "usod report training {params.histories} --out {output.figure} > {log} 2>&1"
+        "usod report training {params.histories:q} --out {output.figure} > {log} 2>&1"
 
 
 rule show_activations:
+    """What A2S's first stage answers to while it learns."""
     input:
         images="results/{dataset}/images.h5",
         maps="results/{dataset}/a2s/stage1/watched.h5",
-        code=code("usod.commands.pictures"),
     output:
         figure=report(
             "results/report/activations-{dataset}.png",
@@ -158,6 +159,7 @@ rule show_activations:
         "../../envs/usod.yaml"
     threads: 1
     params:
+        code=code("usod.commands.pictures"),
         shown=SETTINGS.report.examples,
     shell:
         "usod report watched --images {input.images} --maps {input.maps} --count {params.shown}"
@@ -165,6 +167,7 @@ rule show_activations:
 
 
 rule show_changes:
+    """The maps that LDPS changed most, for better and for worse."""
     input:
         images="results/{testset}/images.h5",
         before=lambda wildcards: maps_of(wildcards.testset, wildcards.prior),
@@ -172,7 +175,7 @@ rule show_changes:
         scores_before="results/scores/{testset}/{prior}.csv",
         scores_after="results/scores/{testset}/ldps-{prior}.csv",
         masks="results/{testset}/masks.csv",
-        code=code("usod.commands.pictures"),
+        scenes=scenes_of,
     output:
         figure=report(
             "results/report/changes-{testset}-{prior}.png",
@@ -187,6 +190,8 @@ rule show_changes:
     conda:
         "../../envs/usod.yaml"
     threads: 1
+    params:
+        code=code("usod.commands.pictures"),
     shell:
         "usod report changes --images {input.images} --before {input.before} --after {input.after}"
         " --scores-before {input.scores_before} --scores-after {input.scores_after} --masks {input.masks}"
@@ -194,10 +199,10 @@ rule show_changes:
 
 
 rule show_tags:
+    """The score maps of WSS's tags."""
     input:
         images="results/{dataset}/images.h5",
         model="results/{dataset}/wss/pretrain/model.safetensors",
-        code=code("usod.commands.wss"),
     output:
         figure=report(
             "results/report/tags-{dataset}.png",
@@ -213,27 +218,15 @@ rule show_tags:
         "../../envs/usod.yaml"
     threads: 1
     params:
+        code=code("usod.commands.wss"),
         shown=SETTINGS.report.examples,
     shell:
         "usod wss look {input.model} --images {input.images} --count {params.shown} --out {output.figure} > {log} 2>&1"
 
 
 rule report:
+    """Everything that stands in the report, and the report as one page."""
     input:
-        expand("results/report/scores-{testset}.md", testset=scored_sets()),
-        expand("results/report/curves-{testset}.svg", testset=scored_sets()),
-        expand("results/report/stages-{testset}.svg", testset=scored_sets() if label_systems() else []),
-        expand(
-            "results/report/examples-{testset}.png",
-            testset=dict.fromkeys([*scored_sets(), SETTINGS.train]),
-        ),
-        expand("results/report/training-{dataset}.svg", dataset=SETTINGS.train),
-        expand(
-            "results/report/changes-{testset}-{prior}.png",
-            testset=SETTINGS.test,
-            prior=SETTINGS.priors if ldps_systems() else [],
-        ),
-        expand("results/report/tags-{dataset}.png", dataset=SETTINGS.train if wss_systems() else []),
-        expand("results/report/activations-{dataset}.png", dataset=SETTINGS.train if has_activations() else []),
+        report_files(),
         "results/report/report.html",
     localrule: True

@@ -83,13 +83,31 @@ def shown_systems(testset):
     return shown + fused_systems()[:1] + a2s_systems() + wss_systems() + ldps_systems()
 
 
+def networks_of(testset):
+    """What is scored on one set and comes from a network."""
+    return [system for system in systems_of(testset) if system not in METHODS]
+
+
+def model_file(system):
+    """The network behind a system, whose name may be that of a variant."""
+    if system.startswith("ldps-"):
+        prior, _, variant = system.removeprefix("ldps-").partition("@")
+        system = relation_network(prior, variant)
+    return f"{folder_of(SETTINGS.train, system)}/model.safetensors"
+
+
+def masks_of(dataset, system):
+    """The folder of a system's masks."""
+    return f"results/masks/{dataset}/{system}"
+
+
 def model_of(wildcards):
     """The network behind a system's name."""
     system = wildcards.system.removeprefix("raw-")
     name, _, variant = system.partition("@")
     if system not in trained_systems() and not (variant in TABLES.settings and TABLES.has(name, variant)):
         raise WorkflowError(f"no system {system!r}; there are {', '.join(systems_of(wildcards.testset))}")
-    return f"{folder_of(SETTINGS.train, system)}/model.safetensors"
+    return model_file(system)
 
 
 def folder_of(dataset, system):

@@ -43,19 +43,20 @@ def histories_of(table):
     return histories
 
 
-def ablation_as_json(wildcards):
+def ablation_as_json(wildcards, input):
     """What `usod report ablation` puts into its table."""
     table, sets = TABLES.tables[wildcards.table], scored_on(wildcards.table)
-    systems = TABLES.systems(wildcards.table)
+    scores = dict(zip(ablation_scores(wildcards), input.scores, strict=True))
+    histories = dict(zip(ablation_histories(wildcards), input.histories, strict=True))
     described = {
         "title": table.title,
         "reference": table.reference,
         "f": table.f,
         "rows": {
-            row: {s: [f"results/scores/{s}/{name}.json" for name in names] for s in sets}
-            for row, names in systems.items()
+            row: {s: [scores[f"results/scores/{s}/{name}.json"] for name in names] for s in sets}
+            for row, names in TABLES.systems(wildcards.table).items()
         },
-        "histories": histories_of(wildcards.table),
+        "histories": {row: [histories[file] for file in files] for row, files in histories_of(wildcards.table).items()},
         "published_as": {s: SETTINGS.datasets[s].published_as for s in sets},
     }
     return json.dumps(described)
@@ -85,6 +86,11 @@ def scattered(wildcards):
 # ---- the report
 
 
+def data_sets():
+    """The data sets that are read."""
+    return list(dict.fromkeys([SETTINGS.train, *SETTINGS.test]))
+
+
 def final_networks():
     """The systems at the end that have a network of their own."""
     return [system for system in final_systems() if system in trained_systems()]
@@ -112,16 +118,20 @@ def stages_of(dataset, method):
     return {method: labels_of(dataset, method), **stages}
 
 
+def caption_text(name):
+    return Path(workflow.source_path(f"../report/{name}.rst")).read_text(encoding="utf-8")
+
+
 def item(file, caption, title="", **wildcards):
     """An item of the page, with the caption that Snakemake's own report has."""
-    text = (PRESETS.parents[1] / "report" / f"{caption}.rst").read_text(encoding="utf-8")
+    text = caption_text(caption)
     for name, value in wildcards.items():
         text = text.replace(f"{{{{ snakemake.wildcards.{name} }}}}", value)
     return {"file": f"results/report/{file}", "title": title, "caption": text}
 
 
-def report_plan():
-    """What stands on the page of the report, in its order."""
+def report_chapters():
+    """What stands in the report, in its order."""
     train, scored = SETTINGS.train, scored_sets()
     shown = list(dict.fromkeys([*SETTINGS.test, *scored, train]))
     methods = refined_methods() if label_systems() else []
@@ -152,11 +162,24 @@ def report_plan():
         "Time and memory": [item("costs.svg", "costs"), item("costs.md", "costs")],
         "Data, networks, software": [item("provenance.md", "provenance")],
     }
-    intro = (PRESETS.parents[1] / "report/workflow.rst").read_text(encoding="utf-8")
+    return {title: items for title, items in chapters.items() if items}
+
+
+def report_files():
+    """The files of the report's pictures and tables."""
+    return [item["file"] for items in report_chapters().values() for item in items]
+
+
+def report_plan(files):
+    """What `usod report page` puts together; `files` are those of `report_files`, where they lie."""
+    places = dict(zip(report_files(), files, strict=True))
     return {
-        "title": f"Saliency masks for {train}: {', '.join(final_systems())}",
-        "intro": " ".join(intro.split()),
-        "chapters": [{"title": title, "items": items} for title, items in chapters.items() if items],
+        "title": f"Saliency masks for {SETTINGS.train}: {', '.join(final_systems())}",
+        "intro": " ".join(caption_text("workflow").split()),
+        "chapters": [
+            {"title": title, "items": [item | {"file": places[item["file"]]} for item in items]}
+            for title, items in report_chapters().items()
+        ],
     }
 
 

@@ -1,8 +1,8 @@
 rule index_tags:
+    """List what is in each training image (image-level tags, for WSS)."""
     input:
         scenes=scenes_of,
         index="results/{dataset}/index.csv",
-        code=code("usod.data.tags"),
     output:
         tags="results/{dataset}/tags.csv",
     log:
@@ -13,6 +13,7 @@ rule index_tags:
         "../../envs/usod.yaml"
     threads: 1
     params:
+        code=code("usod.commands.data"),
         source=tags_of,
         listing=tags_listing,
     shell:
@@ -20,11 +21,11 @@ rule index_tags:
 
 
 rule learn_tags:
+    """WSS: learn a foreground map from image-level tags."""
     input:
         images="results/{dataset}/images.h5",
         tags="results/{dataset}/tags.csv",
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].tagger, "wss.network"),
-        code=code("usod.commands.wss"),
     output:
         model="results/{dataset}/wss/{variant}pretrain/model.safetensors",
         history="results/{dataset}/wss/{variant}pretrain/history.csv",
@@ -37,23 +38,23 @@ rule learn_tags:
     threads: training_threads(1)
     resources:
         gpu=gpus,
-        mem_mb=training_memory,
+        mem_mb=memory,
         runtime="12h",
     params:
+        code=code("usod.commands.wss"),
         pretrain=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.pretrain),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].tagger),
-        work="results/work/{dataset}/wss/{variant}pretrain",
     shell:
         "usod devices run --count {resources.gpu} -- usod wss pretrain --images {input.images} --tags {input.tags}"
         " --config {params.pretrain:q} --network {params.network:q} --out-model {output.model}"
-        " --history {output.history} --work {params.work} --threads {threads} > {log} 2>&1"
+        " --history {output.history} --threads {threads} > {log} 2>&1"
 
 
 rule predict_foreground:
+    """WSS: the foreground maps of the training images, by the network of the round before."""
     input:
         images="results/{dataset}/images.h5",
         model=lambda wildcards: f"{stage_before(wildcards)}/model.safetensors",
-        code=code("usod.commands.predict"),
     output:
         maps="results/{dataset}/wss/{variant}iter{stage}/maps.h5",
     log:
@@ -65,16 +66,20 @@ rule predict_foreground:
     threads: training_threads(1)
     resources:
         gpu=gpus,
+        mem_mb=memory,
+        runtime="4h",
+    params:
+        code=code("usod.commands.predict"),
     shell:
         "usod devices run --count {resources.gpu} -- usod predict {input.model} {input.images} --out {output.maps}"
         " --crf none --threads {threads} > {log} 2>&1"
 
 
 rule estimate_labels:
+    """WSS: refine the foreground maps by a CRF on superpixels."""
     input:
         images="results/{dataset}/images.h5",
         maps="results/{dataset}/wss/{variant}iter{stage}/maps.h5",
-        code=code("usod.commands.crf"),
     output:
         labels="results/{dataset}/wss/{variant}iter{stage}/labels.h5",
     log:
@@ -85,6 +90,7 @@ rule estimate_labels:
         "../../envs/usod.yaml"
     threads: cores()
     params:
+        code=code("usod.commands.crf"),
         crf=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.crf),
     shell:
         "usod crf superpixel {input.maps} --images {input.images} --config {params.crf:q} --workers {threads}"
@@ -92,11 +98,11 @@ rule estimate_labels:
 
 
 rule learn_estimates:
+    """WSS: train the network again, on its refined maps."""
     input:
         images="results/{dataset}/images.h5",
         labels="results/{dataset}/wss/{variant}iter{stage}/labels.h5",
         model=lambda wildcards: f"{stage_before(wildcards)}/model.safetensors",
-        code=code("usod.commands.wss"),
     output:
         model="results/{dataset}/wss/{variant}iter{stage}/model.safetensors",
         history="results/{dataset}/wss/{variant}iter{stage}/history.csv",
@@ -109,18 +115,19 @@ rule learn_estimates:
     threads: training_threads(1)
     resources:
         gpu=gpus,
-        mem_mb=training_memory,
+        mem_mb=memory,
         runtime="12h",
     params:
+        code=code("usod.commands.wss"),
         selftrain=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.selftrain),
-        work="results/work/{dataset}/wss/{variant}iter{stage}",
     shell:
         "usod devices run --count {resources.gpu} -- usod wss selftrain --images {input.images} --labels {input.labels}"
         " --model-before {input.model} --config {params.selftrain:q} --out-model {output.model}"
-        " --history {output.history} --work {params.work} --threads {threads} > {log} 2>&1"
+        " --history {output.history} --threads {threads} > {log} 2>&1"
 
 
 rule wss:
+    """WSS: pretraining with tags, and all rounds of self-training."""
     input:
         expand("results/{dataset}/tags.csv", dataset=SETTINGS.train),
         [

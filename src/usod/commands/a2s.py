@@ -48,24 +48,25 @@ def stage1(
     from usod.provenance import describe, resume_identity
     from usod.sections import ActivationConfig, parse_section
     from usod.systems import a2s
-    from usod.training.checkpoint import discard
+    from usod.training.checkpoint import discard, resume_folder
     from usod.training.history import write_history
 
     settings = parse_section(ActivationConfig, config)
     net_config = parse_section(NetworkConfig, network, "--network")
     chosen = start_device(device, threads)
+    folder = resume_folder(work, out_model)
     origin = describe(
         {"activation": settings.model_dump(), "network": net_config.model_dump(mode="json")}, {"images": images}
     )
     with ImageStore(images) as image_store:
         identity = resume_identity(origin, "usod.systems.a2s")
-        done = a2s.activate(image_store, settings, net_config, chosen, work=work, identity=identity)
+        done = a2s.activate(image_store, settings, net_config, chosen, work=folder, identity=identity)
         _write_labels(out_labels, image_store, done.labels, origin | {"created_by": "usod a2s stage1"})
         if out_watched is not None:
             _write_watched(out_watched, image_store, done, origin | {"created_by": "usod a2s stage1"})
         save_model(out_model, done.network, done.network.config, origin, input_size=image_store.size)
     write_history(history, done.history)
-    discard(work)
+    discard(folder)
 
 
 @app.command()
@@ -139,7 +140,7 @@ def stage2(
     from usod.models.config import NetworkConfig
     from usod.provenance import describe
     from usod.sections import RectifyConfig, parse_section
-    from usod.training.checkpoint import discard
+    from usod.training.checkpoint import discard, resume_folder
     from usod.training.parallel import processes, run
 
     settings = parse_section(RectifyConfig, config)
@@ -147,13 +148,14 @@ def stage2(
     if net_config.head == "auto":
         net_config = net_config.model_copy(update={"head": "ram"})
     chosen = start_device(device, threads)
+    folder = resume_folder(work, out_model)
     origin = describe(
         {"rectify": settings.model_dump(), "network": net_config.model_dump(mode="json")},
         {"images": images, "labels": labels},
     )
     outputs = (out_labels, out_model, history)
-    run(processes(device, devices), chosen, _detect, images, labels, settings, net_config, origin, outputs, work)
-    discard(work)
+    run(processes(device, devices), chosen, _detect, images, labels, settings, net_config, origin, outputs, folder)
+    discard(folder)
 
 
 def _detect(

@@ -51,17 +51,19 @@ def refine(
     from usod.provenance import describe, resume_identity
     from usod.sections import RefineConfig, parse_section
     from usod.systems import deepusps
-    from usod.training.checkpoint import discard
+    from usod.training.checkpoint import discard, resume_folder
     from usod.training.history import write_history
 
     settings = parse_section(RefineConfig, config).of_stage(stage)
     net_config = parse_section(NetworkConfig, network, "--network")
     chosen = start_device(device, threads)
+    folder = resume_folder(work, out_model)
     described = {"stage": stage, "refine": settings.model_dump(), "network": net_config.model_dump(mode="json")}
     origin = describe(described, {"images": images, "maps": maps})
     with ImageStore(images) as image_store, MapStore(maps) as map_store:
         if deepusps.is_stable(map_store.attributes, stage, settings):
             _hand_on(map_store, model_before, out_labels, out_model, history)
+            discard(folder)
             return
         done = deepusps.refine(
             image_store,
@@ -71,7 +73,7 @@ def refine(
             net_config,
             chosen,
             crf_memory_gb=crf_memory_gb,
-            work=work,
+            work=folder,
             identity=resume_identity(origin, "usod.systems.deepusps"),
         )
         attributes = origin | {"created_by": f"usod deepusps refine, stage {stage}", "movement": done.movement}
@@ -79,7 +81,7 @@ def refine(
             rows.fill(done.labels)
         save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
         write_history(history, done.history)
-    discard(work)
+    discard(folder)
 
 
 @app.command()
@@ -110,7 +112,7 @@ def fuse(
     from usod.models.config import NetworkConfig
     from usod.provenance import describe
     from usod.sections import FuseConfig, parse_section
-    from usod.training.checkpoint import discard
+    from usod.training.checkpoint import discard, resume_folder
     from usod.training.parallel import processes, run
 
     settings = parse_section(FuseConfig, config)
@@ -120,6 +122,7 @@ def fuse(
     if not paths:
         raise UsageError("--labels: nothing to learn; give METHOD=labels.h5 or --maps METHOD=maps.h5")
     chosen = start_device(device, threads)
+    folder = resume_folder(work, out)
     origin = describe(
         {
             "seed": seed,
@@ -130,9 +133,20 @@ def fuse(
         {"images": images, **paths},
     )
     run(
-        processes(device, devices), chosen, _fuse, images, paths, seed, settings, net_config, origin, out, history, work
+        processes(device, devices),
+        chosen,
+        _fuse,
+        images,
+        paths,
+        seed,
+        settings,
+        net_config,
+        origin,
+        out,
+        history,
+        folder,
     )
-    discard(work)
+    discard(folder)
 
 
 def _fuse(

@@ -38,17 +38,18 @@ def train(
     from usod.models.config import NetworkConfig
     from usod.provenance import describe
     from usod.sections import RelationConfig, parse_section
-    from usod.training.checkpoint import discard
+    from usod.training.checkpoint import discard, resume_folder
     from usod.training.parallel import processes, run
 
     settings = parse_section(RelationConfig, config)
     net_config = parse_section(NetworkConfig, network, "--network")
     chosen = start_device(device, threads)
+    folder = resume_folder(work, out_model)
     inputs = {"images": images} | ({"prior": prior} if prior.is_file() else {})
     origin = describe({"relation": settings.model_dump(), "network": net_config.model_dump(mode="json")}, inputs)
     outputs = (out_model, history)
-    run(processes(device, devices), chosen, _train, images, prior, settings, net_config, origin, outputs, work)
-    discard(work)
+    run(processes(device, devices), chosen, _train, images, prior, settings, net_config, origin, outputs, folder)
+    discard(folder)
 
 
 def _train(

@@ -85,13 +85,13 @@ def _extract_index(
     from usod.errors import UsodError
     from usod.handcrafted.extract import extract_maps
     from usod.progress import progress, say
-    from usod.provenance import describe, digests, source_files, versions
+    from usod.provenance import code_digest, describe, versions
 
     table = read_index(index)
     number, count = _chunk(chunk)
     table = table.iloc[number * len(table) // count : (number + 1) * len(table) // count]
     settings = {"method": method, "params": params, "size": size, "max_side": max_side}
-    code = digests({str(file): file for file in source_files("usod.handcrafted.extract", f"usod.handcrafted.{method}")})
+    code = code_digest("usod.handcrafted.extract", f"usod.handcrafted.{method}")
     with PartialMaps(out.with_name(f"{out.name}.partial"), [settings, code, versions()], (size, size)) as done:
         todo = table.loc[[key not in done for key in table["sha256"]]]
         if len(todo) < len(table):

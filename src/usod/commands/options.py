@@ -17,7 +17,10 @@ ConfigText = Annotated[
     str | None, typer.Option("--config", help="Settings of this step: JSON, or the path of a YAML file.")
 ]
 Network = Annotated[str | None, typer.Option(help="The network: JSON, or the path of a YAML file.")]
-Work = Annotated[Path | None, typer.Option(help="Folder for the resume state; without it nothing can be resumed.")]
+Work = Annotated[
+    str | None,
+    typer.Option(help="Folder for the resume state; else .resume beside the model. none: nothing can be resumed."),
+]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads of PyTorch; 0: PyTorch's own choice.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes to work with.")]
 

@@ -25,11 +25,9 @@ def scores(
         str, typer.Option(help="The published table: deepusps_table1, a2s_table2, ... (`usod.evaluation.published`).")
     ] = "deepusps_table1",
     model: Annotated[
-        Path | None, typer.Option(help="A network of this run: says which labels its weights saw.")
+        list[str] | None,
+        typer.Option(help="SYSTEM=model.safetensors, once per network: says which human labels it has seen."),
     ] = None,
-    maps: Annotated[
-        str, typer.Option(help="With --model: the systems that are no networks, separated by blanks.")
-    ] = "",
     quiet: Quiet = False,
 ) -> None:
     """Put the scores of all systems into one table, beside the published rows of the same test set.
@@ -45,21 +43,27 @@ def scores(
         reference=None if published == "none" else reference,
         # DeepUSPS reports the F at 0.5; the code of the others the adaptive one.
         f="f_fixed" if reference.startswith("deepusps") else "f_adaptive",
-        pretraining_labels=_labels(systems, model, maps),
+        pretraining_labels=_labels(systems, named_paths(model or [], "--model")),
     )
     for path in (csv, markdown, latex):
         if path is not None:
             write_table(table, path)
 
 
-def _labels(systems: dict[str, Path], model: Path | None, maps: str) -> dict[str, str]:
-    """Human labels behind every system: none behind a handcrafted map, those of the pretraining behind a network."""
-    if model is None:
+def _labels(systems: dict[str, Path], models: dict[str, Path]) -> dict[str, str]:
+    """Human labels behind every system: what its own network says; none behind a system without one."""
+    if not models:
         return {}
     from usod.models.weights import read_model_header
 
-    labels = (read_model_header(model) or {}).get("labels", "unknown")
-    return {name.partition("-seed")[0]: "none" if name in maps.split() else labels for name in systems}
+    for name in models:
+        if name not in systems:
+            raise UsageError(f"--model {name}: no score of that name; there are {', '.join(systems)}")
+    labels = {
+        name: (read_model_header(models[name]) or {}).get("labels", "unknown") if name in models else "none"
+        for name in systems
+    }
+    return {name.partition("-seed")[0]: of_system for name, of_system in labels.items()}
 
 
 @app.command()

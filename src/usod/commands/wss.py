@@ -39,24 +39,25 @@ def pretrain(
     from usod.provenance import describe, resume_identity
     from usod.sections import PretrainConfig, parse_section
     from usod.systems import wss
-    from usod.training.checkpoint import discard
+    from usod.training.checkpoint import discard, resume_folder
     from usod.training.history import write_history
 
     settings = parse_section(PretrainConfig, config)
     net_config = parse_section(NetworkConfig, network, "--network")
     chosen = start_device(device, threads)
+    folder = resume_folder(work, out_model)
     described = {"pretrain": settings.model_dump(), "network": net_config.model_dump(mode="json")}
     origin = describe(described, {"images": images, "tags": tags})
     with ImageStore(images) as store:
         names, matrix = tag_matrix(tags, store.ids)
         identity = resume_identity(origin, "usod.systems.wss")
-        done = wss.pretrain(store, matrix, settings, net_config, chosen, work=work, identity=identity)
+        done = wss.pretrain(store, matrix, settings, net_config, chosen, work=folder, identity=identity)
         extra = origin | {"tags": names}
         save_model(
             out_model, done.network, done.network.config, extra, input_size=store.size, training_labels="image tags"
         )
     write_history(history, done.history)
-    discard(work)
+    discard(folder)
 
 
 @app.command()
@@ -83,21 +84,22 @@ def selftrain(
     from usod.provenance import describe, resume_identity
     from usod.sections import SelfTrainConfig, parse_section
     from usod.systems import wss
-    from usod.training.checkpoint import discard
+    from usod.training.checkpoint import discard, resume_folder
     from usod.training.history import write_history
 
     settings = parse_section(SelfTrainConfig, config)
     chosen = start_device(device, threads)
+    folder = resume_folder(work, out_model)
     before, header = load_model(model_before)
     inputs = {"images": images, "labels": labels, "model_before": model_before}
     origin = describe({"selftrain": settings.model_dump()}, inputs)
     with ImageStore(images) as store, MapStore(labels) as label_store:
         identity = resume_identity(origin, "usod.systems.wss")
-        done = wss.selftrain(store, label_store, settings, before, chosen, work=work, identity=identity)
+        done = wss.selftrain(store, label_store, settings, before, chosen, work=folder, identity=identity)
         tagged = "image tags" if "image tags" in header["labels"] else "none"
         save_model(out_model, done.network, done.network.config, origin, input_size=store.size, training_labels=tagged)
     write_history(history, done.history)
-    discard(work)
+    discard(folder)
 
 
 @app.command()

@@ -7,8 +7,8 @@
 p is a pixel's position, I its RGB colour; each kernel is normalised symmetrically by the square roots of its row sums.
 `refine` is for images seen once, `DenseCRF` for images refined again and again with other probabilities.
 
-On a CPU the same call gives the same bits. On a GPU sums are taken in no fixed order, and the last digits change from
-run to run unless `torch.use_deterministic_algorithms(True)` is set.
+On a CPU the same call gives the same bits, with any number of threads. On a GPU sums are taken in no fixed order, and
+the last digits change from run to run unless `torch.use_deterministic_algorithms(True)` is set.
 """
 
 from collections.abc import Sequence

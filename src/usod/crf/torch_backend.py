@@ -9,7 +9,7 @@ needs one filtered image instead of two. With s = Q(1) - Q(0), the log-odds are
     log Q_i(1) / Q_i(0) = u_i(0) - u_i(1) + sum_m w_m [K_m s]_i        and        s = tanh(log-odds / 2).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from threading import Lock
@@ -119,21 +119,37 @@ def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], para
     -------
     (n, H, W) float32 in [0, 1]
     """
-    refined = torch.empty_like(prior)
-
-    def work(batch: slice) -> None:
-        refined[batch] = _mean_field(prior[batch], kernels, numbers[batch], params)
-
     batches = list(_batches(len(numbers), prior.device))
+    if not batches:
+        return torch.empty_like(prior)
+    if params.gaussian_compat:
+        kernels.smoothness()  # all batches use it: built once, before any of them begins
+
+    def refined(batch: slice) -> Tensor:
+        return _mean_field(prior[batch], kernels, numbers[batch], params)
+
+    # An image alone is too small to be shared: the filtering loops leave the interpreter's lock instead.
     threads = min(torch.get_num_threads(), len(batches)) if prior.device.type == "cpu" else 1
-    if threads <= 1:
-        for batch in batches:
-            work(batch)
-    else:
-        # An image alone is too small to be shared: the filtering loops leave the interpreter's lock instead.
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, batches))
-    return refined
+    return torch.cat(_side_by_side(refined, batches, threads) if threads > 1 else [refined(batch) for batch in batches])
+
+
+def _side_by_side(work: Callable[[slice], Tensor], batches: Sequence[slice], threads: int) -> list[Tensor]:
+    """Results of `work` for the batches, in their order, each computed by one of `threads` threads alone.
+
+    Both of PyTorch's settings that matter here belong to a thread: a new one is not in inference mode, where the
+    tensors of a caller who is may not be written, and computes with as many threads of its own as the process may have.
+    """
+    inference, before = torch.is_inference_mode_enabled(), torch.get_num_threads()
+
+    def in_the_callers_mode(batch: slice) -> Tensor:
+        with torch.inference_mode(inference):
+            return work(batch)
+
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return list(pool.map(in_the_callers_mode, batches))
+    finally:
+        torch.set_num_threads(before)  # the pool's setting became that of all threads to come
 
 
 @torch.no_grad()  # gradients are switched off by thread

@@ -1,7 +1,8 @@
 """Handcrafted saliency detectors: pure functions from a photograph to a map.
 
-`usod.handcrafted.rbd(image)`, `dsr`, `mc`, `hs`, `mbd` and `bsca` take (H, W, 3) uint8 RGB and return an (H, W) float32
-map in [0, 1]. `METHODS` maps their names to them. A detector's module is imported when it is first asked for.
+`usod.handcrafted.rbd(image)`, `dsr`, `mc`, `hs`, `mbd` and `bsca` take an image of any size, in the forms that
+scikit-image has them in, and return an (H, W) float32 map in [0, 1] (`usod.handcrafted.detector`). `METHODS` maps their
+names to them. A detector's module is imported when it is first asked for.
 """
 
 import ast
@@ -50,10 +51,14 @@ METHODS: Mapping[str, Method] = _Methods()
 
 
 def parameters(name: str) -> list[str]:
-    """The keyword parameters of a detector, read from its source: nothing of it is imported."""
+    """The keyword parameters of a detector, read from its source: nothing of it is imported.
+
+    All have `max_side`, which `usod.handcrafted.detector` adds.
+    """
     source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
     functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
-    return next([argument.arg for argument in f.args.kwonlyargs] for f in functions if f.name == name)
+    own = next([argument.arg for argument in f.args.kwonlyargs] for f in functions if f.name == name)
+    return ["max_side", *own]
 
 
 class _Package(ModuleType):

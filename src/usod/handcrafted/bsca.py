@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
+from usod.handcrafted.detector import detector
 from usod.handcrafted.frame import Frame, find_frame
 from usod.handcrafted.graph import Links, Matrix, Vector, min_max, paint, pairwise_distance, two_ring, with_clique
 from usod.handcrafted.superpixels import (
     adjacency,
     border_regions,
-    check_image,
     region_centre,
     region_mean,
     rgb_to_lab,
@@ -29,6 +29,7 @@ BORDER_LOSS = 0.6
 """Saliency that a border region loses before each step that suppresses the border."""
 
 
+@detector
 def bsca(
     image: NDArray[np.uint8],
     *,
@@ -64,13 +65,7 @@ def bsca(
     Returns
     -------
     (H, W) float32 in [0, 1], stretched to that range; all 0 if nothing stands out
-
-    Raises
-    ------
-    ValueError
-        If `image` is not (H, W, 3) uint8.
     """
-    check_image(image)
     frame = find_frame(image) if remove_frame else Frame()
     inner = np.ascontiguousarray(frame.crop(image))
     labels = slic(inner, n_segments, compactness, variant="epfl")

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from skimage import color
 from sklearn.cluster import KMeans
 
+from usod.handcrafted.detector import detector
 from usod.handcrafted.graph import min_max, paint
 from usod.handcrafted.lasso import lasso
 from usod.handcrafted.superpixels import (
     border_regions,
-    check_image,
     region_centre,
     region_mean,
     rgb_to_lab,
@@ -37,6 +37,7 @@ Floats = NDArray[np.float64]
 PixelPositions = Literal["as_released", "paper"]
 
 
+@detector
 def dsr(
     image: NDArray[np.uint8],
     *,
@@ -75,9 +76,8 @@ def dsr(
     Raises
     ------
     ValueError
-        If the image is not (H, W, 3) uint8, or `pixel_positions` is unknown.
+        If `pixel_positions` is unknown.
     """
-    check_image(image)
     colours = colour_features(image, linearise_rgb)
     pixels = pixel_features(colours, pixel_positions)
     if (image == image[0, 0]).all():  # differences between regions would be rounding errors, stretched to 0..1

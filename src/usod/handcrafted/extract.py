@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from usod.data.images import read_image, resize_image, resize_map
+from usod.data.images import read_image
 from usod.data.parallel import parallel_map
 from usod.errors import UsageError, UsodError
 
@@ -36,8 +36,7 @@ def check_params(method: str, params: dict[str, Any]) -> None:
 def extract_map(job: Job) -> np.ndarray:
     """The saliency map of one image file: (H, W) float32 in [0, 1].
 
-    An image whose longer side exceeds `max_side` is reduced first: the methods' region sizes are meant for images of
-    about 400x300. The map is then resized to `size`.
+    A `max_side` among the method's own parameters is what counts.
 
     Raises
     ------
@@ -47,19 +46,13 @@ def extract_map(job: Job) -> np.ndarray:
     from usod.handcrafted import METHODS
 
     image = read_image(job.image)
-    height, width = image.shape[:2]
-    small = image
-    if job.max_side and max(height, width) > job.max_side:
-        factor = job.max_side / max(height, width)
-        small = resize_image(image, (max(1, round(height * factor)), max(1, round(width * factor))))
     method = METHODS[job.method]  # its libraries are loaded now, each with threads of its own
     try:
         # The matrices are small: threads would wait for one another, on a busy machine ten times as long as they work.
         with threadpool_limits(1):
-            saliency = method(small, **job.params)
+            return method(image, size=job.size, **({"max_side": job.max_side} | job.params))
     except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as error:
         raise UsodError(f"{job.image}: {job.method} fails: {error}") from error
-    return resize_map(saliency, job.size or (height, width))
 
 
 def extract_maps(

@@ -21,9 +21,10 @@ from scipy import ndimage
 from skimage.color.colorconv import rgb2luv
 from skimage.segmentation import watershed
 
+from usod.handcrafted.detector import detector
 from usod.handcrafted.graph import min_max
 from usod.handcrafted.region_merging import merge_small_regions, region_scale
-from usod.handcrafted.superpixels import check_image, region_centre, region_mean, region_size
+from usod.handcrafted.superpixels import region_centre, region_mean, region_size
 
 __all__ = [
     "SCALE_THRESHOLDS",
@@ -42,6 +43,7 @@ SCALE_THRESHOLDS = (3, 17, 33)
 """Smallest region scale kept in layers 1, 2, 3, in pixels; chosen in the paper for images of about 400 x 300."""
 
 
+@detector
 def hs(
     image: NDArray[np.uint8],
     *,
@@ -70,9 +72,8 @@ def hs(
     Raises
     ------
     ValueError
-        If the image is not (H, W, 3) uint8, or the parameters of the layers do not fit together.
+        If the parameters of the layers do not fit together.
     """
-    check_image(image)
     if len(data_weights) != len(scale_thresholds) or len(hierarchy_weights) != len(scale_thresholds) - 1:
         raise ValueError("hs needs one data weight per layer and one hierarchy weight per pair of adjacent layers")
     luv = rgb2luv(image)

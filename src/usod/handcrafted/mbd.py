@@ -13,17 +13,19 @@ from skimage.filters.rank import median
 from skimage.morphology import reconstruction
 
 from usod.data.images import resize_image, resize_map
+from usod.handcrafted.detector import detector
 from usod.handcrafted.frame import Frame, find_frame
 from usod.handcrafted.graph import min_max
-from usod.handcrafted.superpixels import check_image, rgb_to_lab
+from usod.handcrafted.superpixels import rgb_to_lab
 
 Map = NDArray[np.float64]
 
 
+@detector
 def mbd(
     image: NDArray[np.uint8],
     *,
-    max_side: int = 300,
+    working_side: int = 300,
     passes: int = 3,
     background_cue: bool = True,
     postprocess: bool = True,
@@ -36,7 +38,7 @@ def mbd(
     Parameters
     ----------
     image : (H, W, 3) uint8 RGB
-    max_side : a larger image is reduced to this longer side, in pixels
+    working_side : the distances are computed at this longer side in pixels, or at the image's where that is less
     passes : raster scans of the distance transform, K
     background_cue : add the distance of each colour to those of the border strips, which makes MB into MB+
     postprocess : centre prior, smoothing and contrast enhancement; without it, the plain sum of the cues
@@ -46,17 +48,11 @@ def mbd(
     Returns
     -------
     (H, W) float32 in [0, 1], stretched to that range; all 0 if nothing stands out
-
-    Raises
-    ------
-    ValueError
-        If `image` is not (H, W, 3) uint8.
     """
-    check_image(image)
     frame = find_frame(image) if remove_frame else Frame()
     inner = np.ascontiguousarray(frame.crop(image))
     height, width = inner.shape[:2]
-    scale = min(1.0, max_side / max(height, width))
+    scale = min(1.0, working_side / max(height, width))
     small = resize_image(inner, (max(1, round(scale * height)), max(1, round(scale * width))))
 
     # In 8-bit Lab, L spans 0..255 too: lightness counts as much as a and b.

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
 
+from usod.handcrafted.detector import detector
 from usod.handcrafted.graph import Links, Matrix, Vector, min_max, paint, pairwise_distance, two_ring
-from usod.handcrafted.superpixels import adjacency, border_regions, check_image, region_mean, rgb_to_lab, slic
+from usod.handcrafted.superpixels import adjacency, border_regions, region_mean, rgb_to_lab, slic
 
 
+@detector
 def mc(
     image: NDArray[np.uint8],
     *,
@@ -43,13 +45,7 @@ def mc(
     Returns
     -------
     (H, W) float32 in [0, 1]; all 0 if nothing stands out
-
-    Raises
-    ------
-    ValueError
-        If `image` is not (H, W, 3) uint8.
     """
-    check_image(image)
     labels = slic(image, n_segments, compactness, variant="epfl")
     touching = adjacency(labels, connectivity=8)
     colour_distance = pairwise_distance(region_colour(labels, image))

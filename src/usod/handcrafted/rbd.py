@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve
 
+from usod.handcrafted.detector import detector
 from usod.handcrafted.frame import Frame, find_frame
 from usod.handcrafted.graph import (
     Links,
@@ -28,7 +29,6 @@ from usod.handcrafted.graph import (
 )
 from usod.handcrafted.superpixels import (
     border_regions,
-    check_image,
     region_centre,
     region_mean,
     rgb_to_lab,
@@ -46,6 +46,7 @@ PAPER_SETTINGS = {
 }
 
 
+@detector
 def rbd(
     image: NDArray[np.uint8],
     *,
@@ -83,13 +84,7 @@ def rbd(
     Returns
     -------
     (H, W) float32 in [0, 1], stretched to that range; all 0 if nothing stands out
-
-    Raises
-    ------
-    ValueError
-        If `image` is not (H, W, 3) uint8.
     """
-    check_image(image)
     frame = find_frame(image) if remove_frame else Frame()
     regions = measure_regions(np.ascontiguousarray(frame.crop(image)), pixels_per_region, compactness, border_margin)
     labels, contacts, border, colour_distance, spatial_distance = regions

@@ -1,5 +1,6 @@
 """Resume state of a training, kept apart from its results so that a failed job does not lose it."""
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -12,6 +13,21 @@ from torch import Tensor
 
 from usod.files import atomic_path
 from usod.progress import say
+
+RESUME = ".resume"
+"""Hidden folder beside a model, with a folder for the resume state of each training that writes its model there."""
+
+
+def resume_folder(work: str | None, model: Path) -> Path | None:
+    """The folder of a training's resume state, for its option `--work` and the model that it writes.
+
+    Parameters
+    ----------
+    work : a folder; None: `.resume/STEM` beside `model`; "none" or "": None comes back, and nothing is kept
+    """
+    if work is None:
+        return model.parent / RESUME / model.stem
+    return None if work in ("", "none") else Path(work)
 
 
 class Checkpoint:
@@ -73,6 +89,8 @@ class Checkpoint:
 
     def _write(self, path: Path, state: dict[str, Any]) -> None:
         try:
+            with contextlib.suppress(OSError):  # `discard` of another training may take away what was just made
+                path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as temporary:
                 torch.save(state, temporary)
         except BaseException as error:  # raised again by `flush`, in the thread of the training
@@ -80,9 +98,13 @@ class Checkpoint:
 
 
 def discard(work: Path | None) -> None:
-    """Remove the resume state of a training whose results are written."""
-    if work is not None:
-        shutil.rmtree(work, ignore_errors=True)
+    """Remove the resume state of a training whose results are written, and `.resume` with the last one in it."""
+    if work is None:
+        return
+    shutil.rmtree(work, ignore_errors=True)
+    if work.parent.name == RESUME:
+        with contextlib.suppress(OSError):  # not empty: another training's
+            work.parent.rmdir()
 
 
 def _copied(value: Any) -> Any:

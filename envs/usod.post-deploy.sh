@@ -12,6 +12,6 @@ if [ -f "$source/envs/requirements.lock" ]; then
 elif [ -n "${USOD_VERSION:-}" ]; then
     python -m pip install "usod==$USOD_VERSION"
 else
-    echo "$source/envs/requirements.lock: ac256805b9b1874cno such file. Set USOD_SOURCE to the folder of usod's Snakefile." >&2
+    echo "$source/envs/requirements.lock: no such file. Set USOD_SOURCE to the folder of usod's Snakefile." >&2
     exit 1
 fi

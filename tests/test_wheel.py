@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from readme_renderer.markdown import render
 
 ROOT = Path(__file__).parents[1]
@@ -108,31 +109,10 @@ def test_with_an_address_the_links_and_the_picture_lead_to_the_repository():
     assert [link for link in found if not link.startswith(address)] == []
 
 
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
-    """The `usod` of an environment of its own, in which the wheel is installed.
-
-    Its dependencies are those of this environment, which come after the environment's own in the search path: to
-    install them once more would take 5 GB.
-    """
-    folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / "bin/python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True)
-    (site,) = folder.glob("lib/python*/site-packages")
-    (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    found = subprocess.run(
-        [python, "-c", "import usod; print(usod.__file__)"], cwd="/", stdout=subprocess.PIPE, text=True
-    )
-    assert found.stdout.strip() == str(site / "usod/__init__.py")
-    return folder / "bin/usod"
-
-
-def anywhere(usod, folder, *arguments):
+def anywhere(folder, *command):
     """Run it in a folder, without any variable that could lead to the checkout; its output."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
     environment["PATH"] = "/usr/local/bin:/usr/bin:/bin"
-    command = [str(usod), *map(str, arguments)]
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
@@ -140,22 +120,37 @@ def anywhere(usod, folder, *arguments):
     return done.stdout
 
 
-@pytest.mark.wheel
-def test_an_installed_wheel_plans_for_a_folder_of_photographs(installed, tmp_path):
-    from PIL import Image
+@pytest.fixture(scope="module")
+def usod(wheel, tmp_path_factory):
+    """The `usod` of an environment of its own, in which the wheel is installed.
 
+    Its dependencies are those of this environment, which come after the environment's own in the search path: to
+    install them once more would take 5 GB.
+    """
+    folder = tmp_path_factory.mktemp("environment")
+    anywhere(folder, sys.executable, "-m", "venv", folder)
+    anywhere(folder, folder / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps", wheel)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    found = anywhere(folder, folder / "bin/python", "-c", "import usod; print(usod.__file__)")
+    assert found.strip() == str(site / "usod/__init__.py")
+    return folder / "bin/usod"
+
+
+@pytest.mark.wheel
+def test_an_installed_wheel_plans_for_a_folder_of_photographs(usod, tmp_path):
     (tmp_path / "photos").mkdir()
     Image.effect_noise((64, 48), 90).convert("RGB").save(tmp_path / "photos/a.jpg")
-    output = anywhere(installed, tmp_path, "run", "photos", "-n")
+    output = anywhere(tmp_path, usod, "run", "photos", "-n")
     assert "export_masks" in output and str(ROOT) not in output
 
 
 @pytest.mark.wheel
-def test_an_installed_wheel_runs_every_step(installed, tmp_path):
+def test_an_installed_wheel_runs_every_step(usod, tmp_path):
     """The smoke preset, in an empty folder."""
-    output = anywhere(installed, tmp_path, "run", "--preset", "smoke")
+    output = anywhere(tmp_path, usod, "run", "--preset", "smoke")
     assert re.search(r"^Report: +results/report/report.html$", output, flags=re.MULTILINE)
     assert (tmp_path / "results/report/report.html").stat().st_size > 10_000
     logs = "".join(file.read_text() for file in tmp_path.glob(".snakemake/log/*.log"))
     assert "bundled/Snakefile" in logs and str(ROOT) not in logs
-    assert "nothing to do" in anywhere(installed, tmp_path, "run", "--preset", "smoke")
+    assert "nothing to do" in anywhere(tmp_path, usod, "run", "--preset", "smoke")

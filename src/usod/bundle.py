@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from usod.errors import UsodError
-from usod.provenance import PACKAGE
+from usod.provenance import PACKAGE, checkout
 
 
 def workflow_folder() -> Path:
@@ -14,9 +14,9 @@ def workflow_folder() -> Path:
     UsodError
         If usod was installed without them.
     """
-    for folder in (PACKAGE / "bundled", PACKAGE.parents[1]):
-        if (folder / "Snakefile").is_file() and (folder / "workflow").is_dir():
-            return folder
+    folder = checkout() or PACKAGE / "bundled"
+    if (folder / "Snakefile").is_file():
+        return folder
     raise UsodError(f"{PACKAGE}: the workflow is not with this installation of usod; install it again")
 
 

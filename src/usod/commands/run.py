@@ -318,8 +318,10 @@ def _log_since(folder: Path, began: float) -> Path | None:
 def _places(folder: Path) -> list[tuple[str, str]]:
     """What the workflow names at its end, as far as it is there; it says nothing when there is nothing to do."""
     patterns = (
-        ("Masks", "results/masks/*"),
-        ("Model", "results/*/deepusps/fusion/seed0/model.safetensors"),
+        ("Masks", "results/masks/*/*"),
+        ("Model", "results/*/deepusps/fusion/seed*/model.safetensors"),
+        ("Model", "results/*/a2s/stage2/model.safetensors"),
+        ("Model", "results/*/ldps/*/model.safetensors"),
         ("Report", "results/report/report.html"),
     )
     return [(what, str(file)) for what, pattern in patterns for file in sorted(folder.glob(pattern))]

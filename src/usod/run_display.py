@@ -38,6 +38,7 @@ class RunDisplay:
     def plan(self, total: int) -> None:
         """So many jobs will run."""
         self._total = total
+        self._spoken = time.monotonic()
         if sys.stderr.isatty() and not self._quiet:
             self._bar = tqdm(
                 total=total,

@@ -153,7 +153,7 @@ def test_the_same_again_goes_on_after(place, ending):
         output, _ = process.communicate()
         assert process.returncode == (130 if ending == signal.SIGINT else 143)
         assert "say the same again to go on" in output and "Traceback" not in output and "failed" not in output
-        assert not list(place.glob(".snakemake/locks/*"))
+        assert not list(place.glob(".snakemake/locks/*")) and not (place / "results/mine/images.h5").exists()
     psutil.wait_procs(family, timeout=10)
     assert not [member for member in family if member.is_running() and member.status() != psutil.STATUS_ZOMBIE]
     output = usod_run(place, *call)
@@ -179,6 +179,13 @@ def test_a_lock_is_taken_away_only_when_nobody_can_hold_it(tmp_path):
     check_abandoned(tmp_path, here)
     unmark(tmp_path)
     assert mark(tmp_path) is None
+
+
+def test_the_front_door_is_the_first_of_the_list():
+    shown = subprocess.run(
+        [sys.executable, "-m", "usod", "--help"], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    assert shown.index(" run ") < shown.index(" predict ") < shown.index(" maps ")
 
 
 def test_the_workflow_is_that_of_the_checkout():

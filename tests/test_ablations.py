@@ -1,10 +1,11 @@
 """Which variant of a table is trained, and under which name."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from usod.ablations import Variants, read_ablation, slug
+from usod.ablations import Variants, check_table_names, find_tables, read_ablation, slug
 from usod.config import parse_config
 from usod.errors import UsageError
 from usod.evaluation.published import published
@@ -12,6 +13,8 @@ from usod.sections import read_yaml
 
 PRESETS = Path(__file__).parents[1] / "workflow/presets"
 TABLES = {path.stem: path for path in sorted((PRESETS / "ablations").glob("*.yaml"))}
+SOURCES = "\n".join(file.read_text() for file in (PRESETS.parent / "rules").glob("*.smk"))
+RULES = {"all", *re.findall(r"^rule (\w+):", SOURCES, re.M)}
 BASE = {"datasets": {"d": {"root": "demo"}}, "train": "d"}
 
 
@@ -93,6 +96,48 @@ def test_a_wrong_table_is_one_line(tmp_path, text, line):
     with pytest.raises(UsageError) as caught:
         read_ablation(tmp_path / "t.yaml")
     assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_tables_are_found_by_name_and_by_path(tmp_path):
+    for name in ("mine.v2.yaml", "a2s_table4.yaml"):
+        (tmp_path / name).touch()
+    found = find_tables(["a2s_table6", str(tmp_path / "mine.v2.yaml"), str(tmp_path / "a2s_table4.yaml")], TABLES)
+    assert found == TABLES | {"mine.v2": tmp_path / "mine.v2.yaml", "a2s_table4": tmp_path / "a2s_table4.yaml"}
+    check_table_names(found, RULES)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("nosuch", r"ablations: no table 'nosuch': no file /.*/nosuch, and none of a2s_figure9, a2s_table4, "),
+        ("my table.yaml", r"ablations: my table\.yaml: rename it, e\.g\. my-table\.yaml: take letters"),
+        ("masks.yaml", r"ablations: masks\.yaml: rename it: 'masks' is a target of the workflow itself"),
+        ("all.yaml", r"ablations: all\.yaml: rename it"),
+        ("costs.yaml", r"ablations: costs\.yaml: rename it: results/report/costs\.\* are files of the report"),
+        ("x/mine.yaml", r"ablations: x/mine\.yaml: mine\.yaml has the same name"),
+    ],
+)
+def test_a_table_that_cannot_be_is_one_line(tmp_path, monkeypatch, name, line):
+    monkeypatch.chdir(tmp_path)
+    for file in {name, "mine.yaml"} - {"nosuch"}:
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).touch()
+    with pytest.raises(UsageError, match=line):
+        check_table_names(find_tables(["mine.yaml", name], TABLES), RULES)
+
+
+def test_no_table_can_be_called_as_a_file_of_the_report(tmp_path, monkeypatch):
+    """What else the rules put into results/report."""
+    files = set(re.findall(r"results/report/([\w{}-]+)\.(?:csv|md|tex|svg|html|png)\"", SOURCES)) - {
+        "{table}",
+        "{table}-{testset}",
+    }
+    assert len(files) >= 8
+    monkeypatch.chdir(tmp_path)
+    for stem in {re.sub(r"{\w+}", "x", file) for file in files} - RULES:
+        Path(f"{stem}.yaml").touch()
+        with pytest.raises(UsageError, match="files of the report"):
+            find_tables([f"{stem}.yaml"], TABLES)
 
 
 def test_a_row_that_does_not_fit_names_itself():

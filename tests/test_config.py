@@ -64,14 +64,111 @@ def test_the_presets_of_wss_and_ldps_say_what_the_defaults_say():
     assert ldps.ldps.train == RelationConfig() and ldps.relation.resolved_output_stride == 32
 
 
-def test_a_folder_of_images_is_all_that_is_needed():
-    preset = load("workflow/presets/own_images.yaml")
-    own = {"images": "/photos", "size": 96, "deepusps": {"fuse": {"epochs": 3}}}
-    found = parse_config(own_images("/photos", preset, own))
-    assert (found.train, found.test, found.size) == ("images", [], 96)
-    assert found.datasets["images"].root == "/photos" and not found.datasets["images"].has_masks
+PRESET = "workflow/presets/own_images.yaml"
+
+
+def test_a_folder_of_images_is_all_that_is_needed(tmp_path):
+    preset = load(PRESET)
+    (tmp_path / "Urlaub Köln").mkdir()
+    folder = str(tmp_path / "Urlaub Köln")
+    found = parse_config(
+        own_images(folder, preset, {"images": folder, "size": 96, "deepusps": {"fuse": {"epochs": 3}}})
+    )
+    assert (found.train, found.test, found.size) == ("Urlaub-Koln", [], 96)
+    assert found.datasets[found.train].root == folder and not found.datasets[found.train].has_masks
     fuse = parse_config(preset).deepusps.fuse
     assert found.deepusps.fuse == fuse.model_copy(update={"epochs": 3})
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "root"),
+    [
+        ("photos", "photos", "photos"),
+        ("./photos//", "photos", "photos"),
+        ("photos/../photos", "photos", "photos/../photos"),
+        (".", "place", "."),
+        ("demo", "demo", "./demo"),  # the word alone means the bundled scenes
+        (2024, "2024", "2024"),
+        ("~/photos", "photos", "{home}/photos"),
+    ],
+)
+def test_the_data_set_is_called_after_its_folder(tmp_path, monkeypatch, given, name, root):
+    place = tmp_path / "place"
+    for folder in ("photos", "demo", "2024"):
+        (place / folder).mkdir(parents=True)
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("HOME", str(place))
+    found = parse_config(own_images(given, load(PRESET), {}))
+    assert (found.train, found.datasets[found.train].root) == (name, root.format(home=place))
+    assert Path(found.datasets[found.train].root).is_dir()
+
+
+def test_data_sets_of_ones_own_stay_beside_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("ECSSD", "x/ECSSD"):
+        (tmp_path / folder).mkdir(parents=True)
+    own = {"datasets": {"ECSSD": {"root": "ECSSD", "split": "test"}}, "test": ["ECSSD"]}
+    other = parse_config(own_images("x/ECSSD", load(PRESET), own))
+    assert other.datasets["ECSSD"].root == "ECSSD" and other.test == ["ECSSD"] != [other.train]
+    assert other.train.startswith("ECSSD-") and other.datasets[other.train].root == "x/ECSSD"
+    same = parse_config(own_images(str(tmp_path / "ECSSD"), load(PRESET), own))
+    assert (same.train, list(same.datasets)) == ("ECSSD", ["ECSSD"])
+    assert same.datasets["ECSSD"] == other.datasets["ECSSD"]
+
+
+@pytest.mark.parametrize("given", [None, "", ["a", "b"], "p0.jpg", "nowhere", "/nowhere", 7])
+def test_a_folder_that_is_none_is_one_line_with_the_users_word(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PWD")
+    (tmp_path / "p0.jpg").touch()
+    with pytest.raises(UsageError) as caught:
+        own_images(given, load(PRESET), {})
+    line = str(caught.value)
+    assert line.startswith(f"images={given}: " if given and not isinstance(given, list) else "images=: give one folder")
+    assert "\n" not in line and "None" not in line and "datasets" not in line
+    for word, parts in {
+        "p0.jpg": (str(tmp_path / "p0.jpg"), "is a file; give its folder"),
+        "nowhere": (str(tmp_path / "nowhere"), "--directory changes: give the whole path"),
+        "/nowhere": ("no folder /nowhere;",),
+        7: ("images=./7",),
+    }.items():
+        assert given != word or all(part in line for part in parts)
+
+
+def test_a_relative_path_typed_elsewhere_is_found(tmp_path, monkeypatch):
+    """`snakemake --directory work --config images=photos`: the working folder is another one by now."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "work").mkdir()
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "work")
+    with pytest.raises(
+        UsageError, match=f"images=photos: no folder {tmp_path}/work/photos; .*, images={tmp_path}/photos"
+    ):
+        own_images("photos", load(PRESET), {})
+
+
+def test_nothing_behind_a_section_is_an_empty_section():
+    text = "datasets: {a: {root: x}}\ntrain: a\nmethods:\n  rbd:\n  mc:\nreport:\nnetwork:\ndeepusps:\n  fuse:\n"
+    values = yaml.safe_load(text)
+    full = {**SMALL, "methods": {"rbd": {}, "mc": {}}}
+    assert parse_config(values) == parse_config(full)
+    jsonschema.validate({key: value for key, value in values.items() if key != "network"}, schema())
+    assert parse_config({**SMALL, "deepusps": {"refine": {"crf": None}}}).deepusps.refine.crf is None  # means: no CRF
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**SMALL, "datasets": {"a": None}}, schema())
+
+
+def test_maps_that_are_missing_are_named_with_their_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("maps/a", "x", "y"):
+        (tmp_path / folder).mkdir(parents=True)
+    values = {"datasets": {"a": {"root": "x"}, "b": {"root": "y"}, "c": {"root": "z"}}, "train": "a", "test": ["b"]}
+    config = parse_config({**values, "methods": {"rbd": {}, "theirs": {"maps": "maps/{dataset}"}}})
+    assert config.imported_maps("theirs", "a") == Path("maps/a")
+    with pytest.raises(UsageError, match=rf"^methods\.theirs\.maps: no folder or file 'maps/b' \({tmp_path}/maps/b\)"):
+        config.check_paths()
+    (tmp_path / "maps" / "b").mkdir()
+    config.check_paths()
 
 
 def test_wss_without_tags_is_one_line():
@@ -107,7 +204,18 @@ def test_the_schema_file_is_the_generated_one():
         ({"network": {"name": "vgg"}}, "network.name"),
         ({"deepusps": {"refine": {"lr": [1e-6]}}}, "lr lists 1 values for 3 stages"),
         ({"datasets": {"a b": {"root": "x"}}}, "datasets.a b"),
-        ({"datasets": {"a": {}}}, "datasets.a.root: field required"),
+        ({"datasets": {"a": {}}}, "datasets.a.root: is required"),
+        ({"datasets": {"a": None}}, "datasets.a.root: is required"),
+        ({"size": None}, "size: has nothing behind it"),
+        ({"ablations": "a2s_table4"}, "ablations: must be a list, not 'a2s_table4'; write [a2s_table4]"),
+        ({"systems": ["deepusp"]}, "systems.0: must be one of deepusps, a2s, ldps, wss, not 'deepusp'"),
+        ({"systems": []}, "systems: needs 1 or more, has 0"),
+        ({"size": 5}, "size: must be at least 32, not 5"),
+        ({"deepusps": {"refine": {"flip": "maybe"}}}, "deepusps.refine.flip: must be true or false, not 'maybe'"),
+        ({"datasets": {"a": {"root": 7}}}, "datasets.a.root: must be text, not 7; write it in quotes: '7'"),
+        ({"report": {"mask_threshold": "x"}}, "report.mask_threshold: must be a number or one of adaptive, otsu, not"),
+        ({"deepusps": {"refine": {"lr": "x"}}}, "deepusps.refine.lr: must be a number or a list, not 'x'"),
+        ({"datasets": {"float": {"rot": 1}}}, "datasets.float.rot: unknown key"),
         ({"datasets": {"a": {"root": "x"}, "scores": {"root": "x"}}}, "datasets.scores"),
         ({"datasets": {"a": {"root": "x", "layout": "ecsd"}}}, "datasets.a.layout: no 'ecsd'"),
         ({"datasets": {"a": {"root": "x", "has_masks": False}}, "test": ["a"]}, "no masks to score"),
@@ -115,7 +223,8 @@ def test_the_schema_file_is_the_generated_one():
         ({"methods": {"rbd": {"refine": {"iterations": 5}}}}, "methods.rbd.refine.iterations"),
         ({"methods": {"rbd-iter0": {"function": "rbd"}}}, "methods.rbd-iter0"),
         ({"methods": {"mine": {"maps": "x", "function": "mc"}}}, "methods.mine"),
-        ({"deepusps": {"refine": {"lr": -1}}}, "deepusps.refine.lr"),
+        ({"deepusps": {"refine": {"lr": -1}}}, "my.yaml: deepusps.refine.lr: must be above 0, not -1"),
+        ({"deepusps": {"refine": {"lr": [1, -1, 1]}}}, "my.yaml: deepusps.refine.lr.1: must be above 0, not -1"),
         ({"deepusps": {"fuse": {"seeds": [1, 1]}}}, "every seed once"),
         ({"gpu": 2}, "gpu: "),
     ],
@@ -124,7 +233,18 @@ def test_a_wrong_key_is_one_line_that_names_it(change, complaint):
     with pytest.raises(UsageError) as error:
         parse_config({**SMALL, **change}, "my.yaml")
     assert str(error.value).startswith("my.yaml: ") and complaint in str(error.value)
-    assert "\n" not in str(error.value)
+    for noise in ("\n", "Input should", "input should", "[key]", "^[", "\\", "constrained", "literal["):
+        assert noise not in str(error.value)
+
+
+def test_a_data_set_of_no_usable_name_is_told_once_which_would_do():
+    with pytest.raises(UsageError) as error:
+        parse_config({"datasets": {"my set": {"root": "x"}}, "train": "my set"}, "my.yaml")
+    assert str(error.value) == (
+        "my.yaml: datasets.my set: 'my set' is no name: take letters (a-z), digits, '.', '_' and single '-', no "
+        "blanks, a letter or digit first, e.g. my-set"
+    )
+    assert parse_config({"datasets": {"my-set": {"root": "x"}}, "train": "my-set"})
 
 
 def test_a_method_overrides_single_keys():
@@ -155,6 +275,10 @@ def test_a_stage_knows_only_what_it_uses():
     assert one.of_stage(0) == other.of_stage(0) and one.of_stage(1) != other.of_stage(1)
     assert one.of_stage(1).lr_of_stage(1) == 2e-3 and one.of_stage(1).of_stage(1) == one.of_stage(1)
     assert RefineConfig(threshold=0.3).of_stage(1) == RefineConfig().of_stage(1)
+
+
+def test_a_folder_called_demo_is_none_of_the_bundled_scenes():
+    assert parse_config({"datasets": {"a": {"root": "./demo"}}, "train": "a"}).datasets["a"].root == "./demo"
 
 
 def test_home_is_expanded():

@@ -6,7 +6,7 @@ which name it is found.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +15,19 @@ from pydantic import Field, ValidationError
 
 from usod.config import Config, deep_merge, parse_config
 from usod.errors import UsageError
-from usod.sections import Section, explain, read_yaml
+from usod.faults import explain
+from usod.names import PATTERN, RULE, usable_name
+from usod.sections import Section, read_yaml
 
 SECTIONS = ("a2s", "deepusps", "ldps", "wss", "network")
 """What a row may change: anything else is made once for all rows."""
 
 PUBLISHED_PRIORS = {"rbd": "wCtrO", "mbd": "MB+", "bsca": "BSCA"}
 """What the tables of LDPS call some handcrafted methods."""
+
+_REPORT_FILES = re.compile(
+    r"costs|provenance|report|(scores|stages|curves|examples|training|activations|changes|doubts|evolution|tags)-.+"
+)
 
 
 class Row(Section):
@@ -54,6 +60,40 @@ class Ablation(Section):
         "LDPS, one with {METHOD} for each handcrafted method and one with {ITERATION} for each iteration of "
         "self-supervision; {method} and {iteration} are what they are in its config",
     )
+
+
+def find_tables(asked: Sequence[str], known: Mapping[str, Path]) -> dict[str, Path]:
+    """Name -> file of all tables: `known`, and those of one's own among the names and paths `asked` for.
+
+    Raises
+    ------
+    UsageError
+        If one is neither, or its file cannot be called so.
+    """
+    tables = dict(known)
+    for name in asked:
+        file = Path(name).expanduser()
+        if name in known:
+            continue
+        if not file.is_file():
+            raise UsageError(
+                f"ablations: no table {name!r}: no file {file.absolute()}, and none of {', '.join(sorted(known))}"
+            )
+        if not re.match(PATTERN, file.stem):
+            raise UsageError(f"ablations: {name}: rename it, e.g. {usable_name(file.stem)}.yaml: {RULE}")
+        if _REPORT_FILES.fullmatch(file.stem):
+            raise UsageError(f"ablations: {name}: rename it: results/report/{file.stem}.* are files of the report")
+        if tables.get(file.stem, file) not in (file, known.get(file.stem)):
+            raise UsageError(f"ablations: {name}: {tables[file.stem]} has the same name, rename one of them")
+        tables[file.stem] = file
+    return tables
+
+
+def check_table_names(tables: Mapping[str, Path], taken: Collection[str]) -> None:
+    """Raises UsageError where a table has a name that is `taken`, as by a rule of the workflow."""
+    for name, file in tables.items():
+        if name in taken:
+            raise UsageError(f"ablations: {file}: rename it: {name!r} is a target of the workflow itself")
 
 
 def read_ablation(path: str | Path) -> Ablation:

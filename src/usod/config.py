@@ -4,14 +4,18 @@ Every key has a default, and every default cites where it comes from; unknown ke
 workflow/schemas is generated from these classes (`usod config schema`).
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from usod.errors import UsageError
+from usod.faults import explain
+from usod.folders import dataset_of_folder, images_folder, require_folder
 from usod.models.config import NetworkConfig
+from usod.names import PATTERN, RESERVED
 from usod.sections import (
     ActivationConfig,
     CrfConfig,
@@ -25,14 +29,14 @@ from usod.sections import (
     SelfTrainConfig,
     SingleImageConfig,
     SuperpixelConfig,
-    explain,
+    nothing_is_empty,
 )
 
 DEEPUSPS_METHODS = ("rbd", "dsr", "mc", "hs")
 """The handcrafted methods of the DeepUSPS paper; more are registered in `usod.handcrafted`."""
-RESERVED = ("data", "export", "logs", "masks", "report", "scores", "timings", "work")
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$")]
-UserPath = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser()))]
+Name = Annotated[str, Field(pattern=PATTERN)]
+# Not a Path: it would make the folder ./demo the word demo.
+UserPath = Annotated[str, AfterValidator(lambda path: os.path.expanduser(path))]  # noqa: PTH111
 
 
 class SceneConfig(Section):
@@ -168,7 +172,7 @@ class Config(Section):
         "files of one's own; each is a target of its own name, too",
     )
     methods: dict[Name, MethodConfig] = Field({name: MethodConfig() for name in DEEPUSPS_METHODS}, min_length=1)
-    network: NetworkConfig = NetworkConfig()
+    network: Annotated[NetworkConfig, BeforeValidator(nothing_is_empty)] = NetworkConfig()
     deepusps: DeepUspsConfig = DeepUspsConfig()
     a2s: A2sConfig = A2sConfig()
     ldps: LdpsConfig = LdpsConfig()
@@ -192,7 +196,9 @@ class Config(Section):
                 raise ValueError(f"test: data set {name!r} has no masks to score against")
         for name, dataset in self.datasets.items():
             if name in RESERVED:
-                raise ValueError(f"datasets.{name}: results/{name} is used by the workflow, choose another name")
+                raise ValueError(
+                    f"datasets.{name}: results/{name} is used by the workflow, choose another name such as my-{name}"
+                )
             layouts = ["auto", *LAYOUTS, *KNOWN_SETS]
             if dataset.layout not in layouts:
                 raise ValueError(f"datasets.{name}.layout: no {dataset.layout!r}; use one of {', '.join(layouts)}")
@@ -299,6 +305,23 @@ class Config(Section):
         """The handcrafted function behind a key of `methods`."""
         return self.methods[method].function or method
 
+    def imported_maps(self, method: str, dataset: str) -> Path:
+        """Folder or file of a method's maps that were made elsewhere. Raises UsageError where there is none."""
+        template = self.methods[method].maps or ""
+        return require_folder(template.replace("{dataset}", dataset), f"methods.{method}.maps", or_file=True)
+
+    def check_paths(self) -> None:
+        """Raises UsageError where a folder is missing that training or scoring reads: images, masks, maps."""
+        used = dict.fromkeys([self.train, *self.test])
+        for name in used:
+            for key in ("root", "masks"):
+                folder = getattr(self.datasets[name], key)
+                if folder not in (None, "demo"):
+                    require_folder(folder, f"datasets.{name}.{key}")
+        for method, section in self.methods.items():
+            for dataset in used if section.maps is not None else ():
+                self.imported_maps(method, dataset)
+
     def refine_of(self, method: str) -> RefineConfig:
         """`deepusps.refine` with the method's own keys laid over it."""
         base = self.deepusps.refine.model_dump(exclude_unset=True)
@@ -341,19 +364,30 @@ def parse_config(values: dict[str, Any], source: str = "config") -> Config:
         raise UsageError(f"{source}: {explain(error)}") from error
 
 
-def own_images(folder: str, preset: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+def own_images(folder: object, preset: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """A configuration for a folder of unlabelled images: `preset`, the user's own keys, the folder as the data.
+
+    The data set is called after its folder (`usod.names.usable_name`). A relative path stays one, from the working
+    folder: so results and photographs can be moved together.
 
     Parameters
     ----------
-    folder : of the images; they are the data set `images`
+    folder : of the images, as the user gave it: `--config images=FOLDER`
     preset : values of the preset (workflow/presets/own_images.yaml)
-    own : the user's own keys; `datasets` of theirs are kept, so that the network can be scored on them
+    own : the user's own keys; `datasets` of theirs are kept, so that the network can be scored on them. One that has
+        this folder for its root is the data set itself
+
+    Raises
+    ------
+    UsageError
+        If there is no such folder.
     """
+    root = images_folder(folder)
     rest = {key: value for key, value in own.items() if key != "images"}
-    data = {"datasets": {"images": {"root": str(folder), "has_masks": False}}, "train": "images"}
     values = {key: value for key, value in preset.items() if key not in ("datasets", "train", "test")}
-    return deep_merge(deep_merge(values, rest), data)
+    theirs = {str(name): section for name, section in (rest.get("datasets") or {}).items()}
+    name, section = dataset_of_folder(root, theirs)
+    return deep_merge(deep_merge(values, rest), {"datasets": {name: section}, "train": name})
 
 
 def schema() -> dict[str, Any]:

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from usod.errors import UsageError
+from usod.faults import explain
 
 S = TypeVar("S", bound=BaseModel)
 T = TypeVar("T", "RefineConfig", "FuseConfig")
@@ -28,8 +37,25 @@ MinSteps = Annotated[
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
+def nothing_is_empty(values: Any) -> Any:
+    """What a section is read from: of a key with nothing behind it, such as `rbd:`, no keys."""
+    return {} if values is None else values
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_empty(cls, values: Any) -> Any:
+        return nothing_is_empty(values)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        section = handler.resolve_ref_schema(handler(core_schema))
+        if not any(field.is_required() for field in cls.model_fields.values()):
+            section["type"] = ["object", "null"]
+        return section
 
 
 class CrfConfig(Section):
@@ -364,18 +390,3 @@ def parse_section(kind: type[S], text: str | None, option: str = "--config") -> 
         return kind.model_validate(values)
     except ValidationError as error:
         raise UsageError(f"{option}: {explain(error)}") from error
-
-
-def explain(error: ValidationError, prefix: str = "") -> str:
-    """All faults of a ValidationError in one line: `key.sub: what is wrong; ...`."""
-    faults = []
-    for fault in error.errors():
-        key = ".".join(str(part) for part in (*([prefix] if prefix else []), *fault["loc"]))
-        if fault["type"] == "extra_forbidden":
-            text = "unknown key, remove it or correct its name"
-        elif fault["type"] == "value_error":
-            text = str(fault["ctx"]["error"])
-        else:
-            text = f"{fault['msg'].lower()}, got {fault['input']!r}"[:200]
-        faults.append(f"{key}: {text}" if key else text)
-    return "; ".join(dict.fromkeys(faults))

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image
 
 from usod.data.check import check
+from usod.data.layouts import KNOWN_SETS
 
 
 def put(path, size=(6, 4), value=0, mode="RGB"):
@@ -47,6 +50,46 @@ def test_every_problem_is_found_in_one_pass(tmp_path):
     text = "\n".join(report.lines())
     for word in ("lonely.png", "turned (image 6x4, mask 4x6)", "copy = fine", "problems found", "1 .doc"):
         assert word in text
+
+
+def test_masks_of_other_names_are_no_clean_set(tmp_path):
+    for number in range(6):
+        put(tmp_path / "images" / f"photo{number}.png", value=number)
+        put(tmp_path / "masks" / f"{number}.png", value=255, mode="L")
+    report = check(tmp_path)
+    assert (report.images, report.masks, report.ok) == (6, 0, False)
+    text = "\n".join(report.lines())
+    assert "no mask has the name of an image: e.g. image photo0.png, mask 0.png; rename" in text
+    assert "masks without image: 6" in text and report.lines()[-1] == "problems found"
+    (tmp_path / "masks" / "0.png").rename(tmp_path / "masks" / "photo0.png")
+    text = "\n".join(check(tmp_path).lines())
+    assert "masks without image: 5" in text and "images without mask: 5" in text and "problems found" in text
+    assert "no mask has" not in text
+
+
+def test_a_set_that_was_published_with_masks_for_some_is_complete(tmp_path, monkeypatch):
+    root = tmp_path / "THUR15K"
+    monkeypatch.setitem(KNOWN_SETS, "thur15k", replace(KNOWN_SETS["thur15k"], expected={"all": 2, "masks": 1}))
+    for number in range(2):
+        put(root / "Plane/Src" / f"{number}.jpg", value=99 * number)
+    half = np.zeros((4, 6), np.uint8)
+    half[:2] = 255
+    Image.fromarray(half).save(root / "Plane/Src/0.png")
+    report = check(root)
+    assert (report.data_set, report.masks, report.without_mask) == ("thur15k", 1, ["1"])
+    assert report.ok
+    (root / "Plane/Src/0.png").unlink()
+    put(root / "Plane/Src" / "0.jpg", value=99)
+    Image.fromarray(half).save(root / "Plane/Src/1.png")
+    Image.fromarray(half).save(root / "Plane/Src/0.png")
+    (root / "Plane/Src/2.jpg").write_bytes((root / "Plane/Src/0.jpg").read_bytes())
+    assert not check(root).ok  # one more image without mask than was published
+
+
+def test_what_is_left_out_is_said_with_the_reason(tmp_path):
+    put(tmp_path / "a.png")
+    (tmp_path / "b.mov").touch()
+    assert any(line.startswith("1 film (.mov) was left out: take pictures out") for line in check(tmp_path).lines())
 
 
 def test_a_clean_set_of_images_only_is_ok(tmp_path):

@@ -1,11 +1,14 @@
 import hashlib
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
+from usod.data import images
 from usod.data.images import (
     image_size,
     inspect_image,
@@ -126,6 +129,53 @@ def test_broken_files_give_one_line_with_their_name(tmp_path):
     for missing in (tmp_path / "none.jpg", tmp_path):
         with pytest.raises(UsodError, match=missing.name):
             read_image(missing)
+
+
+def blocks():
+    return np.kron(np.random.default_rng(0).integers(0, 256, (4, 6, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.avif", "sent by phone.jpg"])
+def test_heic_and_avif_are_read_upright_whatever_they_are_called(tmp_path, name):
+    if name.endswith(".avif"):
+        if not features.check("avif"):
+            pytest.skip("this Pillow reads no AVIF")
+    else:
+        pytest.importorskip("pillow_heif", reason="pillow-heif is not installed").register_heif_opener()
+    stored, exif = blocks(), Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / name
+    save(path, stored, format="AVIF" if name.endswith(".avif") else "HEIF", quality=95, exif=exif.tobytes())
+    assert np.abs(read_image(path).astype(int) - np.rot90(stored, -1)).mean() < 6
+    facts = inspect_image(path)
+    assert image_size(path) == (facts.height, facts.width) == (96, 64)
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(UsodError, match=name):
+        read_image(path)
+
+
+def test_pillow_heif_is_loaded_when_the_first_such_file_is_met(tmp_path):
+    """In a process of its own: in this one another test may have loaded it."""
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    pillow_heif.from_pillow(Image.fromarray(blocks())).save(tmp_path / "a.heic")
+    code = (
+        "import sys; from usod.data.images import read_image\n"
+        "assert 'pillow_heif' not in sys.modules; print(read_image(sys.argv[1]).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.heic"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "(64, 96, 3)"
+
+
+def test_heic_without_its_library_says_which(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    images._heif_registered.cache_clear()
+    try:
+        (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic")
+        for reader in (inspect_image, read_image):
+            with pytest.raises(UsodError, match=r"a\.jpg: is a HEIC file; .* pip install 'usod\[heif\]'"):
+                reader(tmp_path / "a.jpg")
+    finally:
+        images._heif_registered.cache_clear()
 
 
 def test_resizing_keeps_range_mean_and_constants():

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,53 @@ def test_a_moved_project_finds_its_files(tmp_path, monkeypatch):
     assert read_masks("demo/masks.csv")["mask"][0] == str(data / "masks" / "a.png")
 
 
+def test_photographs_beside_the_project_move_with_it(tmp_path, monkeypatch):
+    picture(tmp_path / "all" / "photos" / "a.jpg")
+    (tmp_path / "all" / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "all" / "work")
+    write_index(build_index("../photos"), "results/photos/index.csv")
+    write_index(build_index(tmp_path / "all" / "photos"), "results/whole/index.csv")
+    monkeypatch.chdir(tmp_path)
+    moved = (tmp_path / "all").rename(tmp_path / "moved")
+    monkeypatch.chdir(moved / "work")
+    assert read_index("results/photos/index.csv")["image"][0] == str(moved / "photos" / "a.jpg")
+    with pytest.raises(UsodError, match="was the data set moved"):  # a whole path was given: it stays
+        read_index("results/whole/index.csv")
+
+
+def test_a_storage_brings_index_and_scenes_to_the_same_places(tmp_path, monkeypatch):
+    """A storage of Snakemake keeps copies in .snakemake/storage; another job has its own working folder."""
+    store = Path(".snakemake/storage/fs/mnt/results")
+    for place in ("submitted", "elsewhere/deeper"):
+        (tmp_path / place).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "submitted")
+    picture(store / "data/scenes/images/a.jpg")
+    picture(store / "data/scenes/masks/a.png", value=255)
+    write_index(build_index(store / "data/scenes", without="results"), store / "demo/index.csv")
+    write_index(build_masks(store / "data/scenes", without="results"), store / "demo/masks.csv")
+    shutil.move(tmp_path / "submitted/.snakemake", tmp_path / "elsewhere/deeper/.snakemake")
+    monkeypatch.chdir(tmp_path / "elsewhere/deeper")
+    scenes = tmp_path / "elsewhere/deeper" / store / "data/scenes"
+    assert read_index(store / "demo/index.csv")["image"][0] == str(scenes / "images/a.jpg")
+    assert read_masks(store / "demo/masks.csv")["mask"][0] == str(scenes / "masks/a.png")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_a_second_run_in_the_folder_of_the_photographs_finds_the_same(tmp_path, monkeypatch, workers):
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("x/a", "y/a", "y/b")):
+        picture(tmp_path / f"{name}.jpg", value=number)
+    first = build_index(".", without="results", workers=workers)
+    for name in ("x/a", "y/a", "y/b"):
+        picture(tmp_path / f"results/masks/images/{name}.png", value=255)
+    (tmp_path / ".snakemake").mkdir()
+    (tmp_path / "results/test.txt").write_text("b\n")
+    for again in (build_index(".", without="results"), build_index(".")):
+        pd.testing.assert_frame_equal(again, first)
+        assert again.attrs == first.attrs
+    assert list(first["id"]) == ["b", "x/a", "y/a"]
+
+
 @pytest.mark.parametrize("elsewhere", ["images", "index"])
 def test_paths_between_the_project_and_another_place_are_absolute(small_set, tmp_path, monkeypatch, elsewhere):
     (tmp_path / "empty").mkdir()
@@ -90,6 +138,23 @@ def test_a_folder_of_masks_inside_the_root_holds_no_images(tmp_path):
         build_index(masks, masks_dir=tmp_path / "photos" / ".." / "objects_v2")
     with pytest.raises(UsageError, match="nowhere: no such folder"):
         build_index(tmp_path, masks_dir=tmp_path / "nowhere")
+
+
+def test_what_is_left_out_is_a_note(small_set):
+    for name in ("film.MP4", "a.cr2", "set.zip", "notes.pdf"):
+        (small_set / name).touch()
+    picture(small_set / "other" / "x.jpg")
+    films, raw, outside = build_index(small_set).attrs["notes"]
+    assert films.startswith("1 film (.mp4) was left out: ") and raw.startswith("1 raw photograph (.cr2)")
+    assert outside.startswith("1 images lie in folders of neither images nor masks, e.g. ")
+    shutil.rmtree(small_set)
+    small_set.mkdir()
+    for name in ("film.mp4", "notes.pdf"):
+        (small_set / name).touch()
+    with pytest.raises(
+        UsodError, match=r"no images found; 1 film \(\.mp4\) was .* ffmpeg .*; 1 document \(\.pdf\) was"
+    ):
+        build_index(small_set)
 
 
 def test_progress_is_a_line_in_a_log(small_set, capsys):
@@ -150,6 +215,9 @@ def test_one_line_for_each_mistake(small_set, tmp_path):
         build_index(tmp_path / "empty")
     with pytest.raises(UsodError, match="no mask matches an image by name; .* or set has_masks: false"):
         build_masks(picture(tmp_path / "bare" / "a.jpg").parent)
+    picture(tmp_path / "bare" / "masks" / "b.png")
+    with pytest.raises(UsodError, match=r"no mask matches .* \(e\.g\. image a\.jpg, mask b\.png\)"):
+        build_masks(tmp_path / "bare")
     tables = {
         "none.csv": (None, "no such file"),
         "mask.csv": ("id,mask\na,b\n", "lacks the columns image, height"),

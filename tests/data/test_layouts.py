@@ -151,6 +151,59 @@ def test_given_masks_replace_those_of_the_layout(tmp_path):
     assert [item.id for item in linked.items] == ["a"]
 
 
+@pytest.mark.parametrize("images", ["pics", "photos", "input", "."])
+@pytest.mark.parametrize("masks", ["labels", "label", "truth", "alpha", "gt_manual", "masks_machine", "my_annotations"])
+def test_a_name_that_may_mean_masks_does_where_the_stems_are_those_of_images(tmp_path, images, masks):
+    files = [f"{images}/{i}.jpg" for i in range(4)]
+    same = find_dataset(tree(tmp_path / "same", *files, *(f"{masks}/{i}.png" for i in range(3)), f"{masks}/x.png"))
+    assert same.layout.name == "folders"
+    assert [item.mask.name if item.mask else None for item in same.items] == ["0.png", "1.png", "2.png", None]
+    assert [path.name for path in same.unmatched_masks] == ["x.png"]
+    other = find_dataset(tree(tmp_path / "other", *files, *(f"{masks}/{i}.png" for i in range(3, 9))))
+    assert (other.has_masks, len(other.items)) == (False, 10)  # pictures of labels
+
+
+@pytest.mark.parametrize("names", [("pics", "my_masks"), ("my", "my_masks"), ("my_images", "my_masks"), ("a", "b-GT")])
+def test_a_folder_of_masks_may_have_a_name_before_the_word(tmp_path, names):
+    """Twice, so that the stems alone do not tell who belongs to whom."""
+    for number in range(2):
+        tree(tmp_path / str(number), f"{names[0]}/1.jpg", f"{names[1]}/1.png")
+    assert {image.split("/")[0]: mask for image, mask in pairs(find_dataset(tmp_path)).values()} == {
+        "0": f"0/{names[1]}/1.png",
+        "1": f"1/{names[1]}/1.png",
+    }
+
+
+@pytest.mark.parametrize("images", ["train test", "train_images test_images"])
+def test_the_name_before_the_word_tells_sets_apart_that_have_it_too(tmp_path, images):
+    for split, folder in zip(("train", "test"), images.split(), strict=True):
+        tree(tmp_path, f"{folder}/1.jpg", f"{split}_masks/1.png")
+    found = dict(pairs(find_dataset(tmp_path)).values())
+    assert found == {f"{folder}/1.jpg": f"{folder.split('_')[0]}_masks/1.png" for folder in images.split()}
+
+
+def test_a_mask_that_may_be_of_two_images_is_of_none(tmp_path):
+    data = find_dataset(tree(tmp_path, "x/1.jpg", "y/1.jpg", "x/2.jpg", "masks/1.png", "masks/2.png"))
+    assert [mask for _, mask in pairs(data).values()].count(None) == 2
+    assert [path.name for path in data.unmatched_masks] == ["1.png"]
+
+
+def test_a_folder_that_is_called_masks_goes_before_one_that_may_hold_them(tmp_path):
+    data = find_dataset(tree(tmp_path, "images/a.jpg", "alpha/a.png", "masks/a.png"))
+    assert pairs(data) == {"a": ("images/a.jpg", "masks/a.png")}
+    only = find_dataset(tree(tmp_path / "x", "pics/a.jpg", "labels/a.png"), layout="images")
+    assert len(only.items) == 2 and not only.has_masks
+
+
+def test_splits_in_folders_of_any_name_pair_within_themselves(tmp_path):
+    names = [f"{split}/{kind}" for split in ("train", "test") for kind in ("pics/1.jpg", "labels/1.png")]
+    data = find_dataset(tree(tmp_path, *names))
+    assert {image.split("/")[0]: mask for image, mask in pairs(data).values()} == {
+        "train": "train/labels/1.png",
+        "test": "test/labels/1.png",
+    }
+
+
 def test_stray_jpg_among_png_masks_loses(tmp_path):
     data = find_dataset(tree(tmp_path, "images/a.jpg", "masks/a.jpg", "masks/a.png"))
     assert pairs(data)["a"][1] == "masks/a.png"

@@ -98,6 +98,30 @@ def test_maps_of_a_folder_and_of_a_file(tmp_path):
     assert fingerprint(tmp_path / "rbd.h5", "maps") != file
 
 
+@pytest.mark.parametrize("name", ["results", "out"])
+def test_results_among_the_photographs_change_nothing(tmp_path, name):
+    """`images=.`: a run leaves masks there of the images' own names, lists of splits, names that tell layouts."""
+    before = prints(put(tmp_path, "a.jpg", "trip/b.jpg"))
+    put(tmp_path, ".snakemake/log", f"{name}/masks/x/a.png", f"{name}/train.txt", f"{name}/s/src_color/a.png")
+    assert changed(tmp_path, before, without=tmp_path / name) == set()
+    assert bool(changed(tmp_path, before)) == (name == "out")
+
+
+def test_tags_of_a_table_and_of_annotations(tmp_path):
+    put(tmp_path, "tags.csv", "xml/n01/a.xml", "xml/b.xml")
+    table, folder = (fingerprint(tmp_path / name, "tags") for name in ("tags.csv", "xml"))
+    put(tmp_path, "xml/notes.txt")
+    assert fingerprint(tmp_path / "xml", "tags") == folder != table
+    assert fingerprint((tmp_path / "xml").rename(tmp_path / "moved"), "tags") == folder
+    for change in (lambda: touch(tmp_path / "moved/b.xml"), lambda: (tmp_path / "moved/b.xml").rename(tmp_path / "c")):
+        before = fingerprint(tmp_path / "moved", "tags")
+        change()
+        assert fingerprint(tmp_path / "moved", "tags") != before
+    touch(tmp_path / "tags.csv")
+    assert fingerprint(tmp_path / "tags.csv", "tags") != table
+    assert fingerprint("folders", "tags") == fingerprint("folders", "tags")
+
+
 def test_links_are_followed_and_a_dangling_one_is_one_line(root, tmp_path):
     (tmp_path / "linked").symlink_to(root)
     (tmp_path / "outer").mkdir()
@@ -113,7 +137,7 @@ def test_links_are_followed_and_a_dangling_one_is_one_line(root, tmp_path):
 
 
 def test_mistakes_are_one_line(tmp_path):
-    for kind in ("images", "masks", "maps"):
+    for kind in ("images", "masks", "maps", "tags"):
         with pytest.raises(UsageError, match="nowhere: no such"):
             fingerprint(tmp_path / "nowhere", kind)
     with pytest.raises(UsageError, match="layout 'ecsd' is unknown"):

@@ -61,8 +61,10 @@ def test_a_killed_worker_is_one_line():
     assert "\n" not in str(caught.value)
 
 
-def test_reading_keeps_the_order_and_stops_at_the_first_error(capsys):
-    assert read_all(slow_at_first, range(20), "squaring", shown=False) == [number**2 for number in range(20)]
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_reading_keeps_the_order_and_stops_at_the_first_error(capsys, workers):
+    found = read_all(slow_at_first, range(20), "squaring", shown=False, workers=workers)
+    assert found == [number**2 for number in range(20)]
     assert capsys.readouterr().err == ""
     read_all(slow_at_first, range(20), "squaring", shown=True)
     assert capsys.readouterr().err.startswith("squaring: 20 images in ")

@@ -49,6 +49,14 @@ def test_lists_of_pairs_paths_and_names_with_spaces(tmp_path):
     assert only_test.of == {"a": "train", "b": "test"}
 
 
+def test_lists_in_a_folder_that_is_left_out_do_not_count(tmp_path):
+    make(tmp_path, "a.jpg", "b.jpg", "out/x.jpg", "lists/x")
+    (tmp_path / "out/test.txt").write_text("a\n")
+    assert assign_splits(find_dataset(tmp_path, without=tmp_path / "out")).of == {"a": "train", "b": "train"}
+    (tmp_path / "lists/test.txt").write_text("a\n")
+    assert assign_splits(find_dataset(tmp_path, without=tmp_path / "out")).of == {"a": "test", "b": "train"}
+
+
 def test_split_csv_goes_before_everything(tmp_path):
     data = make(tmp_path, "train/a.jpg", "train/b.jpg", split__csv="id,split\na,valid\nc,test\n", train__txt="a.jpg\n")
     splits = assign_splits(data)

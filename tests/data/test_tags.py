@@ -24,6 +24,19 @@ def test_tags_of_folders_names():
     assert find_tags(["cat/1", "pets/dog/2", "3"], "folders") == {"cat/1": ["cat"], "pets/dog/2": ["dog"], "3": []}
 
 
+def test_folders_are_told_by_the_images_where_ids_are_short():
+    """An id has a folder only where a stem is there twice."""
+    images = [f"/d/{name}" for name in ("cat/images/1.jpg", "dog/images/1.jpg", "dog/images/7.jpg", "8.jpg")]
+    assert find_tags(["cat/1", "dog/1", "7", "8"], "folders", images) == {
+        "cat/1": ["cat"],
+        "dog/1": ["dog"],
+        "7": ["dog"],
+        "8": [],
+    }
+    with pytest.raises(UsodError, match="no image of the index has a tag"):
+        find_tags(["1", "2"], "folders", ["/d/images/1.jpg", "/d/images/2.jpg"])
+
+
 def test_what_is_written_is_read_as_a_matrix(tmp_path):
     write_tags(tmp_path / "out.csv", {"a": ["dog"], "b": [], "c": ["cat", "dog"]})
     names, matrix = tag_matrix(tmp_path / "out.csv", ["c", "a", "b"])

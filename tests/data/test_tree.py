@@ -1,6 +1,12 @@
+import os
+from collections import Counter
 from pathlib import PurePosixPath
 
-from usod.data.tree import image_files, is_image, scan
+import pytest
+
+from usod.data import tree
+from usod.data.tree import image_files, is_image, left_out, scan
+from usod.errors import UsageError, UsodError
 
 
 def put(root, *names):
@@ -31,9 +37,60 @@ def test_linked_folders_are_read_once(tmp_path):
     assert image_files(tmp_path / "root") == [tmp_path / "root" / "b.jpg", tmp_path / "root" / "link" / "a.jpg"]
 
 
-def test_a_folder_can_be_left_out(tmp_path):
-    put(tmp_path, "a.jpg", "Masks/a.png", "Masks/deep/b.png")
-    files = scan(tmp_path, without=tmp_path / "." / "Masks")
+def test_folders_can_be_left_out(tmp_path):
+    put(tmp_path, "a.jpg", "Masks/a.png", "Masks/deep/b.png", "out/c.jpg")
+    files = scan(tmp_path, tmp_path / "out", masks=tmp_path / "." / "Masks")
     assert files.images == [PurePosixPath("a.jpg")]
-    assert files.folders == [(), ("masks",)]
+    assert files.folders == [(), ("masks",)]  # the name of the masks' folder tells the layout
+    assert scan(tmp_path, [tmp_path / "out", tmp_path / "Masks", tmp_path / "not there yet"]).folders == [()]
     assert len(scan(tmp_path / "Masks", without=tmp_path).images) == 2  # a folder around it leaves nothing out
+    with pytest.raises(UsageError, match="out: is the folder of the results"):
+        scan(tmp_path / "out", tmp_path / "Masks" / ".." / "out")
+
+
+def test_the_results_of_an_earlier_run_are_no_images(tmp_path):
+    put(tmp_path, "a.jpg", "results/masks/a.png", "trip/b.jpg", "trip/results/scenes/b.png")
+    assert len(image_files(tmp_path)) == 4  # somebody's own folder of that name
+    (tmp_path / ".snakemake").mkdir()
+    (tmp_path / "trip" / ".snakemake").touch()  # no folder: no run was here
+    assert image_files(tmp_path) == [tmp_path / name for name in ("a.jpg", "trip/b.jpg", "trip/results/scenes/b.png")]
+    (tmp_path / "trip" / ".snakemake").unlink()
+    (tmp_path / "trip" / ".snakemake").mkdir()
+    assert image_files(tmp_path) == [tmp_path / "a.jpg", tmp_path / "trip" / "b.jpg"]
+    assert len(image_files(tmp_path / "results")) == len(image_files(tmp_path / "trip/results/scenes")) == 1
+
+
+def test_files_that_hold_pictures_are_counted_with_what_to_do():
+    strays = Counter({".mp4": 2, ".mov": 1, ".nef": 1, ".db": 4, ".zip": 1})
+    films, raw = left_out(strays)
+    assert films.startswith("3 films (.mov, .mp4) were left out: ") and "ffmpeg -i" in films
+    assert raw.startswith("1 raw photograph (.nef) was left out: ")
+    assert left_out(strays, wrapped=True)[2:] == ["1 archive (.zip) was left out: unpack first"]
+    assert left_out(Counter({".db": 1, "hidden": 2})) == []
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_heic_counts_where_it_can_be_read(monkeypatch, tmp_path, installed):
+    monkeypatch.setattr(tree, "find_spec", lambda name: installed and name == "pillow_heif")
+    tree._readable.cache_clear()
+    try:
+        found = scan(put(tmp_path, "a.HEIC", "b.jpg"))
+    finally:
+        tree._readable.cache_clear()
+    assert len(found.images) == 1 + installed
+    sentences = left_out(found.strays)
+    assert sentences == [] if installed else sentences[0].endswith("pip install 'usod[heif]'")
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    put(tmp_path, "a.jpg", "locked/b.jpg")
+    scandir = os.scandir
+
+    def locked(path):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(UsodError, match="locked: cannot be read"):
+        scan(tmp_path)

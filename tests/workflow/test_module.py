@@ -34,7 +34,7 @@ rule count:
     output:
         "count.txt",
     shell:
-        "ls {{input:q}} | wc -l > {{output}}"
+        "find {{input:q}} -name '*.png' | wc -l > {{output}}"
 """
 
 

@@ -18,7 +18,7 @@ def test_results_lie_behind_a_storage_prefix(project, tmp_path):
     storage = ["--default-storage-provider", "fs", "--default-storage-prefix", str(bucket)]
     done = project.snakemake(*storage)
     assert done.returncode == 0, done.stdout
-    assert len(list((bucket / "results/masks/demo/deepusps-seed0").iterdir())) == 10
+    assert len(list((bucket / "results/masks/demo/deepusps-seed0").rglob("*.png"))) == 10
     assert (bucket / "results/report/report.html").stat().st_size > 10_000
     assert not list((project.folder / "results").rglob("*.h5")), "a store lies outside of the storage"
     again = project.snakemake(*storage, "--dry-run")

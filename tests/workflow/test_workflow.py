@@ -265,6 +265,8 @@ def test_the_ablations_of_deepusps_share_stages_and_learn_from_masks_as_oracles_
             {"datasets": {"demo": {"root": "nowhere", "tags": "folders"}, "demo-test": {"root": "demo"}}},
             "datasets.demo.root: no folder 'nowhere'",
         ),
+        ({"methods": {"theirs": {"maps": "no/{dataset}"}}}, "methods.theirs.maps: no folder or file 'no/demo'"),
+        ({"ablations": ["nosuch"]}, "ablations: no table 'nosuch'"),
     ],
 )
 def test_a_wrong_configuration_is_one_line_before_any_work(project, change, line):
@@ -273,6 +275,14 @@ def test_a_wrong_configuration_is_one_line_before_any_work(project, change, line
     assert done.returncode != 0 and "Traceback" not in done.stdout
     assert len([text for text in done.stdout.splitlines() if line in text]) == 1
     assert not (project.folder / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["masks", "all"])
+def test_a_table_called_like_a_target_is_one_line(project, name):
+    shutil.copy(ROOT / "workflow/presets/ablations/a2s_table8.yaml", project.folder / f"{name}.yaml")
+    project.configure(changed(ablations=[f"{name}.yaml"]))
+    done = project.snakemake("--dry-run")
+    assert done.returncode != 0 and f"ablations: {name}.yaml: rename it" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("fault", ["truncated", "empty", "mask size"])
@@ -313,22 +323,39 @@ def test_a_folder_of_odd_files_ends_with_masks(project, tmp_path):
     small["methods"] = {"mc": {}}
     (project.folder / "small.yaml").write_text(yaml.safe_dump(small))
     done = project.snakemake("--configfile", str(project.folder / "small.yaml"), "--config", f"images={folder}")
-    assert done.returncode == 0 and "Masks: results/masks/images" in done.stdout, done.stdout
-    masks = project.folder / "results/masks/images"
+    assert done.returncode == 0 and "Masks: results/masks/my-photos/deepusps-seed0" in done.stdout, done.stdout
+    masks = project.folder / "results/masks/my-photos/deepusps-seed0"
     sizes = {p.relative_to(masks).as_posix(): Image.open(p).size for p in masks.rglob("*.png")}
     upright = ("a b.png", "Urlaub Köln/ä.png", "copy.png", "c.webp.png", "c.gif.png")
     expected = dict.fromkeys(upright, (64, 48)) | {"phone.png": (48, 64)}
     assert sizes == expected
     assert set(np.unique(np.asarray(Image.open(masks / "c.gif.png")))) <= {0, 255}
-    assert not list((project.folder / "results/images").glob("masks.csv"))
+    assert not list((project.folder / "results/my-photos").glob("masks.csv"))
 
 
-def test_ones_own_images_need_no_configuration(project):
+def test_ones_own_images_need_no_configuration_and_every_folder_has_its_results(project):
     (project.folder / "config.yaml").unlink()
-    (project.folder / "photos").mkdir()
-    assert {"masks/images", "images/deepusps/fusion/seed0/model.safetensors"} <= project.planned(
-        "--config", "images=photos"
-    )
+    for folder in ("photos", "other photos"):
+        (project.folder / folder).mkdir()
+    first = project.planned("--config", "images=photos")
+    assert {"masks/photos/deepusps-seed0", "photos/deepusps/fusion/seed0/model.safetensors"} <= first
+    second = project.planned("--config", "images=other photos")
+    assert not {name for name in first & second if not name.startswith("report/")}
+
+
+def test_a_folder_of_photographs_can_be_the_working_folder(project):
+    """Its results are no photographs, whatever lies in them when it is run again."""
+    for number in range(3):
+        Image.effect_noise((64, 48), 90).convert("RGB").save(project.folder / f"{number}.jpg")
+    (project.folder / "config.yaml").unlink()
+    name = project.folder.name
+    for _ in range(2):
+        done = project.snakemake(f"results/{name}/index.csv", "--config", "images=.")
+        assert done.returncode == 0, done.stdout
+        (project.folder / f"results/masks/{name}/deepusps-seed0").mkdir(parents=True, exist_ok=True)
+        Image.new("L", (64, 48), 255).save(project.folder / f"results/masks/{name}/deepusps-seed0/0.png")
+    assert "Nothing to be done" in done.stdout
+    assert pd.read_csv(project.folder / f"results/{name}/index.csv")["id"].astype(str).tolist() == ["0", "1", "2"]
 
 
 def test_the_smoke_preset_plans(project):

@@ -24,10 +24,10 @@ rule activate:
         stage1=lambda wildcards: as_json(VARIANTS[wildcards.variant].a2s.stage1),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].encoder),
     shell:
-        "usod devices run --count {resources.gpu} -- usod a2s stage1 --images {input.images} --config {params.stage1:q}"
-        " --network {params.network:q} --out-labels {output.labels} --out-model {output.model}"
-        " --history {output.history} --out-watched {output.watched} --threads {threads}"
-        " > {log} 2>&1"
+        "usod devices run --count {resources.gpu} -- usod a2s stage1 --images {input.images:q} --config {params.stage1:q}"
+        " --network {params.network:q} --out-labels {output.labels:q} --out-model {output.model:q}"
+        " --history {output.history:q} --out-watched {output.watched:q} --threads {threads}"
+        " > {log:q} 2>&1"
 
 
 rule detect:
@@ -57,9 +57,9 @@ rule detect:
         stage2=lambda wildcards: as_json(VARIANTS[wildcards.variant].a2s.stage2),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].detector),
     shell:
-        "usod devices run --count {resources.gpu} -- usod a2s stage2 --images {input.images} --labels {input.labels}"
-        " --config {params.stage2:q} --network {params.network:q} --devices {resources.gpu} --out-labels {output.labels}"
-        " --out-model {output.model} --history {output.history} --threads {threads} > {log} 2>&1"
+        "usod devices run --count {resources.gpu} -- usod a2s stage2 --images {input.images:q} --labels {input.labels:q}"
+        " --config {params.stage2:q} --network {params.network:q} --devices {resources.gpu} --out-labels {output.labels:q}"
+        " --out-model {output.model:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule a2s:

@@ -23,8 +23,8 @@ rule ablation_table:
         code=code("usod.commands.report"),
         table=ablation_as_json,
     shell:
-        "usod report ablation --table {params.table:q} --csv {output.csv} --markdown {output.markdown}"
-        " --latex {output.latex} > {log} 2>&1"
+        "usod report ablation --table {params.table:q} --csv {output.csv:q} --markdown {output.markdown:q}"
+        " --latex {output.latex:q} > {log:q} 2>&1"
 
 
 rule score_epochs:
@@ -45,7 +45,7 @@ rule score_epochs:
     params:
         code=code("usod.commands.evaluate"),
     shell:
-        "usod evaluate-epochs {input.watched} --index {input.masks} --out {output} > {log} 2>&1"
+        "usod evaluate-epochs {input.watched:q} --index {input.masks:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule plot_ablation_curves:
@@ -73,7 +73,7 @@ rule plot_ablation_curves:
         code=code("usod.commands.report"),
         curves=lambda wildcards, input: pairs("--history", TABLES.systems(wildcards.table), input.curves),
     shell:
-        "usod report training {params.curves:q} --column mae --out {output.figure} > {log} 2>&1"
+        "usod report training {params.curves:q} --column mae --out {output.figure:q} > {log:q} 2>&1"
 
 
 rule plot_ablation_scatter:
@@ -99,8 +99,8 @@ rule plot_ablation_scatter:
         names=lambda wildcards: TABLES.tables[wildcards.table].scatter,
         f=lambda wildcards: TABLES.tables[wildcards.table].f,
     shell:
-        "usod report scatter {input.scores[0]} {input.scores[1]} --name {params.names[0]:q} --name {params.names[1]:q}"
-        " --measure {params.f} --measure mae --out {output.figure} > {log} 2>&1"
+        "usod report scatter {input.scores[0]:q} {input.scores[1]:q} --name {params.names[0]:q} --name {params.names[1]:q}"
+        " --measure {params.f} --measure mae --out {output.figure:q} > {log:q} 2>&1"
 
 
 rule measure_variance:
@@ -132,8 +132,8 @@ rule measure_variance:
         network=lambda wildcards: as_json(SETTINGS.encoder),
         seed=SETTINGS.a2s.stage1.seed,
     shell:
-        "usod devices run --count {resources.gpu} -- usod a2s variance --images {input.images} --model {input.model}"
-        " --network {params.network:q} --seed {params.seed} --threads {threads} --out {output} > {log} 2>&1"
+        "usod devices run --count {resources.gpu} -- usod a2s variance --images {input.images:q} --model {input.model:q}"
+        " --network {params.network:q} --seed {params.seed} --threads {threads} --out {output:q} > {log:q} 2>&1"
 
 
 rule a2s_table1:
@@ -143,9 +143,16 @@ rule a2s_table1:
     localrule: True
 
 
+try:
+    check_table_names(TABLE_FILES, {"all", *filter(rules.has, TABLE_FILES)})
+except UsodError as error:
+    raise WorkflowError(str(error)) from None
+
+
 for table in [*TABLES.tables, *TABLES.unfit]:
 
     rule:
+        """A table of variants, beside the published one: results/report/NAME.md, .csv and .tex."""
         name:
             table
         input:

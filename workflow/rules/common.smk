@@ -7,7 +7,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from usod.ablations import Variants, read_ablation
+from usod.ablations import Variants, check_table_names, find_tables, read_ablation
 from usod.config import deep_merge, own_images, parse_config
 from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
@@ -47,27 +47,18 @@ def settings():
     return deep_merge(preset(own.pop("preset")), own) if "preset" in own else own
 
 
-def table_files():
-    """Name -> file of every table of variants: those of the workflow, and those that the configuration names."""
-    known = {name: workflow.source_path(f"../presets/ablations/{name}.yaml") for name in ABLATIONS}
-    return known | {Path(name).stem: Path(name) for name in SETTINGS.ablations if name not in known}
-
-
 try:
     SETTINGS = parse_config(settings())
+    SETTINGS.check_paths()
+    known = {name: workflow.source_path(f"../presets/ablations/{name}.yaml") for name in ABLATIONS}
+    TABLE_FILES = find_tables(SETTINGS.ablations, known)
     TABLES = Variants(
         SETTINGS,
-        {name: read_ablation(file) for name, file in table_files().items()},
+        {name: read_ablation(file) for name, file in TABLE_FILES.items()},
         asked=[Path(name).stem for name in SETTINGS.ablations],
     )
 except UsodError as error:
     raise WorkflowError(str(error)) from None
-
-for name in dict.fromkeys([SETTINGS.train, *SETTINGS.test]):
-    for key in ("root", "masks"):
-        folder = getattr(SETTINGS.datasets[name], key)
-        if folder not in (None, "demo") and not Path(folder).is_dir():
-            raise WorkflowError(f"datasets.{name}.{key}: no folder {folder!r}")
 
 METHODS = list(SETTINGS.methods)
 # A variant as part of a path -> its configuration; "" is the configuration itself.
@@ -172,26 +163,32 @@ def listing(kind):
         section = SETTINGS.datasets[wildcards.dataset]
         if section.root == "demo":
             return "scenes"
-        return files_of(section.root, kind, section.layout, section.masks)
+        return files_of(section.root, kind, section.layout, section.masks, results_of(output))
 
     return of
 
 
+def results_of(output):
+    """The folder of all results, from a file of a data set's folder: no photographs lie there."""
+    return str(Path(output[0]).parents[1])
+
+
 def imported_maps(wildcards):
     """Folder or file of maps made elsewhere; the user's own path, which is none of the workflow's."""
-    return local(SETTINGS.methods[wildcards.method].maps.replace("{dataset}", wildcards.dataset))
+    return local(str(SETTINGS.imported_maps(wildcards.method, wildcards.dataset)))
 
 
-def dataset_options(wildcards):
+def dataset_options(wildcards, output):
     section = SETTINGS.datasets[wildcards.dataset]
     options = ["--layout", section.layout]
     options += ["--split", section.split] if section.split else []
+    options += ["--without", results_of(output)] if section.root != "demo" else []
     return options + (["--masks", section.masks] if section.masks else [])
 
 
-def mask_options(wildcards):
+def mask_options(wildcards, output):
     section = SETTINGS.datasets[wildcards.dataset]
-    return [*dataset_options(wildcards), "--threshold", str(section.mask_threshold)]
+    return [*dataset_options(wildcards, output), "--threshold", str(section.mask_threshold)]
 
 
 # ---- stages and networks
@@ -277,13 +274,9 @@ def tags_of(wildcards, input):
 
 
 def tags_listing(wildcards):
-    """Name, size and date of the source of the tags: a change reads them again."""
-    section = SETTINGS.datasets[wildcards.dataset]
-    source = Path(section.tags or "folders")
-    if not source.exists():
-        return str(source)
-    files = sorted(source.rglob("*.xml")) if source.is_dir() else [source]
-    return f"{len(files)} files, {max((int(f.stat().st_mtime) for f in files), default=0)}"
+    """Names, sizes and dates of the source of the tags: a change reads them again."""
+    source = SETTINGS.datasets[wildcards.dataset].tags
+    return files_of(source, "tags") if source else "scenes"
 
 
 def stage_before(wildcards):

@@ -14,7 +14,7 @@ rule draw_scenes:
         code=code("usod.commands.demo"),
         scenes=scene_options,
     shell:
-        "usod data demo --out {output.scenes} {params.scenes:q} > {log} 2>&1"
+        "usod data demo --out {output.scenes:q} {params.scenes:q} > {log:q} 2>&1"
 
 
 rule index_images:
@@ -36,7 +36,7 @@ rule index_images:
         options=dataset_options,
         listing=listing("images"),
     shell:
-        "usod data index {params.root:q} {params.options:q} --out {output.index} > {log} 2>&1"
+        "usod data index {params.root:q} {params.options:q} --out {output.index:q} --workers {threads} > {log:q} 2>&1"
 
 
 rule index_masks:
@@ -51,14 +51,14 @@ rule index_masks:
         "results/timings/{dataset}/masks.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
+    threads: 4
     params:
         code=code("usod.commands.data"),
         root=root,
         options=mask_options,
         listing=listing("masks"),
     shell:
-        "usod data masks {params.root:q} {params.options:q} --out {output.masks} > {log} 2>&1"
+        "usod data masks {params.root:q} {params.options:q} --out {output.masks:q} --workers {threads} > {log:q} 2>&1"
 
 
 rule decode_images:
@@ -79,5 +79,5 @@ rule decode_images:
         code=code("usod.commands.data"),
         size=SETTINGS.size,
     shell:
-        "usod data images --index {input.index} --size {params.size} --out {output.images} --workers {threads}"
-        " > {log} 2>&1"
+        "usod data images --index {input.index:q} --size {params.size} --out {output.images:q} --workers {threads}"
+        " > {log:q} 2>&1"

@@ -28,10 +28,10 @@ rule refine_labels:
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].network),
         model_before=lambda wildcards, input: ["--model-before", input.model] if input.model else [],
     shell:
-        "usod devices run --count {resources.gpu} -- usod deepusps refine --images {input.images}"
-        " --maps {input.maps} --stage {wildcards.stage} --config {params.refine:q} --network {params.network:q}"
-        " {params.model_before:q} --out-labels {output.labels} --out-model {output.model} --history {output.history}"
-        " --threads {threads} > {log} 2>&1"
+        "usod devices run --count {resources.gpu} -- usod deepusps refine --images {input.images:q}"
+        " --maps {input.maps:q} --stage {wildcards.stage} --config {params.refine:q} --network {params.network:q}"
+        " {params.model_before:q} --out-labels {output.labels:q} --out-model {output.model:q} --history {output.history:q}"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule fuse_labels:
@@ -65,9 +65,9 @@ rule fuse_labels:
         fuse=lambda wildcards: VARIANTS[wildcards.variant].deepusps.fuse.model_dump_json(exclude={"seeds"}),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].network),
     shell:
-        "usod devices run --count {resources.gpu} -- usod deepusps fuse --images {input.images} {params.labels:q}"
+        "usod devices run --count {resources.gpu} -- usod deepusps fuse --images {input.images:q} {params.labels:q}"
         " --seed {wildcards.seed} --devices {resources.gpu} --config {params.fuse:q} --network {params.network:q}"
-        " --out {output.model} --history {output.history} --threads {threads} > {log} 2>&1"
+        " --out {output.model:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule oracle_masks:
@@ -88,7 +88,7 @@ rule oracle_masks:
     params:
         code=code("usod.commands.deepusps"),
     shell:
-        "usod deepusps oracle --images {input.images} --masks {input.masks} --out {output} > {log} 2>&1"
+        "usod deepusps oracle --images {input.images:q} --masks {input.masks:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule oracle_labels:
@@ -111,8 +111,8 @@ rule oracle_labels:
         code=code("usod.commands.deepusps"),
         labels=lambda wildcards, input: pairs("--labels", oracle_candidates(wildcards), input.labels),
     shell:
-        "usod deepusps oracle --images {input.images} --masks {input.masks} {params.labels:q} --out {output}"
-        " > {log} 2>&1"
+        "usod deepusps oracle --images {input.images:q} --masks {input.masks:q} {params.labels:q} --out {output:q}"
+        " > {log:q} 2>&1"
 
 
 rule deepusps:

@@ -27,8 +27,8 @@ rule predict_maps:
         ),
         batch=SETTINGS.benchmark.batch_size,
     shell:
-        "usod devices run --count {resources.gpu} -- usod predict {input.model} {input.images} --out {output.maps}"
-        " --crf {params.crf:q} --batch {params.batch} --threads {threads} > {log} 2>&1"
+        "usod devices run --count {resources.gpu} -- usod predict {input.model:q} {input.images:q} --out {output.maps:q}"
+        " --crf {params.crf:q} --batch {params.batch} --threads {threads} > {log:q} 2>&1"
 
 
 rule refine_with_crf:
@@ -53,8 +53,8 @@ rule refine_with_crf:
         code=code("usod.commands.crf"),
         crf=lambda wildcards: as_json(SETTINGS.benchmark.crf or CrfConfig()),
     shell:
-        "usod devices run --count {resources.gpu} -- usod crf refine {input.maps} --images {input.images}"
-        " --config {params.crf:q} --threads {threads} --out {output.maps} > {log} 2>&1"
+        "usod devices run --count {resources.gpu} -- usod crf refine {input.maps:q} --images {input.images:q}"
+        " --config {params.crf:q} --threads {threads} --out {output.maps:q} > {log:q} 2>&1"
 
 
 rule refine_with_superpixels:
@@ -75,8 +75,8 @@ rule refine_with_superpixels:
         code=code("usod.commands.crf"),
         crf=lambda wildcards: as_json(SETTINGS.wss.crf),
     shell:
-        "usod crf superpixel {input.maps} --images {input.images} --config {params.crf:q} --workers {threads}"
-        " --out {output.maps} > {log} 2>&1"
+        "usod crf superpixel {input.maps:q} --images {input.images:q} --config {params.crf:q} --workers {threads}"
+        " --out {output.maps:q} > {log:q} 2>&1"
 
 
 rule score_maps:
@@ -98,8 +98,8 @@ rule score_maps:
     params:
         code=code("usod.commands.evaluate"),
     shell:
-        "usod evaluate {input.maps} --index {input.masks} --per-image {output.per_image} --json {output.summary}"
-        " > {log} 2>&1"
+        "usod evaluate {input.maps:q} --index {input.masks:q} --per-image {output.per_image:q} --json {output.summary:q}"
+        " > {log:q} 2>&1"
 
 
 rule benchmark:

@@ -19,8 +19,8 @@ rule export_masks:
         root=root,
         threshold=SETTINGS.report.mask_threshold,
     shell:
-        "usod maps export {input.maps} --out {output.masks} --index {input.index} --root {params.root:q}"
-        " --threshold {params.threshold} > {log} 2>&1"
+        "usod maps export {input.maps:q} --out {output.masks:q} --index {input.index:q} --root {params.root:q}"
+        " --threshold {params.threshold} > {log:q} 2>&1"
 
 
 rule masks:
@@ -51,7 +51,7 @@ rule export_model:
         train=SETTINGS.train,
         scores=lambda wildcards, input: pairs("--score", SETTINGS.test, input.scores),
     shell:
-        "usod export {input.model} {output.onnx} {params.scores:q} --data {params.train}={input.index} > {log} 2>&1"
+        "usod export {input.model:q} {output.onnx:q} {params.scores:q} --data {params.train}={input.index:q} > {log:q} 2>&1"
 
 
 rule export:

@@ -23,9 +23,9 @@ rule train_relations:
         train=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.train),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].relation),
     shell:
-        "usod devices run --count {resources.gpu} -- usod ldps train --images {input.images} --prior {input.prior}"
-        " --config {params.train:q} --network {params.network:q} --devices {resources.gpu} --out-model {output.model}"
-        " --history {output.history} --threads {threads} > {log} 2>&1"
+        "usod devices run --count {resources.gpu} -- usod ldps train --images {input.images:q} --prior {input.prior:q}"
+        " --config {params.train:q} --network {params.network:q} --devices {resources.gpu} --out-model {output.model:q}"
+        " --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule refine_prior:
@@ -51,8 +51,8 @@ rule refine_prior:
         code=code("usod.commands.ldps"),
         merge=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.merge),
     shell:
-        "usod devices run --count {resources.gpu} -- usod ldps refine {input.model} --images {input.images}"
-        " --prior {input.prior} --merge {params.merge:q} --threads {threads} --out {output.maps} > {log} 2>&1"
+        "usod devices run --count {resources.gpu} -- usod ldps refine {input.model:q} --images {input.images:q}"
+        " --prior {input.prior:q} --merge {params.merge:q} --threads {threads} --out {output.maps:q} > {log:q} 2>&1"
 
 
 rule refine_singly:
@@ -80,9 +80,9 @@ rule refine_singly:
         merge=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.merge),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].relation),
     shell:
-        "usod devices run --count {resources.gpu} -- usod ldps single --images {input.images} --prior {input.prior}"
+        "usod devices run --count {resources.gpu} -- usod ldps single --images {input.images:q} --prior {input.prior:q}"
         " --config {params.single:q} --merge {params.merge:q} --network {params.network:q} --threads {threads}"
-        " --out {output.maps} > {log} 2>&1"
+        " --out {output.maps:q} > {log:q} 2>&1"
 
 
 rule ldps:

@@ -28,9 +28,9 @@ rule extract_maps:
         size=SETTINGS.size,
         max_side=SETTINGS.maps.max_side,
     shell:
-        "usod maps extract {params.function} --index {input.index} --out {output.maps} --size {params.size}"
+        "usod maps extract {params.function} --index {input.index:q} --out {output.maps:q} --size {params.size}"
         " --max-side {params.max_side} --params {params.settings:q} --chunk {wildcards.scatteritem}"
-        " --workers {threads} > {log} 2>&1"
+        " --workers {threads} > {log:q} 2>&1"
 
 
 rule merge_maps:
@@ -52,7 +52,7 @@ rule merge_maps:
     params:
         code=code("usod.commands.maps"),
     shell:
-        "usod maps merge {input.parts} --index {input.index} --out {output.maps} > {log} 2>&1"
+        "usod maps merge {input.parts:q} --index {input.index:q} --out {output.maps:q} > {log:q} 2>&1"
 
 
 rule import_maps:
@@ -76,7 +76,7 @@ rule import_maps:
         size=SETTINGS.size,
         listing=lambda wildcards: files_of(imported_maps(wildcards), "maps"),
     shell:
-        "usod maps import {input.maps:q} --index {input.index} --out {output.maps} --size {params.size} > {log} 2>&1"
+        "usod maps import {input.maps:q} --index {input.index:q} --out {output.maps:q} --size {params.size} > {log:q} 2>&1"
 
 
 rule maps:

@@ -18,7 +18,7 @@ rule rank_doubts:
         labels=lambda wildcards, input: pairs("--labels", doubted(wildcards.dataset), input.labels),
         before=lambda wildcards, input: pairs("--before", doubted_before(wildcards.dataset), input.before),
     shell:
-        "usod maps agree {params.labels:q} {params.before:q} --index {input.index} --csv {output.csv} > {log} 2>&1"
+        "usod maps agree {params.labels:q} {params.before:q} --index {input.index:q} --csv {output.csv:q} > {log:q} 2>&1"
 
 
 rule show_doubts:
@@ -46,8 +46,8 @@ rule show_doubts:
         columns=lambda wildcards, input: pairs("--column", doubted(wildcards.dataset), input.labels),
         shown=SETTINGS.report.examples,
     shell:
-        "usod report examples --images {input.images} {params.columns:q} --first {input.csv} --count {params.shown}"
-        " --out {output} > {log} 2>&1"
+        "usod report examples --images {input.images:q} {params.columns:q} --first {input.csv:q} --count {params.shown}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule show_evolution:
@@ -74,11 +74,11 @@ rule show_evolution:
     params:
         code=code("usod.commands.pictures"),
         columns=lambda wildcards, input: pairs("--column", stages_of(wildcards.dataset, wildcards.method), input.maps),
-        masks=lambda wildcards, input: ["--masks", *input.masks],
+        masks=lambda wildcards, input: ["--masks", *input.masks] if input.masks else [],
         shown=SETTINGS.report.examples,
     shell:
-        "usod report examples --images {input.images} {params.columns:q} {params.masks:q} --count {params.shown}"
-        " --out {output} > {log} 2>&1"
+        "usod report examples --images {input.images:q} {params.columns:q} {params.masks:q} --count {params.shown}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule sum_costs:
@@ -111,8 +111,8 @@ rule sum_costs:
         code=code("usod.commands.page"),
         results=lambda wildcards, output: str(Path(output.csv).parents[1]),
     shell:
-        "usod report costs {params.results:q} --csv {output.csv} --markdown {output.markdown} --latex {output.latex}"
-        " --figure {output.figure} > {log} 2>&1"
+        "usod report costs {params.results:q} --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q}"
+        " --figure {output.figure:q} > {log:q} 2>&1"
 
 
 rule write_provenance:
@@ -138,7 +138,7 @@ rule write_provenance:
         models=lambda wildcards, input: pairs("--model", final_networks(), input.models),
         config=lambda wildcards: as_json(SETTINGS),
     shell:
-        "usod report provenance {params.indices:q} {params.models:q} --config {params.config:q} --out {output} > {log} 2>&1"
+        "usod report provenance {params.indices:q} {params.models:q} --config {params.config:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule write_page:
@@ -161,4 +161,4 @@ rule write_page:
         code=code("usod.commands.page"),
         plan=lambda wildcards, input: json.dumps(report_plan(input.files)),
     shell:
-        "usod report page --plan {params.plan:q} --out {output} > {log} 2>&1"
+        "usod report page --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"

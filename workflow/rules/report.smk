@@ -25,8 +25,8 @@ rule score_table:
         published=lambda wildcards: SETTINGS.datasets[wildcards.testset].published_as or "none",
         reference=published_table(),
     shell:
-        "usod report scores {input.scores} --published {params.published:q} --reference {params.reference}"
-        " {params.models:q} --csv {output.csv} --markdown {output.markdown} --latex {output.latex} > {log} 2>&1"
+        "usod report scores {input.scores:q} --published {params.published:q} --reference {params.reference}"
+        " {params.models:q} --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q} > {log:q} 2>&1"
 
 
 rule plot_curves:
@@ -51,7 +51,7 @@ rule plot_curves:
         code=code("usod.commands.report"),
         systems=" ".join(METHODS + final_systems()),
     shell:
-        "usod report curves {input.scores} --systems {params.systems:q} --out {output.figure} > {log} 2>&1"
+        "usod report curves {input.scores:q} --systems {params.systems:q} --out {output.figure:q} > {log:q} 2>&1"
 
 
 rule plot_label_quality:
@@ -77,8 +77,8 @@ rule plot_label_quality:
         code=code("usod.commands.report"),
         methods=" ".join(METHODS),
     shell:
-        "usod report stages {input.scores} --methods {params.methods:q} --out {output.figure}"
-        " --csv {output.table} > {log} 2>&1"
+        "usod report stages {input.scores:q} --methods {params.methods:q} --out {output.figure:q}"
+        " --csv {output.table:q} > {log:q} 2>&1"
 
 
 rule show_examples:
@@ -105,11 +105,11 @@ rule show_examples:
     params:
         code=code("usod.commands.pictures"),
         columns=lambda wildcards, input: pairs("--column", shown_systems(wildcards.testset), input.maps),
-        masks=lambda wildcards, input: ["--masks", *input.masks],
+        masks=lambda wildcards, input: ["--masks", *input.masks] if input.masks else [],
         shown=SETTINGS.report.examples,
     shell:
-        "usod report examples --images {input.images} {params.columns:q} {params.masks:q} --count {params.shown}"
-        " --out {output.figure} > {log} 2>&1"
+        "usod report examples --images {input.images:q} {params.columns:q} {params.masks:q} --count {params.shown}"
+        " --out {output.figure:q} > {log:q} 2>&1"
 
 
 rule plot_training:
@@ -136,7 +136,7 @@ rule plot_training:
         code=code("usod.commands.report"),
         histories=lambda wildcards, input: pairs("--history", trained_systems(), input.histories),
     shell:
-        "usod report training {params.histories:q} --out {output.figure} > {log} 2>&1"
+        "usod report training {params.histories:q} --out {output.figure:q} > {log:q} 2>&1"
 
 
 rule show_activations:
@@ -162,8 +162,8 @@ rule show_activations:
         code=code("usod.commands.pictures"),
         shown=SETTINGS.report.examples,
     shell:
-        "usod report watched --images {input.images} --maps {input.maps} --count {params.shown}"
-        " --out {output.figure} > {log} 2>&1"
+        "usod report watched --images {input.images:q} --maps {input.maps:q} --count {params.shown}"
+        " --out {output.figure:q} > {log:q} 2>&1"
 
 
 rule show_changes:
@@ -193,9 +193,9 @@ rule show_changes:
     params:
         code=code("usod.commands.pictures"),
     shell:
-        "usod report changes --images {input.images} --before {input.before} --after {input.after}"
-        " --scores-before {input.scores_before} --scores-after {input.scores_after} --masks {input.masks}"
-        " --out {output.figure} > {log} 2>&1"
+        "usod report changes --images {input.images:q} --before {input.before:q} --after {input.after:q}"
+        " --scores-before {input.scores_before:q} --scores-after {input.scores_after:q} --masks {input.masks:q}"
+        " --out {output.figure:q} > {log:q} 2>&1"
 
 
 rule show_tags:
@@ -221,7 +221,7 @@ rule show_tags:
         code=code("usod.commands.wss"),
         shown=SETTINGS.report.examples,
     shell:
-        "usod wss look {input.model} --images {input.images} --count {params.shown} --out {output.figure} > {log} 2>&1"
+        "usod wss look {input.model:q} --images {input.images:q} --count {params.shown} --out {output.figure:q} > {log:q} 2>&1"
 
 
 rule report:

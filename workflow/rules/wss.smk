@@ -17,7 +17,7 @@ rule index_tags:
         source=tags_of,
         listing=tags_listing,
     shell:
-        "usod data tags --index {input.index} --source {params.source:q} --out {output.tags} > {log} 2>&1"
+        "usod data tags --index {input.index:q} --source {params.source:q} --out {output.tags:q} > {log:q} 2>&1"
 
 
 rule learn_tags:
@@ -45,9 +45,9 @@ rule learn_tags:
         pretrain=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.pretrain),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].tagger),
     shell:
-        "usod devices run --count {resources.gpu} -- usod wss pretrain --images {input.images} --tags {input.tags}"
-        " --config {params.pretrain:q} --network {params.network:q} --out-model {output.model}"
-        " --history {output.history} --threads {threads} > {log} 2>&1"
+        "usod devices run --count {resources.gpu} -- usod wss pretrain --images {input.images:q} --tags {input.tags:q}"
+        " --config {params.pretrain:q} --network {params.network:q} --out-model {output.model:q}"
+        " --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule predict_foreground:
@@ -71,8 +71,8 @@ rule predict_foreground:
     params:
         code=code("usod.commands.predict"),
     shell:
-        "usod devices run --count {resources.gpu} -- usod predict {input.model} {input.images} --out {output.maps}"
-        " --crf none --threads {threads} > {log} 2>&1"
+        "usod devices run --count {resources.gpu} -- usod predict {input.model:q} {input.images:q} --out {output.maps:q}"
+        " --crf none --threads {threads} > {log:q} 2>&1"
 
 
 rule estimate_labels:
@@ -93,8 +93,8 @@ rule estimate_labels:
         code=code("usod.commands.crf"),
         crf=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.crf),
     shell:
-        "usod crf superpixel {input.maps} --images {input.images} --config {params.crf:q} --workers {threads}"
-        " --out {output.labels} > {log} 2>&1"
+        "usod crf superpixel {input.maps:q} --images {input.images:q} --config {params.crf:q} --workers {threads}"
+        " --out {output.labels:q} > {log:q} 2>&1"
 
 
 rule learn_estimates:
@@ -121,9 +121,9 @@ rule learn_estimates:
         code=code("usod.commands.wss"),
         selftrain=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.selftrain),
     shell:
-        "usod devices run --count {resources.gpu} -- usod wss selftrain --images {input.images} --labels {input.labels}"
-        " --model-before {input.model} --config {params.selftrain:q} --out-model {output.model}"
-        " --history {output.history} --threads {threads} > {log} 2>&1"
+        "usod devices run --count {resources.gpu} -- usod wss selftrain --images {input.images:q} --labels {input.labels:q}"
+        " --model-before {input.model:q} --config {params.selftrain:q} --out-model {output.model:q}"
+        " --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule wss:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from usod.commands.options import Quiet, Workers
+from usod.data.parallel import READERS
 
 app = typer.Typer(no_args_is_help=True, help="Find and check images and masks; draw the demo scenes.")
 Root = Annotated[Path, typer.Argument(help="Folder of the data set, as unpacked, or any tree of images.")]
@@ -16,6 +17,11 @@ Masks = Annotated[
         "--masks", help="Folder of the masks, where the layout does not say it: none of its files is an image."
     ),
 ]
+Without = Annotated[
+    list[Path] | None,
+    typer.Option(help="A folder whose files are not seen, such as that of the results; may be repeated."),
+]
+Readers = Annotated[int, typer.Option("--workers", min=1, help="Threads that read the files.")]
 Split = Annotated[str | None, typer.Option(help="Only the images of this split (train, val, test, ...).")]
 
 
@@ -26,6 +32,8 @@ def index(
     layout: Layout = "auto",
     split: Split = None,
     masks: Masks = None,
+    without: Without = None,
+    workers: Readers = READERS,
     quiet: Quiet = False,
 ) -> None:
     """List the images of a data set, each decoded once to prove that it can be. No mask is opened.
@@ -35,7 +43,7 @@ def index(
     from usod.data.index import build_index, write_index
     from usod.progress import say
 
-    table = build_index(root, layout, split, progress=True, masks_dir=masks)
+    table = build_index(root, layout, split, progress=True, masks_dir=masks, without=without, workers=workers)
     write_index(table, out)
     say(f"{out}: {len(table)} images, layout {table.attrs['layout']}, splits from {table.attrs['split_source']}")
     for note in table.attrs["notes"]:
@@ -50,18 +58,20 @@ def masks(
     split: Split = None,
     masks: Masks = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Mask values above this share are salient.")] = 0.5,
+    without: Without = None,
+    workers: Readers = READERS,
     quiet: Quiet = False,
 ) -> None:
     """List the masks of a data set, under the ids of its images. Evaluation alone reads this list.
 
-    Give the same --layout, --split and --masks as to `usod data index`.
+    Give the same --layout, --split, --masks and --without as to `usod data index`.
 
     Example: usod data masks ECSSD --out masks.csv
     """
     from usod.data.index import build_masks, write_index
     from usod.progress import say
 
-    table = build_masks(root, layout, masks, threshold, split, progress=True)
+    table = build_masks(root, layout, masks, threshold, split, progress=True, without=without, workers=workers)
     write_index(table, out)
     say(f"{out}: {len(table)} masks, salient above {threshold} of the full range")
     for note in table.attrs["notes"]:
@@ -86,7 +96,8 @@ def tags(
     from usod.data.tags import find_tags, write_tags
     from usod.progress import say
 
-    found = find_tags(read_index(index)["id"].tolist(), source)
+    table = read_index(index)
+    found = find_tags(table["id"].tolist(), source, table["image"].tolist())
     write_tags(out, found)
     kinds = {tag for of_image in found.values() for tag in of_image}
     without = sum(not of_image for of_image in found.values())

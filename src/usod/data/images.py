@@ -1,5 +1,6 @@
 """Image and mask files as arrays: decoding, orientation, depth, alpha, and the errors of broken files."""
 
+import functools
 import hashlib
 import io
 import struct
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from usod.errors import UsodError
 
@@ -30,6 +31,7 @@ _DECODING_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
+_HEIF_BRANDS = ("heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis")
 _EXIF_ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)  # the EXIF orientations that exchange height and width
 
@@ -49,6 +51,7 @@ def read_image(path: str | Path) -> np.ndarray:
     The EXIF orientation is applied. Grey, palette, CMYK and 1-bit images become RGB; transparent pixels are composited
     over white; 16-bit samples are scaled (65535 -> 255), float samples are taken as [0, 1] if none exceeds 1, else as
     [0, 255] or scaled by their maximum. Of an animation the first frame is read. Colour profiles are not applied.
+    HEIC files need pillow-heif, AVIF files a Pillow with AVIF.
 
     Returns
     -------
@@ -154,7 +157,7 @@ def resize_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _open(path: str | Path, content: bytes | None = None, *, decode: bool = True) -> Image.Image:
     try:
-        picture = Image.open(io.BytesIO(content) if content is not None else path)
+        picture = _identify(path, content)
     except Image.DecompressionBombError as error:
         raise _too_large(path) from error
     except _DECODING_ERRORS as error:
@@ -170,6 +173,37 @@ def _open(path: str | Path, content: bytes | None = None, *, decode: bool = True
         except _DECODING_ERRORS as error:
             raise _broken(path, error) from error
     return picture
+
+
+def _identify(path: str | Path, content: bytes | None) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(content) if content is not None else path)
+    except Image.UnidentifiedImageError:
+        # Told by its bytes: phones and chat programs give HEIC files names that end in .jpg.
+        brand = _heif_brand(path, content)
+        if brand is None or (brand != "avif" and not _heif_registered()):
+            raise
+        return Image.open(io.BytesIO(content) if content is not None else path)
+
+
+def _heif_brand(path: str | Path, content: bytes | None) -> str | None:
+    """The brand of a HEIF container (heic, mif1, avif, ...); None for any other file."""
+    if content is None:
+        with Path(path).open("rb") as file:
+            content = file.read(12)
+    brand = content[8:12].decode("latin-1")
+    return brand if content[4:8] == b"ftyp" and brand in _HEIF_BRANDS else None
+
+
+@functools.cache
+def _heif_registered() -> bool:
+    """Whether Pillow reads HEIC now: pillow-heif is loaded when the first such file is met."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
 
 
 def _upright_size(picture: Image.Image, path: str | Path) -> tuple[int, int]:
@@ -236,6 +270,11 @@ def _unreadable(path: str | Path, error: Exception) -> UsodError:
     if isinstance(error, IsADirectoryError):
         return UsodError(f"{path}: is a folder, not an image file")
     if isinstance(error, Image.UnidentifiedImageError):
+        brand = _heif_brand(path, None)
+        if brand and brand != "avif" and not _heif_registered():
+            return UsodError(f"{path}: is a HEIC file; pillow-heif reads it: pip install 'usod[heif]'")
+        if brand == "avif" and not features.check("avif"):
+            return UsodError(f"{path}: is an AVIF file; Pillow 11.3 or newer reads it: pip install --upgrade pillow")
         return UsodError(f"{path}: is not an image of a known format; remove it or copy it again")
     return _broken(path, error)
 

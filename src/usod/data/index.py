@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 
 from usod.data.images import image_size, inspect_image, read_image, read_mask
+from usod.data.lookalikes import REMEDY, masks_among_images
 from usod.data.pairing import DataSet, Item, find_dataset, overlays
-from usod.data.parallel import read_all
+from usod.data.parallel import READERS, read_all
 from usod.data.splits import assign_splits
+from usod.data.tree import Folders, left_out
 from usod.errors import UsageError, UsodError
 from usod.files import atomic_path
 
@@ -30,6 +32,8 @@ def build_index(
     test_share: float | None = None,
     progress: bool = False,
     masks_dir: str | Path | None = None,
+    without: Folders = None,
+    workers: int = READERS,
 ) -> pd.DataFrame:
     """The images below `root`, each decoded once to prove that it can be; no mask is opened.
 
@@ -41,23 +45,29 @@ def build_index(
     test_share : see `usod.data.splits.assign_splits`; used where the data set says nothing of splits
     progress : show progress (`usod.progress.progress`)
     masks_dir : the folder of masks, where the layout does not say it; its files are no images of the data set
+    without : see `usod.data.pairing.find_dataset`
+    workers : threads that read
 
     Returns
     -------
     One row per image in order of id: id (str, unique), image (absolute path), height, width (pixels, upright), sha256
-    (of the file's bytes), split. `attrs` holds layout, data_set, split_source and notes (list of str).
+    (of the file's bytes), split. `attrs` holds layout, data_set, split_source, notes (list of str), and whether the
+    folder was given by a relative path.
 
     Raises
     ------
     UsageError
         If there is no such folder, layout or split.
     UsodError
-        If there are no images, or one is broken; the message names the file.
+        If there are no images, one is broken (the message names the file), or the layout is "auto" and a folder looks
+        like masks (`usod.data.lookalikes`).
     """
-    data = find_dataset(root, layout, masks_dir)
+    data = find_dataset(root, layout, masks_dir, without)
+    if layout == "auto" and (masks := masks_among_images(data)):
+        raise UsodError(f"{masks[0]}; {REMEDY}")
     splits = assign_splits(data, test_share)
     items = _of_split(data.items, splits.of, split)
-    facts = read_all(lambda item: inspect_image(item.image), items, "indexing", progress)
+    facts = read_all(lambda item: inspect_image(item.image), items, "indexing", progress, workers)
     table = pd.DataFrame(
         {
             "id": [item.id for item in items],
@@ -69,7 +79,10 @@ def build_index(
         },
         columns=list(INDEX_COLUMNS),
     )
-    table.attrs = _attributes(data, splits.source, splits.notes)
+    notes = [*splits.notes, *left_out(data.strays)]
+    if data.outside:
+        notes.append(f"{len(data.outside)} images lie in folders of neither images nor masks, e.g. {data.outside[0]}")
+    table.attrs = _attributes(data, splits.source, notes, root)
     return table
 
 
@@ -80,12 +93,14 @@ def build_masks(
     threshold: float = 0.5,
     split: str | None = None,
     progress: bool = False,
+    without: Folders = None,
+    workers: int = READERS,
 ) -> pd.DataFrame:
     """The masks of the images below `root`, under the ids and splits that `build_index` gives for the same arguments.
 
     Parameters
     ----------
-    root, layout, split, progress : as for `build_index`
+    root, layout, split, progress, without, workers : as for `build_index`
     masks_dir : the folder of masks, where the layout does not say it, paired by relative path or stem
     threshold : a pixel is foreground where its normalised value is > threshold (`read_mask`), in [0, 1)
 
@@ -103,15 +118,16 @@ def build_masks(
     """
     if not 0 <= threshold < 1:
         raise UsageError(f"threshold {threshold} is not in [0, 1)")
-    data = find_dataset(root, layout, masks_dir)
+    data = find_dataset(root, layout, masks_dir, without)
     splits = assign_splits(data)
     items = [item for item in _of_split(data.items, splits.of, split) if item.mask is not None]
     if not items:
+        named = f" ({data.name_mismatch})" if data.name_mismatch else ""
         raise UsodError(
-            f"{masks_dir or root}: no mask matches an image by name; give the folder of masks (--masks, masks:), "
-            "or set has_masks: false for an unlabelled set"
+            f"{masks_dir or root}: no mask matches an image by name{named}; give the folder of masks (--masks, "
+            "masks:), or set has_masks: false for an unlabelled set"
         )
-    shares = read_all(lambda item: _foreground_share(item, threshold), items, "reading masks", progress)
+    shares = read_all(lambda item: _foreground_share(item, threshold), items, "reading masks", progress, workers)
     table = pd.DataFrame(
         {
             "id": [item.id for item in items],
@@ -121,14 +137,14 @@ def build_masks(
         },
         columns=list(MASK_COLUMNS),
     )
-    bare = sum(item.mask is None for item in data.items)
+    bare, unmatched = sum(item.mask is None for item in data.items), data.unmatched_masks
     empty = [item.id for item, share in zip(items, shares, strict=True) if share == 0]
     notes = [
         *([f"{bare} of {len(data.items)} images have no mask"] if bare else []),
-        *([f"{len(data.unmatched_masks)} masks have no image"] if data.unmatched_masks else []),
+        *([f"{len(unmatched)} masks have no image, e.g. {unmatched[0]}"] if unmatched else []),
         *([f"{len(empty)} masks are empty, e.g. {empty[0]}"] if empty else []),
     ]
-    table.attrs = _attributes(data, splits.source, notes)
+    table.attrs = _attributes(data, splits.source, notes, masks_dir or root)
     return table
 
 
@@ -171,8 +187,9 @@ def merge_votes(folder: str | Path) -> np.ndarray:
 def write_index(table: pd.DataFrame, path: str | Path) -> None:
     """Write an index or a mask table as CSV, atomically.
 
-    Files below the folder of `path`, and files that lie in the current working folder as `path` does, are stored
-    relative to the folder of `path`, so that the project's folder can be moved; others are absolute.
+    Files are stored relative to the folder of `path` where they lie below it, and, if `path` is in the current working
+    folder, where they lie in that too or were found by a relative path: so the project's folder can be moved, with
+    the photographs in it or beside it. Others are absolute.
 
     Raises
     ------
@@ -181,9 +198,10 @@ def write_index(table: pd.DataFrame, path: str | Path) -> None:
     """
     path = Path(path)
     folder = _absolute(path.parent)
+    relative = bool(table.attrs.get("relative"))
     table = table.copy()
     for column in set(_PATH_COLUMNS) & set(table.columns):
-        table[column] = [_stored(_absolute(name), folder) for name in table[column]]
+        table[column] = [_stored(_absolute(name), folder, relative) for name in table[column]]
     with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
 
@@ -253,18 +271,20 @@ def _foreground_share(item: Item, threshold: float) -> float:
     return float(mask.mean())
 
 
-def _attributes(data: DataSet, split_source: str, notes: list[str]) -> dict[Hashable | None, Any]:
+def _attributes(data: DataSet, split_source: str, notes: list[str], given: str | Path) -> dict[Hashable | None, Any]:
     return {
         "layout": data.layout.name,
         "data_set": data.known.name if data.known else None,
         "split_source": split_source,
         "notes": notes,
+        "relative": not Path(given).is_absolute(),
     }
 
 
-def _stored(target: Path, folder: Path) -> str:
+def _stored(target: Path, folder: Path, relative: bool) -> str:
     project = Path.cwd()
-    if target.is_relative_to(folder) or (target.is_relative_to(project) and folder.is_relative_to(project)):
+    together = folder.is_relative_to(project) and (relative or target.is_relative_to(project))
+    if together or target.is_relative_to(folder):
         return Path(os.path.relpath(target, folder)).as_posix()
     return str(target)
 

@@ -8,12 +8,12 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from usod.data.tree import Files, scan
+from usod.data.tree import Files, Folders, scan, subfolders_of
 
 SPLIT_TABLE = "split.csv"
 _SPLITS = {"tr": "train", "training": "train", "valid": "val", "validation": "val", "te": "test", "testing": "test"}
@@ -23,7 +23,9 @@ _LIST_FILE = re.compile(rf"^({_ANY_SPLIT})(?:[-_]?(?:list|set|imgset|images|cvpr
 # train/, DUTS-TR/, DUTS-TE-Image/, my_test/
 _SPLIT_FOLDER = re.compile(rf"^(?:.*[-_])?({_ANY_SPLIT})(?:[-_](?:image|images|img|imgs))?$", re.I)
 
-_MASK_AFFIX = re.compile(r"^(?:gt(?:[-_ ]|(?=\d)))?(.+?)(?:[-_ ](?:mask|gt|seg|groundtruth|ground_truth))?$", re.I)
+_MASK_AFFIX = re.compile(
+    r"^(?:gt(?:[-_ ]|(?=\d)))?(.+?)(?:[-_ ](?:mask|gt|seg|labels?|alpha|matte|groundtruth|ground_truth))?$", re.I
+)
 
 # Folder names, lower case; "*" as in the shell, "/" between the parts of a longer path.
 IMAGE_FOLDERS = (
@@ -34,6 +36,13 @@ MASK_FOLDERS = (
     *("mask", "masks", "gt", "gts", "ground_truth", "groundtruth", "ground-truth", "ground_truth_mask"),
     *("segmentation", "segmentations", "annotation", "annotations", "segmentationclass", "02_gt", "human_seg"),
     *("*-mask", "*_mask", "*-masks", "*_masks", "*-gt", "*_gt", "pixelwisegt*"),
+)
+# A folder called so may as well hold photographs: it holds masks where there are other images of the same stems.
+WEAK_MASK_FOLDERS = (
+    *("label", "labels", "labelled", "labeled", "truth", "alpha", "alphas", "matte", "mattes", "seg", "segs"),
+    *("silhouette", "silhouettes", "gt_*", "gt-*", "masks_*", "masks-*", "mask_*", "mask-*", "*-label", "*_label"),
+    *("*-labels", "*_labels", "*-seg", "*_seg", "*-truth", "*_truth", "*-alpha", "*_alpha", "*-matte", "*_matte"),
+    *("*-annotation", "*_annotation", "*-annotations", "*_annotations"),
 )
 
 
@@ -154,10 +163,48 @@ def detect(files: Files) -> Layout:
         layout = LAYOUTS[name]
         if any(find_folder(folder, layout.image_folders) for folder in files.folders):
             return layout
-    roles = {role_of(path.parts[:-1], LAYOUTS["folders"])[0] for path in files.images}
+    layout = folders_layout(files)
+    roles = {role_of(path.parts[:-1], layout)[0] for path in files.images}
     if "image" in roles or {"mask", None} <= roles:
-        return LAYOUTS["folders"]
+        return layout
     return LAYOUTS["flat" if have_twins(files.images) else "images"]
+
+
+def folders_layout(files: Files) -> Layout:
+    """The layout `folders` with the names for masks that this tree uses.
+
+    Where no folder is called as in MASK_FOLDERS, those of WEAK_MASK_FOLDERS count of whose files most have stems of
+    other images.
+    """
+    base = LAYOUTS["folders"]
+    weak: dict[str, set[str]] = defaultdict(set)
+    others: set[str] = set()
+    stems: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for path in files.images:
+        stems[path.parts[:-1]].add(bare_stem(path.stem))
+    for folder, of_folder in stems.items():
+        if role_of(folder, base)[0] == "mask":
+            weak.clear()
+            break
+        match = find_folder([part.casefold() for part in folder], WEAK_MASK_FOLDERS)
+        (weak[match[2]] if match else others).update(of_folder)
+    fitting = [pattern for pattern, of_masks in weak.items() if 2 * len(of_masks & others) > len(of_masks)]
+    patterns = (*base.mask_folders, *fitting)
+    names = (*_names_of_their_own(files, patterns), *patterns)
+    return base if names == base.mask_folders else replace(base, mask_folders=names)
+
+
+def _names_of_their_own(files: Files, patterns: Sequence[str]) -> list[str]:
+    """Folders of masks such as `my_masks` where no other folder is called `my`: it says nothing of the masks."""
+    parts = {part for folder in files.folders for part in folder}
+    shared = parts | {prefix for part in parts for prefix in _prefixes(part, IMAGE_FOLDERS)}
+    return sorted(part for part in parts if (found := _prefixes(part, patterns)) and not found & shared)
+
+
+def _prefixes(part: str, patterns: Sequence[str]) -> set[str]:
+    """What "*" stands for at the start of the patterns that fit."""
+    starred = [pattern for pattern in patterns if pattern.startswith("*") and fnmatchcase(part, pattern)]
+    return {part[: len(part) - len(pattern) + 1] for pattern in starred}
 
 
 def recognise(root: Path, folders: Sequence[tuple[str, ...]], count: int) -> KnownSet | None:
@@ -249,12 +296,10 @@ def have_twins(images: Sequence[PurePosixPath]) -> bool:
     return found > 0 and found >= 0.25 * (len(images) - found)
 
 
-def split_lists(root: str | Path) -> dict[str, Path]:
+def split_lists(root: str | Path, without: Folders = None) -> dict[str, Path]:
     """split -> the file that lists its images, such as `train.txt` or `testImgSet.mat`, in `root` or a folder of it."""
-    with os.scandir(root) as entries:
-        folders = sorted(entry.path for entry in entries if not entry.name.startswith((".", "__")) and entry.is_dir())
     lists = {}
-    for folder in (*reversed(folders), str(root)):  # a list in the root has the last word
+    for folder in (*reversed(subfolders_of(root, without)), str(root)):  # a list in the root has the last word
         for name in sorted(os.listdir(folder)):  # noqa: PTH208  (runs over whole data sets)
             if (match := _LIST_FILE.match(name)) and (path := Path(folder, name)).is_file():
                 lists[canonical_split(match[1])] = path

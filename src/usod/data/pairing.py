@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -15,12 +16,13 @@ from usod.data.layouts import (
     Layout,
     bare_stem,
     detect,
+    folders_layout,
     have_twins,
     recognise,
     role_of,
     twins,
 )
-from usod.data.tree import is_image, scan
+from usod.data.tree import Folders, folders, is_image, left_out, scan
 from usod.errors import UsageError, UsodError
 
 
@@ -51,10 +53,18 @@ class DataSet:
     unmatched_masks: list[Path] = field(default_factory=list)
     outside: list[Path] = field(default_factory=list)  # image files in folders that hold neither images nor masks
     strays: Counter[str] = field(default_factory=Counter)  # suffix -> number of files that are not images
+    without: Folders = None  # folders that were left out
 
     @property
     def has_masks(self) -> bool:
         return any(item.mask is not None for item in self.items)
+
+    @property
+    def name_mismatch(self) -> str:
+        """An image and a mask as examples, where there are masks and none has the name of an image; else empty."""
+        if self.has_masks or not self.unmatched_masks:
+            return ""
+        return f"e.g. image {self.items[0].image.name}, mask {self.unmatched_masks[0].name}"
 
 
 class _Key(NamedTuple):
@@ -67,7 +77,9 @@ class _Key(NamedTuple):
 _Keys = dict[PurePosixPath, _Key]
 
 
-def find_dataset(root: str | Path, layout: str = "auto", masks_dir: str | Path | None = None) -> DataSet:
+def find_dataset(
+    root: str | Path, layout: str = "auto", masks_dir: str | Path | None = None, without: Folders = None
+) -> DataSet:
     """Find the images below `root` and the mask of each where there is one, from file names alone.
 
     Parameters
@@ -76,11 +88,12 @@ def find_dataset(root: str | Path, layout: str = "auto", masks_dir: str | Path |
     layout : "auto", a key of LAYOUTS, or a key of KNOWN_SETS (then the layout is detected and the counts are set)
     masks_dir : take the masks from this folder, paired by relative path, else by stem. It may lie inside `root`: none
         of its files is an image of the data set
+    without : one or more folders whose files are not seen, such as the results' (`usod.data.tree.scan`)
 
     Raises
     ------
     UsageError
-        If there is no such folder, it is its own folder of masks, or the layout is unknown.
+        If there is no such folder, it is its own folder of masks, it is to be left out, or the layout is unknown.
     UsodError
         If there are no images in it.
     """
@@ -89,18 +102,19 @@ def find_dataset(root: str | Path, layout: str = "auto", masks_dir: str | Path |
         raise UsageError(f"layout {layout!r} is unknown; take auto or one of {', '.join((*LAYOUTS, *KNOWN_SETS))}")
     if masks_dir is not None and os.path.realpath(masks_dir) == os.path.realpath(root):
         raise UsageError(f"{masks_dir}: holds the images too; name no folder of masks where they lie beside the images")
-    files = scan(root, without=masks_dir)
-    chosen = LAYOUTS.get(layout) or detect(files)
+    files = scan(root, without, masks=masks_dir)
+    chosen = folders_layout(files) if layout == "folders" else LAYOUTS.get(layout) or detect(files)
     if masks_dir is not None:  # whole masks are given: no votes of annotators are merged
         chosen = replace(chosen, votes=False)
     images, masks, outside = _sort_by_role(files.images, chosen)
     if not images:
         found = f" in layout {chosen.name} ({chosen.meaning})" if files.images else ""
-        raise UsodError(f"{root}: no images found{found}; give the folder that holds them, or another layout")
+        reasons = left_out(files.strays, wrapped=True) or ["give the folder that holds them, or another layout"]
+        raise UsodError(f"{root}: no images found{found}; {'; '.join(reasons)}")
     mask_root = root
     if masks_dir is not None:
         mask_root = Path(masks_dir)
-        masks = {path: _key(path.parts[:-1], path.stem) for path in scan(mask_root, without=root).images}
+        masks = {path: _key(path.parts[:-1], path.stem) for path in scan(mask_root, [root, *folders(without)]).images}
     pairs = _pair(images, masks)
     ids = _unique_ids(images)
     items = [Item(ids[path], root / path, mask_root / pairs[path] if path in pairs else None) for path in images]
@@ -113,6 +127,7 @@ def find_dataset(root: str | Path, layout: str = "auto", masks_dir: str | Path |
         unmatched_masks=sorted(mask_root / mask for mask in masks if mask not in used),
         outside=[root / path for path in outside],
         strays=files.strays,
+        without=without,
     )
 
 
@@ -144,7 +159,7 @@ def _sort_by_role(paths: list[PurePosixPath], layout: Layout) -> tuple[_Keys, _K
 
 
 def _pair(images: _Keys, masks: _Keys) -> dict[PurePosixPath, PurePosixPath]:
-    """image -> mask: first of equal keys, then of a stem that only one image and one mask have left."""
+    """image -> mask: first of equal keys, then of one stem where each is the other's only candidate that is left."""
     by_key: dict[_Key, list[PurePosixPath]] = defaultdict(list)
     # DUTS-TE came with two stray .jpg among its masks: of two files of one stem the .png is the mask.
     for mask in sorted(masks, key=lambda path: (path.suffix.lower() != ".png", path)):
@@ -154,9 +169,14 @@ def _pair(images: _Keys, masks: _Keys) -> dict[PurePosixPath, PurePosixPath]:
     left_images = _by_stem(images, pairs)
     left_masks = _by_stem(masks, pairs.values())
     for stem, rivals in left_images.items():
-        candidates = left_masks.get(stem, [])
-        if len(rivals) == len(candidates) == 1 and _nested(images[rivals[0]], masks[candidates[0]]):
-            pairs[rivals[0]] = candidates[0]
+        candidates = [
+            (image, mask)
+            for image in rivals
+            for mask in left_masks.get(stem, [])
+            if _nested(images[image], masks[mask])
+        ]
+        claimed, wanted = Counter(image for image, _ in candidates), Counter(mask for _, mask in candidates)
+        pairs |= {image: mask for image, mask in candidates if claimed[image] == wanted[mask] == 1}
     return pairs
 
 
@@ -171,9 +191,13 @@ def _by_stem(keys: _Keys, done: Iterable[PurePosixPath]) -> dict[str, list[PureP
 
 def _nested(one: _Key, other: _Key) -> bool:
     """Whether one lies in folders that the other has too: never pair train/0001 with test/0001."""
-    a = {part.casefold() for part in one.folder}
-    b = {part.casefold() for part in other.folder}
+    a, b = _folded(one.folder), _folded(other.folder)
     return a <= b or b <= a
+
+
+@lru_cache(maxsize=4096)
+def _folded(folder: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(part.casefold() for part in folder)
 
 
 def _unique_ids(images: Mapping[PurePosixPath, _Key]) -> dict[PurePosixPath, str]:

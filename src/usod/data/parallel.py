@@ -12,7 +12,8 @@ from usod.progress import progress
 
 A = TypeVar("A")
 B = TypeVar("B")
-_READERS = 8  # threads: decoding leaves the interpreter lock, and network file systems have latency
+READERS = 8
+"""Threads that read files: decoding leaves the interpreter lock, and network file systems have latency."""
 
 
 def parallel_map(work: Callable[[A], B], items: Sequence[A], workers: int) -> Iterator[B]:
@@ -44,15 +45,16 @@ def parallel_map(work: Callable[[A], B], items: Sequence[A], workers: int) -> It
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def read_all(work: Callable[[A], B], items: Sequence[A], what: str, shown: bool) -> list[B]:
+def read_all(work: Callable[[A], B], items: Sequence[A], what: str, shown: bool, workers: int = READERS) -> list[B]:
     """Results of `work`, which reads files, for `items` in their order; the first error in that order stops the rest.
 
     Parameters
     ----------
     what : what is being done, for the progress
     shown : show progress (`usod.progress.progress`)
+    workers : number of threads
     """
-    with ThreadPoolExecutor(_READERS) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         results = pool.map(work, items)
         return list(progress(results, len(items), what) if shown else results)
 

@@ -54,7 +54,7 @@ def assign_splits(data: DataSet, test_share: float | None = None) -> Splits:
     table = data.root / SPLIT_TABLE
     if table.is_file():
         return _from_table(table, names, data.items)
-    lists = split_lists(data.root)
+    lists = split_lists(data.root, data.without)
     if lists:
         return _from_lists(lists, names, data)
     by_folder = {item.id: _split_of_folder(item.image, data.root) for item in data.items}

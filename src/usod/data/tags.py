@@ -1,5 +1,6 @@
 """Image-level tags: from a table, from XML annotations (ImageNet DET, PASCAL VOC), or from the folders' names."""
 
+import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -7,12 +8,17 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from usod.data.layouts import LAYOUTS, role_of
 from usod.errors import UsodError
 
 LARGEST_XML = 10 * 2**20
+FOLDERS = "folders"
+"""The source of tags that are the names of the folders that images lie in."""
 
 
-def find_tags(ids: Sequence[str], source: str | Path) -> dict[str, list[str]]:
+def find_tags(
+    ids: Sequence[str], source: str | Path, images: Sequence[str | Path] | None = None
+) -> dict[str, list[str]]:
     """The tags of each image.
 
     Parameters
@@ -20,6 +26,7 @@ def find_tags(ids: Sequence[str], source: str | Path) -> dict[str, list[str]]:
     ids : of the index: paths below the images' folder, without ending
     source : a CSV file with the columns id and tags (separated by ";"); a folder of XML files with object/name
         elements, named like the ids or like their last parts; or "folders": the folder that an image lies in
+    images : their files, for "folders"; None: the ids say the folders
 
     Returns
     -------
@@ -30,8 +37,8 @@ def find_tags(ids: Sequence[str], source: str | Path) -> dict[str, list[str]]:
     UsodError
         If the source is missing or of another form, or no image has a tag.
     """
-    if str(source) == "folders":
-        found = {key: [PurePosixPath(key).parent.name] if "/" in key else [] for key in ids}
+    if str(source) == FOLDERS:
+        found = _from_folders(ids, images)
     elif Path(source).is_dir():
         found = _from_xml(ids, Path(source))
     else:
@@ -39,6 +46,11 @@ def find_tags(ids: Sequence[str], source: str | Path) -> dict[str, list[str]]:
     if not any(found.values()):
         raise UsodError(f"{source}: no image of the index has a tag there; are the ids the same?")
     return {key: sorted(set(tags)) for key, tags in found.items()}
+
+
+def annotations(folder: Path) -> list[Path]:
+    """The XML files below a folder, in order."""
+    return sorted(folder.rglob("*.xml"))
 
 
 def write_tags(path: str | Path, tags: dict[str, list[str]]) -> None:
@@ -72,6 +84,26 @@ def tag_matrix(path: str | Path, ids: Sequence[str]) -> tuple[list[str], np.ndar
     return names, matrix
 
 
+def _from_folders(ids: Sequence[str], images: Sequence[str | Path] | None) -> dict[str, list[str]]:
+    found = {key: [PurePosixPath(key).parent.name] if "/" in key else [] for key in ids}
+    if images is None:
+        return found
+    # An id says the folder only where a stem is there twice.
+    folders = [_without_role(Path(image).parent) for image in images]
+    shared = Path(os.path.commonpath(folders))
+    for key, folder in zip(ids, folders, strict=True):
+        if not found[key] and folder != shared:
+            found[key] = [folder.name]
+    return found
+
+
+def _without_role(folder: Path) -> Path:
+    """The folder that says what is in an image: not `images` itself, but the one that it lies in."""
+    while role_of((folder.name,), LAYOUTS["folders"])[0] == "image":
+        folder = folder.parent
+    return folder
+
+
 def _from_table(ids: Sequence[str], path: Path) -> dict[str, list[str]]:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -88,7 +120,7 @@ def _from_table(ids: Sequence[str], path: Path) -> dict[str, list[str]]:
 
 def _from_xml(ids: Sequence[str], folder: Path) -> dict[str, list[str]]:
     files: dict[str, Path] = {}
-    for file in sorted(folder.rglob("*.xml")):
+    for file in annotations(folder):
         files[file.relative_to(folder).with_suffix("").as_posix()] = file
         files.setdefault(file.stem, file)
     if not files:

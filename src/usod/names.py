@@ -1,0 +1,32 @@
+"""Names of data sets and methods: they are parts of paths and of the names of systems."""
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Collection
+
+PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$"
+RULE = "take letters (a-z), digits, '.', '_' and single '-', no blanks, a letter or digit first"
+"""What PATTERN asks for, in words."""
+RESERVED = ("data", "export", "logs", "masks", "report", "scores", "timings", "work")
+"""Folders of `results` that are no data sets."""
+LONGEST = 60
+"""The name is a part of names of files, which have 255 bytes."""
+_SPELT = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "Æ": "Ae", "Œ": "Oe", "Ø": "O", "Ł": "L"})
+
+
+def usable_name(text: str, taken: Collection[str] = RESERVED) -> str:
+    """A name of PATTERN that is readable as `text` and none of `taken`: `Urlaub Köln (2)` gives `Urlaub-Koln-2`.
+
+    A digest of `text` follows where letters were lost, so that two folders with Japanese names have names of their own,
+    and where the name is taken or too long.
+    """
+    whole = unicodedata.normalize("NFC", text)
+    decomposed = unicodedata.normalize("NFKD", whole.translate(_SPELT))
+    letters = "".join(character for character in decomposed if not unicodedata.combining(character))
+    name = re.sub(r"[^A-Za-z0-9_.]+", "-", letters).lstrip("-._").rstrip("-.") or "images"
+    lost = any(not (character.isascii() or character.isspace()) for character in letters)
+    if lost or name.casefold() in taken or len(name) > LONGEST or not re.search("[A-Za-z0-9]", letters):
+        digest = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        name = f"{name[:LONGEST].rstrip('-.')}-{digest}"
+    return name

@@ -91,7 +91,7 @@ def main() -> None:
         _fail(error, 1)
     except (KeyboardInterrupt, typer.Abort):
         _fail(
-            "stopped; say the same again: files that are finished are kept, and a training goes on from its --work", 130
+            "stopped; say the same again: files that are finished are kept, and a training loses one epoch at most", 130
         )
     except MemoryError:
         _fail("out of memory; use a smaller batch, fewer workers or a smaller working size", 1)

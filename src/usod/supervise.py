@@ -4,6 +4,7 @@ What Snakemake does comes through the logger plugin `usod`, as one JSON object a
 what the workflow itself says: the errors of jobs, the scores, where the results are.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -78,7 +79,7 @@ def supervise(command: Sequence[str], environment: Mapping[str, str], folder: Pa
         threading.Thread(target=_read, args=(kind, stream, lines), daemon=True).start()
     run = Run()
     listener = _Listener(run, folder, display)
-    signals = iter((signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
+    harder = iter((signal.SIGTERM, signal.SIGKILL))
     open_streams = 2
     while open_streams:
         try:
@@ -94,10 +95,13 @@ def supervise(command: Sequence[str], environment: Mapping[str, str], folder: Pa
             if process.poll() is not None:
                 break  # an orphan of a job may hold the streams open for ever
         except (KeyboardInterrupt, SystemExit) as stop:
-            run.stopped = stop
+            asked = signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM
+            number = asked if run.stopped is None else next(harder, signal.SIGKILL)
+            run.stopped = run.stopped or stop
             display.close()
             say("stopping: the jobs end first ...")
-            os.killpg(process.pid, next(signals, signal.SIGKILL))
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
     run.code = process.wait()
     display.close()
     listener.end()
@@ -153,6 +157,8 @@ class _Listener:
         place = PLACE.fullmatch(line)
         if place:
             self.run.places.append((place[1], place[2]))
+        elif self.run.stopped is not None:
+            pass  # each job says that it was stopped
         elif self.run.heard:
             say(line)
         else:

@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -276,7 +276,7 @@ def _report(run: "Run", folder: Path, began: float) -> None:
     from usod.progress import duration, say
 
     if run.stopped is not None:
-        _fail_as_stopped(run.stopped)
+        raise run.stopped  # the command line says what is kept
     log = _log_since(folder, began)
     whole = f"; everything that Snakemake said: {_shown(log)}" if log else ""
     if run.failed:
@@ -299,15 +299,6 @@ def _report(run: "Run", folder: Path, began: float) -> None:
         _print_places(folder, _places(folder))
     else:
         print("\n\n".join(filter(None, [run.plan, *run.said])))
-
-
-def _fail_as_stopped(stop: BaseException) -> NoReturn:
-    print(
-        "usod: stopped; say the same again to go on: what is finished is kept, and a training loses at most one epoch",
-        file=sys.stderr,
-    )
-    code = stop.code if isinstance(stop, SystemExit) else 130
-    raise typer.Exit(code if isinstance(code, int) else 1)
 
 
 def _log_since(folder: Path, began: float) -> Path | None:

@@ -4,18 +4,23 @@ CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup demo test test-more lint format clean
+.PHONY: setup demo test test-more dist lint format clean
 
 demo: setup
 	snakemake --cores $(CORES) --quiet rules
 
 test: setup
-	pytest -n 2 --dist loadgroup -m "not slurm and not faults and not conda"
+	pytest -n 2 --dist loadgroup -m "not slurm and not faults and not conda and not wheel"
 
 # Some minutes more: a Slurm of its own on this machine (needs root, slurm-wlm and munge; skips with a reason elsewhere),
-# runs that are killed again and again, and what a change makes again.
+# runs that are killed again and again, what a change makes again, and the whole workflow from an installed wheel.
 test-more: setup
-	pytest -n 2 --dist loadgroup -m "slurm or faults"
+	pytest -n 2 --dist loadgroup -m "slurm or faults or wheel"
+
+# The source archive, and the wheel built from it.
+dist: setup
+	rm -rf dist
+	python -m build --no-isolation --outdir dist
 
 lint: setup
 	ruff check .
@@ -31,9 +36,18 @@ format: setup
 
 setup: .venv/installed
 
+# The scripts of an environment name its folder, and its Python may be gone: one that was moved or copied, or whose Python
+# was removed, is made anew.
+BROKEN := $(shell test ! -e .venv/installed || { grep -qs "$(CURDIR)/$(BIN)/python" $(BIN)/snakemake && \
+	$(BIN)/python -c ""; } 2> /dev/null || echo broken)
+ifneq ($(BROKEN),)
+.PHONY: .venv/installed
+endif
+
 # pydensecrf is a second backend of the CRF and the reference of ours: installed where it can be compiled, never needed.
 .venv/installed: envs/requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "usod needs Python 3.11 or later; say which: make PYTHON=python3.12")'
+	$(if $(BROKEN),rm -rf .venv)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement envs/requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
@@ -43,4 +57,4 @@ setup: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .snakemake results/* build
+	rm -rf .venv .snakemake results/* build dist

@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -274,3 +277,16 @@ def test_a_mistake_is_one_line_and_writes_nothing(scenes, model, tmp_path, argum
     errors = [line for line in done.stderr.splitlines() if line.startswith("usod: error: ")]
     assert done.returncode == code and len(errors) == 1 and text in errors[0]
     assert "Traceback" not in done.stderr and set(os.listdir(tmp_path)) == before
+
+
+def test_ctrl_c_is_one_line_that_says_what_is_kept(tmp_path):
+    command = [sys.executable, "-m", "usod", "data", "demo", "--out", str(tmp_path / "data"), "--train", "20000"]
+    # A script's background, where a test may run, has Ctrl-C switched off.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+    while process.poll() is None and not list(tmp_path.rglob("*.png")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130 and "usod: error: stopped; say the same again" in said
+    assert "Traceback" not in said

@@ -1,10 +1,15 @@
 """What the project says of itself in several places is the same everywhere."""
 
 import hashlib
+import os
 import re
+import subprocess
+import sys
+import time
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -25,3 +30,25 @@ def test_what_the_readme_names_exists():
     readme = (ROOT / "README.md").read_text()
     for name in re.findall(r"(?:workflow|envs|benchmarks)/[\w./-]*\w", readme):
         assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("change", ["none", "moved", "python gone", "lock"])
+def test_an_environment_that_cannot_work_is_made_anew(tmp_path, change):
+    """`make -n setup`: nothing where all is well; a lock file that changed is installed over what is there."""
+    place = tmp_path / "here"
+    (place / ".venv/bin").mkdir(parents=True)
+    (place / "envs").mkdir()
+    for name in ("Makefile", "pyproject.toml", "envs/requirements.lock"):
+        (place / name).write_bytes((ROOT / name).read_bytes())
+    (place / ".venv/bin/python").symlink_to(sys.executable)
+    (place / ".venv/bin/snakemake").write_text(f"#!{place.resolve()}/.venv/bin/python\n")
+    (place / ".venv/installed").touch()
+    if change == "moved":
+        place = place.rename(tmp_path / "there")
+    elif change == "python gone":
+        (place / ".venv/bin/python").unlink()
+    elif change == "lock":
+        os.utime(place / "envs/requirements.lock", (time.time() + 5, time.time() + 5))
+    done = subprocess.run(["make", "-n", "setup"], cwd=place, stdout=subprocess.PIPE, text=True, check=True)
+    assert ("rm -rf .venv" in done.stdout) == (change in ("moved", "python gone"))
+    assert ("--requirement envs/requirements.lock" in done.stdout) == (change != "none")

@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from typing import Annotated, Any
+import threading
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -26,6 +27,7 @@ from usod.commands import (
     pictures,
     predict,
     report,
+    run,
     wss,
 )
 from usod.errors import UsageError, UsodError
@@ -41,6 +43,8 @@ app = typer.Typer(
 )
 for group in (data, maps, crf, deepusps, a2s, wss, ldps, config, devices, report):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
+# The first of the list that `usod --help` prints.
+app.command("run", cls=run.WithSnakemake)(run.run)
 data.app.command()(check.check)
 maps.app.command()(masks.export)
 maps.app.command()(agreement.agree)
@@ -74,9 +78,14 @@ def main() -> None:
     """Run the command line; exit codes: 0, 1 (the work failed), 2 (the call is wrong)."""
     # A scheduler stops a job with SIGTERM: unwind, so that temporary files are removed.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    interrupted = threading.Event()
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # as in the background of a script
+        signal.signal(signal.SIGINT, lambda number, _: _interrupt(interrupted))
     try:
         # Without the stand-alone mode the errors of a wrong call come here too, to be one line like all others.
         code = app(standalone_mode=False)
+        if interrupted.is_set():  # Typer makes an exit code of it
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except _WrongCall as error:
         if not error.format_message():  # a group without a verb has printed its help
@@ -87,7 +96,9 @@ def main() -> None:
     except UsodError as error:
         _fail(error, 1)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped", 130)
+        _fail(
+            "stopped; say the same again: files that are finished are kept, and a training loses one epoch at most", 130
+        )
     except MemoryError:
         _fail("out of memory; use a smaller batch, fewer workers or a smaller working size", 1)
     except RuntimeError as error:
@@ -100,6 +111,11 @@ def main() -> None:
         sys.exit(0)
 
 
-def _fail(message: object, code: int) -> None:
+def _interrupt(interrupted: threading.Event) -> NoReturn:
+    interrupted.set()
+    raise KeyboardInterrupt
+
+
+def _fail(message: object, code: int) -> NoReturn:
     print(f"usod: error: {' '.join(str(message).split())}", file=sys.stderr)
     sys.exit(code)

@@ -83,7 +83,7 @@ def test_its_files_are_reached_where_a_hosted_repository_keeps_them(tmp_path):
     }
     project = tmp_path / "project"
     project.mkdir()
-    snakefile = 'github("someone/usod", path="Snakefile", tag="v1")'
+    snakefile = 'github("someone/usod", path="workflow/Snakefile", tag="v1")'
     planned = snakemake(project, snakefile, "--dry-run", "count", "usod_all", "usod_deepusps_table3", **instead)
     assert "usod_fuse_labels" in planned and "output: salient things/results/report/report.html" in planned
     (project / "mine.yaml").unlink()

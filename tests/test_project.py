@@ -52,3 +52,11 @@ def test_an_environment_that_cannot_work_is_made_anew(tmp_path, change):
     done = subprocess.run(["make", "-n", "setup"], cwd=place, stdout=subprocess.PIPE, text=True, check=True)
     assert ("rm -rf .venv" in done.stdout) == (change in ("moved", "python gone"))
     assert ("--requirement envs/requirements.lock" in done.stdout) == (change != "none")
+
+
+def test_the_workflow_names_all_its_presets_and_tables():
+    """It reaches them through Snakemake, which cannot list a folder of a hosted repository."""
+    rules = (ROOT / "workflow/rules/common.smk").read_text()
+    for folder in ("workflow/presets", "workflow/presets/ablations"):
+        for file in (ROOT / folder).glob("*.yaml"):
+            assert f'"{file.stem}"' in rules, file

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 
 import numpy as np
@@ -196,6 +197,17 @@ def test_systems_that_are_not_asked_for_are_not_trained(project):
 
 def test_how_it_runs_changes_nothing(restored):
     assert restored.planned("--resources", "gpu=4", "--cores", "4") == set()
+
+
+def test_a_training_on_four_gpus_asks_for_memory_for_four_processes(finished):
+    forced = ["--dry-run", "--forcerun", "fuse_labels", "--resources", "gpu=4"]
+    asked = []
+    for more in ([], ["--set-resources", "fuse_labels:gpu=4"]):
+        done = finished.snakemake(*forced, *more)
+        assert done.returncode == 0, done.stdout
+        (job,) = re.findall(r"rule fuse_labels:.*?mem_mb=(\d+)", done.stdout, re.DOTALL)
+        asked.append(int(job))
+    assert asked[1] - asked[0] == 3 * 8000
 
 
 def test_a_deleted_file_is_made_again_with_what_follows(finished):

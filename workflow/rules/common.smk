@@ -115,8 +115,8 @@ def memory(wildcards, input, attempt, rulename):
     Images, labels and moving averages take 12 bytes a pixel at most, 4 times the bytes of the images. The stores are
     compressed by a fifth on photographs. More after a failure, which may have been this.
     """
-    given = workflow.resource_settings.overwrite_resources.get(rulename, {}).get("gpu", 1)
-    processes = max(1, int(getattr(given, "value", given)))
+    asked = workflow.resource_settings.overwrite_resources.get(rulename, {})
+    processes = max(1, int(asked["gpu"].value)) if "gpu" in asked else 1
     return int(8000 * processes + 5 * input.size_mb) * attempt
 
 

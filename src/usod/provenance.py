@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib.util
 import os
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
@@ -94,13 +95,16 @@ def code_digest(*modules: str) -> str:
     return whole.hexdigest()[:16]
 
 
-def announce_sources() -> None:
-    """Tell what this process starts where usod's sources lie, as USOD_SOURCE, and which release it is, as USOD_VERSION.
+def lead_to_usod() -> None:
+    """Let what this process starts find this usod, by its environment.
 
-    The script that fills a conda environment runs as a copy, in whatever folder the workflow was started.
+    PATH begins with the folder of this Python, whose `usod` the jobs call, whether its environment was activated or
+    not. USOD_SOURCE is the checkout, USOD_VERSION the release: for the script that fills a conda environment, which
+    runs as a copy, in whatever folder the workflow was started.
     """
-    folder = checkout()
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     os.environ["USOD_VERSION"] = usod_version()
+    folder = checkout()
     if folder is not None:
         os.environ["USOD_SOURCE"] = str(folder)
 

@@ -1,7 +1,6 @@
 """The checked configuration, and what the rules ask of it. Functions only."""
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
 from usod.errors import UsageError, UsodError
 from usod.models.sources import missing_file
-from usod.provenance import announce_sources, code_digest as code
+from usod.provenance import code_digest as code, lead_to_usod
 from usod.sections import CrfConfig, read_yaml
 
 STARTED = time.time()
@@ -26,9 +25,7 @@ ABLATIONS = (
     "wss_figure6",
 )
 
-announce_sources()
-# The jobs call `usod`: that of the Python that runs Snakemake, activated or not.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+lead_to_usod()
 
 
 def preset(name):

@@ -33,6 +33,7 @@ include: "workflow/rules/ablations.smk"
 
 
 rule all:
+    """Everything that the configuration asks for: masks, models, scores, the report."""
     default_target: True
     input:
         rules.maps.input,

@@ -5,13 +5,14 @@
 # requirements.lock: ac256805b9b1874c
 set -euo pipefail
 source=${USOD_SOURCE:-$PWD}
-if [ -f "$source/envs/requirements.lock" ]; then
-    python -m pip install --requirement "$source/envs/requirements.lock"
-    # Editable: a job reruns when the source changes, and must then run the changed source.
-    python -m pip install --no-deps --editable "$source"
-elif [ -n "${USOD_VERSION:-}" ]; then
-    python -m pip install "usod==$USOD_VERSION"
-else
+if [ ! -f "$source/envs/requirements.lock" ]; then
     echo "$source/envs/requirements.lock: no such file. Set USOD_SOURCE to the folder of usod's Snakefile." >&2
     exit 1
+fi
+python -m pip install --requirement "$source/envs/requirements.lock"
+if [ -f "$source/pyproject.toml" ]; then
+    # Editable: a job reruns when the source changes, and must then run the changed source.
+    python -m pip install --no-deps --editable "$source"
+else
+    python -m pip install --no-deps "usod==$USOD_VERSION"
 fi

@@ -11,9 +11,8 @@ from usod.names import LONGEST, PATTERN, RESERVED, usable_name
     [
         ("photos.v2", "photos.v2"),
         ("my set", "my-set"),
-        ("Urlaub Köln (2)", "Urlaub-Koln-2"),
-        (" a - b ", "a-b"),
-        ("_x", "x"),
+        ("Urlaub Köln 2", "Urlaub-Koln-2"),
+        (" a b ", "a-b"),
         ("Straße", "Strasse"),
         ("DCIM　2024", "DCIM-2024"),  # an ideographic space
     ],
@@ -34,4 +33,5 @@ def test_every_name_is_a_name(text):
 def test_folders_whose_letters_are_lost_do_not_share_a_name():
     names = {usable_name(text) for text in ("写真", "旅行", "旅行 2024", "写真 2024", "2024", "Фото 2024")}
     assert len(names) == 6
+    assert len({usable_name(text) for text in ("a b", "a,b", "a#b", "Trip 1", "Trip (1)")}) == 5
     assert usable_name("photos", taken={"photos"}) != usable_name("photos")

@@ -1,5 +1,6 @@
 """What the project says of itself in several places is the same everywhere."""
 
+import ast
 import hashlib
 import os
 import re
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,34 @@ def test_the_workflow_names_all_its_presets_and_tables():
     for folder in ("workflow/presets", "workflow/presets/ablations"):
         for file in (ROOT / folder).glob("*.yaml"):
             assert f'"{file.stem}"' in rules, file
+
+
+def test_what_the_package_imports_is_declared():
+    """An environment of developers has more than what a user's has."""
+    own = {"usod", "snakemake_logger_plugin_usod", *sys.stdlib_module_names}
+    imported = set()
+    for file in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.partition(".")[0])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = [
+        *project["dependencies"],
+        *(line for name in ("crf", "export", "heif") for line in project["optional-dependencies"][name]),
+    ]
+    declared = {re.match(r"[\w.-]+", line)[0].lower().replace("_", "-") for line in asked}
+    providers = metadata.packages_distributions()
+    for module in sorted(imported - own):
+        names = {name.lower().replace("_", "-") for name in providers.get(module, [module])}
+        assert names & declared, f"{module} is imported, and not declared in pyproject.toml"
+
+
+def test_the_examples_in_presets_name_files_that_are_there():
+    for file in (ROOT / "workflow/presets").rglob("*.yaml"):
+        for line in re.findall(r"^# +(snakemake .*)$", file.read_text(), re.MULTILINE):
+            for name in re.findall(r"workflow/[\w/.-]+", line):
+                assert (ROOT / name).exists(), f"{file}: {line}"
+            targets = [w for w in line.split() if re.fullmatch(r"(?:deepusps|a2s|ldps|wss)_\w+", w)]
+            assert all((ROOT / f"workflow/presets/ablations/{t}.yaml").exists() or t == "a2s_table1" for t in targets)

@@ -177,14 +177,18 @@ def test_a_lock_is_taken_away_only_when_nobody_can_hold_it(tmp_path):
     for machine in (None, "another-machine"):
         with pytest.raises(UsodError, match="perhaps on another machine.*--unlock"):
             check_abandoned(tmp_path, machine)
-    words = [sys.executable, "-c", "import time; time.sleep(60)", "snakemake"]
-    other = subprocess.Popen(words, cwd=tmp_path)
+    for name in ("snakemake", "2026.snakemake.log"):
+        (tmp_path / name).write_text("import time; time.sleep(60)")
+    reader = subprocess.Popen([sys.executable, "2026.snakemake.log"], cwd=tmp_path)  # any program with such a word
+    check_abandoned(tmp_path, here)
+    other = subprocess.Popen([sys.executable, "snakemake"], cwd=tmp_path)
     try:
         with pytest.raises(UsodError, match=f"at work there, process {other.pid}"):
             check_abandoned(tmp_path, here)
     finally:
-        other.kill()
-        other.wait()
+        for process in (reader, other):
+            process.kill()
+            process.wait()
     check_abandoned(tmp_path, here)
     unmark(tmp_path)
     assert mark(tmp_path) is None

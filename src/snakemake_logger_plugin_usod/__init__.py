@@ -48,6 +48,7 @@ def _described(record: logging.LogRecord) -> dict[str, Any]:
         facts["job"] = record.__dict__["jobid"]
         facts["rule"] = record.__dict__["rule_name"]
         facts["wildcards"] = [str(value) for value in dict(record.__dict__.get("wildcards") or {}).values()]
+        facts["reason"] = str(record.__dict__.get("reason") or "")
         facts["logs"] = [str(file) for file in record.__dict__["log"]]
     elif event == LogEvent.JOB_STARTED:
         facts["jobs"] = list(record.__dict__["jobs"])

@@ -16,16 +16,17 @@ _SPELT = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l"
 
 
 def usable_name(text: str, taken: Collection[str] = RESERVED) -> str:
-    """A name of PATTERN that is readable as `text` and none of `taken`: `Urlaub Köln (2)` gives `Urlaub-Koln-2`.
+    """A name of PATTERN that is readable as `text` and none of `taken`: `Urlaub Köln` gives `Urlaub-Koln`.
 
-    A digest of `text` follows where letters were lost, so that two folders with Japanese names have names of their own,
-    and where the name is taken or too long.
+    A digest of `text` follows where more was lost than blanks and accents, so that `a,b` and `a#b`, or two folders with
+    Japanese names, have names of their own, and where the name is taken or too long.
     """
     whole = unicodedata.normalize("NFC", text)
     decomposed = unicodedata.normalize("NFKD", whole.translate(_SPELT))
     letters = "".join(character for character in decomposed if not unicodedata.combining(character))
     name = re.sub(r"[^A-Za-z0-9_.]+", "-", letters).lstrip("-._").rstrip("-.") or "images"
-    lost = any(not (character.isascii() or character.isspace()) for character in letters)
+    # Blanks alone are lost so often, and told apart so seldom, that the name stays a plain one.
+    lost = name != re.sub(r"\s+", "-", letters.strip())
     if lost or name.casefold() in taken or len(name) > LONGEST or not re.search("[A-Za-z0-9]", letters):
         digest = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         name = f"{name[:LONGEST].rstrip('-.')}-{digest}"

@@ -99,14 +99,12 @@ def lead_to_usod() -> None:
     """Let what this process starts find this usod, by its environment.
 
     PATH begins with the folder of this Python, whose `usod` the jobs call, whether its environment was activated or
-    not. USOD_SOURCE is the checkout, USOD_VERSION the release: for the script that fills a conda environment, which
-    runs as a copy, in whatever folder the workflow was started.
+    not. USOD_SOURCE is the checkout, or the workflow's folder of an installed release, USOD_VERSION its version: for
+    the script that fills a conda environment, which runs as a copy, in whatever folder the workflow was started.
     """
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     os.environ["USOD_VERSION"] = usod_version()
-    folder = checkout()
-    if folder is not None:
-        os.environ["USOD_SOURCE"] = str(folder)
+    os.environ["USOD_SOURCE"] = str(checkout() or PACKAGE / "bundled")
 
 
 def checkout() -> Path | None:

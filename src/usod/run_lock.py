@@ -58,8 +58,9 @@ def at_work(folder: Path) -> list[str]:
     own = {process.pid for process in [psutil.Process(), *psutil.Process().parents()]}
     found = []
     for process in psutil.process_iter(["pid", "cwd", "cmdline"]):
-        words = process.info["cmdline"] or []
-        name = next((kind for kind in ("snakemake", "usod") if any(kind in Path(word).name for word in words)), None)
+        # The program, or what a Python runs: not any word, as an editor may have a file of such a name open.
+        words = [Path(word).name for word in (process.info["cmdline"] or [])[:4]]
+        name = next((kind for kind in ("snakemake", "usod") if kind in words), None)
         cwd = process.info["cwd"]
         if process.pid in own or name is None or (cwd is None and name != "snakemake"):
             continue

@@ -45,6 +45,7 @@ class Run:
     started: int = 0
     failed: set[str] = field(default_factory=set)
     plan: str = ""  # Snakemake's table of jobs
+    reasons: list[str] = field(default_factory=list)  # of a dry run: each job, and why it would run
     nothing_to_do: bool = False
     said: list[str] = field(default_factory=list)  # other information
     errors: list[tuple[str, str]] = field(default_factory=list)  # class of the exception, text
@@ -87,7 +88,8 @@ def supervise(command: Sequence[str], environment: Mapping[str, str], folder: Pa
             if line is None:
                 open_streams -= 1
             elif kind == "event":
-                listener.event(json.loads(line))
+                with contextlib.suppress(json.JSONDecodeError):  # the last words of one that was killed
+                    listener.event(json.loads(line))
             else:
                 listener.text(line)
         except queue.Empty:
@@ -139,6 +141,8 @@ class _Listener:
             case "job_info" if run.started:
                 log = self._folder / event["logs"][0] if event["logs"] else None
                 self._display.begin(event["job"], label(event), log)
+            case "job_info":
+                run.reasons.append(f"{label(event)}: {event['reason']}")
             case "job_finished":
                 self._display.end(event["job"])
             case "job_error":

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from usod.supervise import Run
 
 _SNAKEMAKE = "usod.snakemake"
-# With one of these Snakemake's own way to run jobs is chosen: no limit of this machine is added.
-_ELSEWHERE = ("--executor", "-e", "--profile", "--workflow-profile", "--jobs", "-j", "--cores", "-c")
+# With one of these jobs may run on other machines: no limit of this one is added.
+_ELSEWHERE = ("--executor", "-e", "--profile", "--workflow-profile")
+_CORES = ("--jobs", "-j", "--cores", "-c")
 
 
 class WithSnakemake(TyperCommand):
@@ -106,9 +107,10 @@ def run(
     if not re.fullmatch(r"all|[1-9]\d*", cores):
         raise UsageError(f"--cores {cores}: give a number, or all")
     _check_rest(rest, gpus)
+    folder = _made(out)
     keys = [_checked_key(key) for key in config or []]
     if photos is not None:
-        keys.append(_pair("images", _checked_photos(photos)))
+        keys.append(_pair("images", _checked_photos(photos, folder)))
     if preset is not None:
         keys.append(_pair("preset", _preset(preset)))
     if gpus == 0:
@@ -117,9 +119,8 @@ def run(
     options += ["--config", *keys] if keys else []
     options += ["--configfile", *map(_checked_file, configfile)] if configfile else []
     options += ["--dry-run"] if dry_run else []
-    folder = _made(out)
     began = time.time()
-    _report(_to_its_end(options, rest, folder, quiet), folder, began)
+    _report(_to_its_end(options, rest, folder, quiet, dry_run), folder, began)
 
 
 # ---- the call
@@ -148,8 +149,11 @@ def _checked_key(pair: str) -> str:
     return pair
 
 
-def _checked_photos(given: str) -> str:
-    """The folder of photographs as an absolute path, links as the user wrote them; at least one image is in it."""
+def _checked_photos(given: str, folder: Path) -> str:
+    """The folder of photographs, links as the user wrote them; at least one image is in it.
+
+    A relative path stays one, as seen from the results' `folder`, so that the two can be moved together.
+    """
     from usod.data.tree import is_image
     from usod.errors import UsageError
 
@@ -165,14 +169,19 @@ def _checked_photos(given: str) -> str:
         from usod.data.pairing import find_dataset
 
         find_dataset(where)  # says what is there instead, or follows links to images
-    return str(where)
+    relative = os.path.relpath(where, folder)
+    # Links may lead elsewhere on the way up.
+    stays = not Path(given).is_absolute() and (folder / relative).exists() and (folder / relative).samefile(where)
+    return relative if stays else str(where)
 
 
 def _checked_file(file: Path) -> str:
     from usod.errors import UsageError
+    from usod.sections import read_yaml
 
     if not file.is_file():
         raise UsageError(f"--configfile {file}: no such file ({file.absolute()})")
+    read_yaml(file)  # says where it is no YAML
     return str(file.absolute())
 
 
@@ -213,12 +222,17 @@ def _check_rest(rest: list[str], gpus: int | None) -> None:
 def _limits(gpus: int | None, cores: str, rest: list[str]) -> list[str]:
     """Cores and GPUs of this machine, unless Snakemake is told to run its jobs elsewhere."""
     from usod.devices import visible_devices
+    from usod.errors import UsageError
 
     elsewhere = _given(rest, *_ELSEWHERE)
+    here = len(visible_devices())
     if gpus is None:
-        gpus = 0 if elsewhere or _given(rest, "--resources", "--res") else len(visible_devices())
+        gpus = 0 if elsewhere or _given(rest, "--resources", "--res") else here
+    elif gpus > here and not elsewhere:
+        raise UsageError(f"--gpus {gpus}: this machine has {here}; without --gpus all of them are used, or the CPU")
     limits = ["--resources", f"gpu={gpus}"] if gpus else []
-    return limits + (["--cores", cores] if cores != "all" or not elsewhere else [])
+    given = elsewhere or _given(rest, *_CORES)
+    return limits + (["--cores", cores] if cores != "all" or not given else [])
 
 
 def _made(out: Path) -> Path:
@@ -237,7 +251,7 @@ def _made(out: Path) -> Path:
 # ---- the run
 
 
-def _to_its_end(options: list[str], rest: list[str], folder: Path, quiet: bool) -> "Run":
+def _to_its_end(options: list[str], rest: list[str], folder: Path, quiet: bool, dry_run: bool) -> "Run":
     """Run Snakemake; once more where the lock of a killed run was all that stood in the way."""
     from usod.bundle import workflow_folder
     from usod.progress import say
@@ -258,6 +272,8 @@ def _to_its_end(options: list[str], rest: list[str], folder: Path, quiet: bool) 
     command += ["--snakefile", str(workflow_folder() / "Snakefile"), "--directory", str(folder), *rest]
     # The jobs call `usod`: that of this Python, whether its environment was activated or not.
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    if dry_run:  # takes no lock
+        return supervise(command, environment, folder, RunDisplay(quiet))
     before = mark(folder)
     run = supervise(command, environment, folder, RunDisplay(quiet))
     if any(exception == "LockException" for exception, _ in run.errors):
@@ -298,7 +314,7 @@ def _report(run: "Run", folder: Path, began: float) -> None:
         say("nothing to do: everything is there already")
         _print_places(folder, _places(folder))
     else:
-        print("\n\n".join(filter(None, [run.plan, *run.said])))
+        print("\n\n".join(filter(None, ["\n".join(run.reasons), run.plan, *run.said])))
 
 
 def _log_since(folder: Path, began: float) -> Path | None:
@@ -330,8 +346,9 @@ def _shown(path: Path) -> str:
 
 def cleaned(error: str) -> str:
     """An error of Snakemake in one line, without the place in the workflow's own files."""
-    lines = [line.strip() for line in error.splitlines()]
-    lines = [line for line in lines if line and not line.startswith('File "')]
-    if len(lines) > 1 and re.fullmatch(r"\w+(Error|Exception)( in .*)?:", lines[0]):
-        del lines[0]
+    told = error.partition("Wildcards:")[0].partition("Traceback")[0]
+    lines = [line.strip() for line in told.splitlines()]
+    # `WorkflowError in file ..., line 3:`, `Error:`, `File ..., line 3, in <module>` say nothing to a user.
+    lines = [line for line in lines if line and not re.match(r'File "|\w*(Error|Exception)( in .*)?:$', line)]
+    lines = [re.sub(r"^(\w+Error|\w+Exception): ", "", line) for line in lines]
     return " ".join(lines).replace("__main__.py: error:", "Snakemake:")

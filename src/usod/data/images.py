@@ -149,7 +149,8 @@ def tell_broken(errors: Sequence[UsodError], count: int, rest: str) -> None:
     for error in errors:
         print(f"usod: {error}", file=sys.stderr)
     if errors:
-        raise UsodError(f"{len(errors)} of {count} images failed, {rest}. The first: {errors[0]}")
+        what = f", {rest}" if len(errors) < count else ""
+        raise UsodError(f"{len(errors)} of {count} images failed{what}. The first: {errors[0]}")
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -23,6 +23,8 @@ from usod.files import atomic_path
 INDEX_COLUMNS = ("id", "image", "height", "width", "sha256", "split")
 MASK_COLUMNS = ("id", "mask", "threshold", "foreground_share")
 _PATH_COLUMNS = ("image", "mask")
+STORAGE = ".snakemake"
+"""Where Snakemake keeps local copies of files that lie behind a storage."""
 
 
 def build_index(
@@ -283,6 +285,8 @@ def _attributes(data: DataSet, split_source: str, notes: list[str], given: str |
 
 def _stored(target: Path, folder: Path, relative: bool) -> str:
     project = Path.cwd()
+    if STORAGE in folder.parts and not (STORAGE in target.parts or target.is_relative_to(folder)):
+        return str(target)  # the table moves to where the storage has it, the photographs do not
     together = folder.is_relative_to(project) and (relative or target.is_relative_to(project))
     if together or target.is_relative_to(folder):
         return Path(os.path.relpath(target, folder)).as_posix()

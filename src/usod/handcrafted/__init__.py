@@ -35,7 +35,7 @@ class _Methods(Mapping[str, Method]):
     def __getitem__(self, name: str) -> Method:
         if name not in _NAMES:
             raise KeyError(f"no handcrafted method {name!r}; there are {', '.join(_NAMES)}")
-        return getattr(import_module(f"{__name__}.{name}"), name)
+        return _detector_of(import_module(f"{__name__}.{name}"), name)
 
     def __contains__(self, name: object) -> bool:
         return name in _NAMES
@@ -45,6 +45,14 @@ class _Methods(Mapping[str, Method]):
 
     def __len__(self) -> int:
         return len(_NAMES)
+
+
+def _detector_of(module: ModuleType, name: str) -> Method:
+    """The module's function, for any image: `detector` is laid around one that says nothing of it."""
+    from usod.handcrafted.detector import detector
+
+    method = getattr(module, name)
+    return method if hasattr(method, "__wrapped__") else detector(method)
 
 
 METHODS: Mapping[str, Method] = _Methods()
@@ -71,7 +79,7 @@ class _Package(ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _NAMES and isinstance(value, ModuleType):
-            value = getattr(value, name)
+            value = _detector_of(value, name)
         super().__setattr__(name, value)
 
 

@@ -31,9 +31,9 @@ class Row(Section):
     """One variant: what it changes, and the system that is scored."""
 
     system: str = Field(
-        description="A method (rbd), a part of a system (a2s-stage1, wss-iter0, ldps-{prior}), or a system: all that it "
-        "ends with (deepusps: the fused networks of all seeds); raw- before the name of a network is without the CRF of "
-        "the benchmark, crf- before any its dense CRF, spcrf- WSS's CRF"
+        description="A method (rbd), a part of a system (a2s-stage1, wss-iter0, ldps-{prior}), or a system: all that "
+        "it ends with (deepusps: the fused networks of all seeds); raw- before the name of a network is without the "
+        "benchmark's CRF, crf- before any its dense CRF, spcrf- WSS's CRF"
     )
     config: dict[str, Any] = Field({}, description="Keys of the configuration that differ; {}: the system as it is")
 

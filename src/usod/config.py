@@ -33,14 +33,15 @@ class _Whole(Settings):
 
 def config_class(registry: Registry) -> type[Any]:
     """The configuration of the systems of a registry: each adds its section, its checks and what it derives."""
-    mixins = tuple(registry[name].settings for name in reversed(list(registry)))
+    bases: Any = (_Whole, *(registry[name].settings for name in reversed(list(registry))))
     systems = Settings.model_fields["systems"]
     names = list[Literal[tuple(registry)]]  # type: ignore[misc,valid-type]
     field = Field(systems.default, min_length=1, description=systems.description)
     fields: dict[str, Any] = {"systems": (names, field)}
-    made = create_model("Config", __base__=(_Whole, *mixins), __doc__=_Whole.__doc__, **fields)
-    made.registry = registry
-    return made
+    made = create_model("Config", __base__=bases, __doc__=_Whole.__doc__, **fields)
+    whole: Any = made
+    whole.registry = registry
+    return whole
 
 
 Config = config_class(SYSTEMS)

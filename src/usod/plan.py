@@ -174,7 +174,9 @@ class Plan:
         Named there, a file that was deleted is made again; as a mere intermediate it would not be missed.
         """
         train, described = self.settings.train, self.settings.registry[system]
-        wanted = [self.parts[name] for name in self.parts if name in self._with_sources(described.wanted(self.settings))]
+        wanted = [
+            self.parts[name] for name in self.parts if name in self._with_sources(described.wanted(self.settings))
+        ]
         found = [f"results/{train}/{name}" for name in described.needs]
         for part in wanted:
             everywhere = [*self.scored_sets(), train] if part.maps == "made" else [train]
@@ -237,10 +239,7 @@ class Plan:
             "Pictures": [of(t, f"examples-{t}.png", "examples", t) for t in shown],
             "Labels by stage": [
                 *(of(t, f"stages-{t}.svg", "label_quality", t) for t in (scored if methods else [])),
-                *(
-                    item(f"evolution-{train}-{m}.png", "evolution", m, {"dataset": train, "method": m})
-                    for m in methods
-                ),
+                *(item(f"evolution-{train}-{m}.png", "evolution", m, {"dataset": train, "method": m}) for m in methods),
             ],
         }
         made = [part.name for part in self.made]

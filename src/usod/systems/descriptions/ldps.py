@@ -75,25 +75,26 @@ class Ldps(System):
                 column=False,
                 title=f"ldps-{prior}",
             )
-        refined = {"leaves": ("labels",), "maps": "made"}
         for prior in dict.fromkeys([*config.priors, *filter(None, [ldps.learn_from])]):
             reads = (Read(prior, "ldps.priors", "maps"),)
             yield Part(
                 f"ldps-{prior}",
                 f"ldps/{{variant}}{prior}",
+                leaves=("labels",),
+                maps="made",
                 settings=(ldps.merge,),
                 reads=reads,
                 network=f"ldps_train-{ldps.learn_from or prior}",
                 final=True,
-                **refined,
             )
             yield Part(
                 f"ldps_single-{prior}",
                 f"ldps_single/{{variant}}{prior}",
+                leaves=("labels",),
+                maps="made",
                 settings=(config.relation, ldps.single, ldps.merge),
                 reads=reads,
                 column=False,
-                **refined,
             )
 
     def wanted(self, config: LdpsSettings) -> list[str]:

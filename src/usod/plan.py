@@ -216,11 +216,13 @@ class Plan:
         return next((system.published for system in self.systems if system.published), "none")
 
     def chapters(self, caption: Callable[[str], str]) -> dict[str, list[dict[str, str]]]:
-        """Title -> items of the report, in its order; `caption` gives the text of a caption's name or path."""
+        """Title -> items of the report, in its order; `caption` gives the text of a caption's name."""
         train, scored = self.settings.train, self.scored_sets()
 
-        def item(file: str, name: str, title: str = "", wildcards: Mapping[str, str] | None = None) -> dict[str, str]:
-            text = caption(name)
+        def item(
+            file: str, name: str, title: str = "", wildcards: Mapping[str, str] | None = None, text: str = ""
+        ) -> dict[str, str]:
+            text = text or caption(name)
             for key, value in (wildcards or {}).items():
                 text = text.replace(f"{{{{ snakemake.wildcards.{key} }}}}", value)
             return {"file": f"results/report/{file}", "title": title, "caption": text}
@@ -245,7 +247,7 @@ class Plan:
         made = [part.name for part in self.made]
         for system in self.settings.registry.values():
             for figure in system.figures(self.settings, made):
-                entry = item(figure.file, figure.caption, figure.title, figure.wildcards)
+                entry = item(figure.file, figure.caption, figure.title, figure.wildcards, figure.text)
                 chapters.setdefault(figure.chapter, []).append(entry)
         tables = [Path(name).stem for name in self.settings.ablations]
         chapters |= {

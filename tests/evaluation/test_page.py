@@ -103,7 +103,7 @@ def test_costs_are_summed_and_memory_is_the_largest(tmp_path):
     assert list(table.index) == ["data", "deepusps: stage 0"]
     stage = table.loc["deepusps: stage 0"]
     assert list(stage) == [2, 125, 60, 2048, 3072] and np.isnan(table.loc["data", "memory_mb"])
-    write_costs(cost_table(tmp_path), tmp_path / "c.md")
+    write_costs(table.reset_index(), tmp_path / "c.md")
     assert "| deepusps: stage 0 | 2 | 0:02:05 | 0:01:00 | 2.00 | 3.00 |" in (tmp_path / "c.md").read_text()
     with pytest.raises(UsodError, match="no records of jobs"):
         cost_table(tmp_path / "d")

@@ -1,7 +1,5 @@
 def caption_text(name):
-    """The caption of that name, or in a file of one's own."""
-    own = Path(name).is_absolute()
-    return Path(name if own else workflow.source_path(f"../report/{name}.rst")).read_text(encoding="utf-8")
+    return Path(workflow.source_path(f"../report/{name}.rst")).read_text(encoding="utf-8")
 
 
 def report_files():

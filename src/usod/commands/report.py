@@ -24,7 +24,7 @@ def scores(
     reference: Annotated[
         str,
         typer.Option(
-            help="The published table: deepusps_table1, ... (`usod.evaluation.published`), or none; this run's F is its."
+            help="The published table: deepusps_table1, ... (`usod.evaluation.published`), or none. Its F is ours."
         ),
     ] = "deepusps_table1",
     model: Annotated[

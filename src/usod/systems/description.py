@@ -88,15 +88,16 @@ class Figure:
     ----------
     chapter : under which it stands
     file : below `results/report`
-    caption : name of a file of `workflow/report`, or the absolute path of a file of one's own (.rst)
+    caption : name of a file of `workflow/report`; or `text`: the caption itself
     wildcards : what `{{ snakemake.wildcards.X }}` in the caption stands for
     """
 
     chapter: str
     file: str
-    caption: str
+    caption: str = ""
     title: str = ""
     wildcards: Mapping[str, str] = field(default_factory=dict)
+    text: str = ""
 
 
 class System:

@@ -72,7 +72,7 @@ def test_its_settings_and_its_code_make_it_again_and_nothing_before_it(made):
     made.configure({**config, "toy": {"epochs": 3}})
     again = made.planned()
     made.configure(config)
-    source.write_text(source.read_text().replace('"toy").fit()', '"a toy").fit()'))
+    source.write_text(source.read_text().replace('fit("toy"', 'fit("a toy"'))
     for planned in (again, made.planned()):
         assert trained <= planned and not [name for name in planned if "/maps/" in name or "images.h5" in name]
 

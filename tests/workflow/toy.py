@@ -50,13 +50,12 @@ def train(images, config, network, model, history, *maps):
     import torch
 
     from usod.data.mapstore import ImageStore, MapStore
-    from usod.models.build import build_network
     from usod.models.config import NetworkConfig
     from usod.models.model_file import save_model
     from usod.provenance import describe
-    from usod.training.checkpoint import Checkpoint
+    from usod.training.fit import fit, new_network
     from usod.training.history import write_history
-    from usod.training.loop import Memoryless, Schedule, Trainer
+    from usod.training.loop import Memoryless, Schedule
     from usod.training.losses import f_beta_loss
     from usod.training.parallel import Process
 
@@ -69,10 +68,8 @@ def train(images, config, network, model, history, *maps):
         def loss(self, probability, rows):
             return f_beta_loss(probability, (torch.from_numpy(mean)[rows] > 0.5).float(), 1.0)
 
-    torch.manual_seed(0)
-    net = build_network(network)
-    process, keep = Process(torch.device("cpu")), Checkpoint(None, [])
-    rows = Trainer(net, pixels, Mean(), Schedule.of(settings, settings.lr, 0), process, keep, "toy").fit()
+    net, process = new_network(network, seed=0), Process(torch.device("cpu"))
+    rows = fit("toy", net, pixels, Mean(), settings, Schedule.of(settings, settings.lr, 0), process)
     save_model(model, net, network, describe({}, {"images": images}), input_size=size)
     write_history(Path(history), rows)
 

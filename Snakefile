@@ -17,14 +17,23 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/systems.smk"
-include: "workflow/rules/tables.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/maps.smk"
-include: "workflow/rules/deepusps.smk"
-include: "workflow/rules/a2s.smk"
-include: "workflow/rules/wss.smk"
-include: "workflow/rules/ldps.smk"
+
+
+for system in SETTINGS.registry.values():
+
+    include: system.rules_file
+
+    rule:
+        """A system: all that it trains and makes."""
+        name:
+            system.name
+        input:
+            PLAN.files(system.name),
+        localrule: True
+
+
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/report.smk"
@@ -37,14 +46,11 @@ rule all:
     default_target: True
     input:
         rules.maps.input,
-        rules.deepusps.input if "deepusps" in SETTINGS.systems else [],
-        rules.a2s.input if "a2s" in SETTINGS.systems else [],
-        rules.wss.input if "wss" in SETTINGS.systems else [],
-        rules.ldps.input if "ldps" in SETTINGS.systems else [],
+        [PLAN.files(system) for system in SETTINGS.systems],
         rules.benchmark.input,
         rules.report.input,
         rules.masks.input,
-        [file for table in ablations() for file in ablation_files(table)],
+        [file for table in SETTINGS.ablations for file in ablation_files(Path(table).stem)],
     localrule: True
 
 

@@ -7,36 +7,33 @@ which name it is found.
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from usod.config import Config, deep_merge, parse_config
+from usod.config import parse_config
 from usod.errors import UsageError
 from usod.faults import explain
 from usod.names import PATTERN, RULE, usable_name
 from usod.sections import Section, read_yaml
+from usod.settings import Settings, deep_merge
+from usod.systems.descriptions import SYSTEMS
+from usod.systems.registry import Registry
 
-SECTIONS = ("a2s", "deepusps", "ldps", "wss", "network")
-"""What a row may change: anything else is made once for all rows."""
-
-PUBLISHED_PRIORS = {"rbd": "wCtrO", "mbd": "MB+", "bsca": "BSCA"}
-"""What the tables of LDPS call some handcrafted methods."""
-
-_REPORT_FILES = re.compile(
-    r"costs|provenance|report|(scores|stages|curves|examples|training|activations|changes|doubts|evolution|tags)-.+"
-)
+_REPORT_FILES = ("costs", "provenance", "report")
+_REPORT_PREFIXES = ("scores", "stages", "curves", "examples", "training", "doubts", "evolution")
 
 
 class Row(Section):
     """One variant: what it changes, and the system that is scored."""
 
     system: str = Field(
-        description="deepusps (the fused networks of all seeds), a2s-stage1, a2s-stage2, wss-pretrain, wss-iter0, ..., "
-        "a prior of LDPS ({prior}), ldps-{prior}, ldps_single-{prior} (trained on each image alone); raw- before the "
-        "name of a network is without the CRF of the benchmark, crf- before any its dense CRF, spcrf- WSS's CRF"
+        description="A method (rbd), a part of a system (a2s-stage1, wss-iter0, ldps-{prior}), or a system: all that "
+        "it ends with (deepusps: the fused networks of all seeds); raw- before the name of a network is without the "
+        "benchmark's CRF, crf- before any its dense CRF, spcrf- WSS's CRF"
     )
     config: dict[str, Any] = Field({}, description="Keys of the configuration that differ; {}: the system as it is")
 
@@ -62,7 +59,7 @@ class Ablation(Section):
     )
 
 
-def find_tables(asked: Sequence[str], known: Mapping[str, Path]) -> dict[str, Path]:
+def find_tables(asked: Sequence[str], known: Mapping[str, Path], registry: Registry = SYSTEMS) -> dict[str, Path]:
     """Name -> file of all tables: `known`, and those of one's own among the names and paths `asked` for.
 
     Raises
@@ -71,6 +68,7 @@ def find_tables(asked: Sequence[str], known: Mapping[str, Path]) -> dict[str, Pa
         If one is neither, or its file cannot be called so.
     """
     tables = dict(known)
+    prefixes = {*_REPORT_PREFIXES, *(word for system in registry.values() for word in system.report_files)}
     for name in asked:
         file = Path(name).expanduser()
         if name in known:
@@ -81,7 +79,7 @@ def find_tables(asked: Sequence[str], known: Mapping[str, Path]) -> dict[str, Pa
             )
         if not re.match(PATTERN, file.stem):
             raise UsageError(f"ablations: {name}: rename it, e.g. {usable_name(file.stem)}.yaml: {RULE}")
-        if _REPORT_FILES.fullmatch(file.stem):
+        if file.stem in _REPORT_FILES or (file.stem.partition("-")[0] in prefixes and "-" in file.stem):
             raise UsageError(f"ablations: {name}: rename it: results/report/{file.stem}.* are files of the report")
         if tables.get(file.stem, file) not in (file, known.get(file.stem)):
             raise UsageError(f"ablations: {name}: {tables[file.stem]} has the same name, rename one of them")
@@ -96,7 +94,7 @@ def check_table_names(tables: Mapping[str, Path], taken: Collection[str]) -> Non
             raise UsageError(f"ablations: {file}: rename it: {name!r} is a target of the workflow itself")
 
 
-def read_ablation(path: str | Path) -> Ablation:
+def read_ablation(path: str | Path, registry: Registry = SYSTEMS) -> Ablation:
     """The table in a YAML file.
 
     Raises
@@ -110,8 +108,8 @@ def read_ablation(path: str | Path) -> Ablation:
         raise UsageError(f"{path}: {explain(error)}") from error
     for name, row in table.rows.items():
         for key in row.config:
-            if key not in SECTIONS:
-                raise UsageError(f"{path}: rows.{name}.config.{key}: a row can change {', '.join(SECTIONS)}")
+            if key not in registry.sections():
+                raise UsageError(f"{path}: rows.{name}.config.{key}: a row can change {', '.join(registry.sections())}")
     for name in table.scatter or ():
         if name not in table.rows:
             raise UsageError(f"{path}: scatter: no row {name!r}")
@@ -139,9 +137,9 @@ class Variants:
         If a row of a table that was asked for does not fit the configuration.
     """
 
-    def __init__(self, base: Config, tables: Mapping[str, Ablation], asked: Collection[str] | None = None):
+    def __init__(self, base: Settings, tables: Mapping[str, Ablation], asked: Collection[str] | None = None):
         self.tables: dict[str, Ablation] = {}
-        self.settings: dict[str, Config] = {"": base}
+        self.settings: dict[str, Settings] = {"": base}
         self.unfit: dict[str, str] = {}
         self._variant: dict[tuple[str, str], str] = {}
         self._first: dict[tuple[str, str], str] = {}
@@ -157,14 +155,14 @@ class Variants:
 
     def _add(self, table: str, ablation: Ablation, values: dict[str, Any]) -> None:
         base, repeated, settings = self.settings[""], {}, {}
-        for name, row in _for_each_method(ablation.rows, base).items():
-            variant = f"{table}.{slug(name.replace('{prior}', ''))}"
+        for name, row in _for_each_variant(ablation.rows, base).items():
+            variant = f"{table}.{slug(re.sub('{[a-z]+}', '', name))}"
             if variant in settings:
                 raise UsageError(f"{table}: two rows are called {variant!r}, rename one of them")
             settings[variant] = parse_config(deep_merge(values, row.config), f"{table}: rows.{name}")
-            for own, single in _for_each_prior(name, row, base.priors).items():
+            for own, single in _for_each_system(name, row, base).items():
                 try:
-                    for system in _of_all_seeds(single.system, settings[variant]):
+                    for system in _all_of(single.system, settings[variant]):
                         identity(settings[variant], system)
                 except UsageError as error:
                     raise UsageError(f"{table}: rows.{name}.system: {error}") from error
@@ -194,100 +192,92 @@ class Variants:
         return bool(self._made_of(system, variant))
 
     def of_row(self, table: str, row: str) -> list[str]:
-        """The names under which a row's system is trained and scored: `a2s-stage1`, or `a2s-stage1@TABLE.ROW`.
+        """The names under which a row's system is made and scored: `a2s-stage1`, or `a2s-stage1@TABLE.ROW`.
 
-        Of deepusps there is one for each seed.
+        There are several where the row names a system that ends with several, as with one for each seed.
         """
         variant = self._variant[table, row]
-        systems = _of_all_seeds(self.tables[table].rows[row].system, self.settings[variant])
-        firsts = [self.first(system, variant) for system in systems]
-        return [f"{system}@{first}" if first else system for system, first in zip(systems, firsts, strict=True)]
+        systems = _all_of(self.tables[table].rows[row].system, self.settings[variant])
+        return [self.shared(system, variant) for system in systems]
+
+    def shared(self, system: str, variant: str) -> str:
+        """The name under which a variant's `system` is made; variants with the same settings share it."""
+        first = self.first(system, variant)
+        return f"{system}@{first}" if first else system
 
     def systems(self, table: str) -> dict[str, list[str]]:
         """Row -> names of its systems."""
         return {row: self.of_row(table, row) for row in self.tables[table].rows}
 
 
-def identity(config: Config, system: str) -> list[Any]:
-    """All settings that decide what a system's step gives; the data are the same for all variants.
-
-    `ldps_train-PRIOR` is the relation network alone, which variants that differ in the merging share.
+def identity(config: Settings, system: str) -> list[Any]:
+    """All settings that decide what a system gives; the data are the same for all variants.
 
     Raises
     ------
     UsageError
         If the configuration has no such system.
     """
-    kind, _, rest = system.partition("-")
-    if kind in ("crf", "spcrf", "raw"):
-        return [kind, identity(config, rest), config.wss.crf if kind == "spcrf" else None]
-    if kind in ("deepusps", "oracle") or "-iter" in system.removeprefix("wss-iter"):
-        return _identity_of_deepusps(config, system)
-    if system == "a2s-stage1":
-        return [system, config.encoder, config.a2s.stage1]
-    if system == "a2s-stage2":
-        labels = config.a2s.labels
-        return [system, config.detector, config.a2s.stage2, identity(config, labels) if "a2s-" in labels else labels]
-    if system == "wss-pretrain":
-        return [system, config.tagger, config.wss.pretrain]
-    if kind == "wss" and rest in [f"iter{k}" for k in range(config.wss.rounds)]:
-        return [identity(config, "wss-pretrain"), config.wss.crf, config.wss.selftrain, rest]
-    if kind.startswith("ldps") and rest not in {*config.priors, config.ldps.learn_from}:
-        raise UsageError(f"no prior {rest!r} in ldps.priors")
-    if kind == "ldps_train":
-        return [kind, config.relation, config.ldps.train, config.ldps.learn_from or rest]
-    if kind == "ldps":
-        return [identity(config, f"ldps_train-{rest}"), rest, config.ldps.merge]
-    if kind == "ldps_single":
-        return [kind, config.relation, config.ldps.single, config.ldps.merge, rest]
-    if system in config.priors or system in config.methods:
+    name = config.registry.name(system)
+    if name.post:
+        return [
+            name.post[0],
+            config.registry.post_settings(name.post[0], config),
+            identity(config, str(name.inner)),
+        ]
+    if name.part in config.methods:
+        return [name.part]
+    part = config.parts.get(name.part)
+    if part is None:
+        raise UsageError(f"no {system!r} in this configuration")
+    sources = dict.fromkeys([*(read.name for read in part.reads), *filter(None, [part.network])])
+    return [part.name, list(part.settings), [identity(config, source) for source in sources]]
+
+
+def _all_of(system: str, config: Settings) -> list[str]:
+    """`deepusps` -> `deepusps-seed0`, ...: all that a system ends with; of a part's name the name itself."""
+    name = config.registry.name(system)
+    if name.part not in config.registry:
         return [system]
-    raise UsageError(f"no {system!r} in this configuration")
+    ends = [part.name for part in config.parts.values() if part.system == name.part and part.final]
+    return [str(replace(name, part=end)) for end in ends]
 
 
-def _identity_of_deepusps(config: Config, system: str) -> list[Any]:
-    """Of a stage (rbd-iter1), a fused network (deepusps-seed0), or what is made with the ground truth."""
-    stages = range(config.deepusps.refine.iterations + 1)
-    method, _, stage = system.rpartition("-iter")
-    if method in config.methods and stage in map(str, stages):
-        before = f"{method}-iter{int(stage) - 1}" if int(stage) else method
-        settings = config.refine_of(method).of_stage(int(stage))
-        return [system, config.network, settings, identity(config, before)]
-    if system in [f"deepusps-seed{seed}" for seed in config.deepusps.fuse.seeds]:
-        fuse = config.deepusps.fuse.model_dump(exclude={"seeds"})
-        return [system, config.network, fuse, [identity(config, label) for label in config.fused_labels]]
-    if system == "oracle-masks":
-        return [system]
-    if system == "oracle-labels":
-        return [system, [identity(config, label) for label in config.last_labels]]
-    raise UsageError(f"no {system!r} in this configuration")
+def _for_each_system(name: str, row: Row, base: Settings) -> dict[str, Row]:
+    """The row; one with {prior} once for each prior, under the name that the paper has for it."""
+    found = {name: row}
+    for placeholder, names in _placeholders(base, "repeats").items():
+        word = f"{{{placeholder}}}"
+        if word in name or word in row.system:
+            found = {
+                own.replace(word, shown): each.model_copy(update={"system": each.system.replace(word, value)})
+                for own, each in found.items()
+                for value, shown in names.items()
+            }
+    return found
 
 
-def _of_all_seeds(system: str, config: Config) -> list[str]:
-    """`deepusps` -> `deepusps-seed0`, ...; other systems have one network."""
-    if system.removeprefix("raw-").removeprefix("crf-") != "deepusps":
-        return [system]
-    return [f"{system}-seed{seed}" for seed in config.deepusps.fuse.seeds]
-
-
-def _for_each_prior(name: str, row: Row, priors: list[str]) -> dict[str, Row]:
-    """The row, or where it has {prior} one row for each prior, under the name that the paper has for it."""
-    rows = {}
-    for prior in priors:
-        own = name.replace("{prior}", PUBLISHED_PRIORS.get(prior, prior))
-        rows[own] = row.model_copy(update={"system": row.system.replace("{prior}", prior)})
-    return rows
-
-
-def _for_each_method(rows: Mapping[str, Row], base: Config) -> dict[str, Row]:
-    """The rows; those with {METHOD} in their name once for each method, with {ITERATION} for each self-supervision."""
+def _for_each_variant(rows: Mapping[str, Row], base: Settings) -> dict[str, Row]:
+    """The rows; those with {METHOD} in their name once for each method, with {ITERATION} for each iteration."""
+    counts = {"method": list(base.methods), **_placeholders(base, "counts")}
     found = {}
     for name, row in rows.items():
-        iterations = range(1, base.deepusps.refine.iterations + 1) if "{ITERATION}" in name else [0]
-        for method, iteration in product(base.methods if "{METHOD}" in name else [""], iterations):
-            own = name.replace("{METHOD}", method.upper()).replace("{ITERATION}", str(iteration))
-            names = {"{method}": method} if method else {}
-            found[own] = row.model_copy(update={"config": _filled(row.config, names | {"{iteration}": str(iteration)})})
+        used = {key: values if f"{{{key.upper()}}}" in name else [""] for key, values in counts.items()}
+        for chosen in product(*used.values()):
+            values = {key: value for key, value in zip(used, chosen, strict=True) if value}
+            own = name
+            for key, value in values.items():
+                own = own.replace(f"{{{key.upper()}}}", value.upper())
+            names = {f"{{{key}}}": value for key, value in values.items()}
+            found[own] = row.model_copy(update={"config": _filled(row.config, names)})
+    return found
+
+
+def _placeholders(base: Settings, kind: Literal["repeats", "counts"]) -> dict[str, Any]:
+    """What the systems put into the rows of a table."""
+    found: dict[str, Any] = {}
+    for system in base.registry.values():
+        found |= getattr(system, kind)(base)
     return found
 
 

@@ -49,7 +49,7 @@ def versions() -> dict[str, str]:
 
 
 def source_files(*modules: str) -> list[Path]:
-    """The usod source files that running these modules can execute: themselves and all they import, transitively.
+    """The usod source files that running these modules, or files, can execute: themselves and all they import.
 
     Imports are read from the text, those inside functions too, without importing anything. A package's
     `__init__` counts, because Python runs it.
@@ -57,7 +57,7 @@ def source_files(*modules: str) -> list[Path]:
     Raises
     ------
     ModuleNotFoundError
-        If a module is not part of usod.
+        If a module is not part of usod, nor the path of a Python file.
     """
     found: dict[str, Path] = {}
     queue = list(modules)
@@ -69,13 +69,14 @@ def source_files(*modules: str) -> list[Path]:
         if path is None:
             raise ModuleNotFoundError(f"usod has no module {name!r}")
         found[name] = path
-        queue += [name.rpartition(".")[0]] if "." in name else []
+        if path.is_relative_to(PACKAGE):
+            queue += [name.rpartition(".")[0]] if "." in name else []
         queue += [other for other in _imports(path) if other not in found]
     return sorted(found.values())
 
 
 def code_digest(*modules: str) -> str:
-    """What stands for the code of these modules, with all they import, in the workflow and in resume states.
+    """What stands for the code of these modules or Python files, and all they import, in workflow and resume states.
 
     In a checkout sixteen hexadecimal digits of their statements: an edit of what a step executes changes them;
     comments, docstrings, layout and the texts of `description=` and `help=` do not, nor do the folder, the Python or
@@ -86,13 +87,14 @@ def code_digest(*modules: str) -> str:
     ModuleNotFoundError
         If a module is not part of usod.
     """
-    files = source_files(*modules)
-    if checkout() is None:
-        return f"usod {usod_version()}"
+    installed = checkout() is None
+    files = [file for file in source_files(*modules) if not (installed and file.is_relative_to(PACKAGE))]
     whole = hashlib.sha256()
     for file in files:
-        whole.update(f"{file.relative_to(PACKAGE).as_posix()}\0{_statements(file)}\n".encode())
-    return whole.hexdigest()[:16]
+        name = file.relative_to(PACKAGE).as_posix() if file.is_relative_to(PACKAGE) else file.name
+        whole.update(f"{name}\0{_statements(file)}\n".encode())
+    digest = [whole.hexdigest()[:16]] if files else []
+    return " ".join([*([f"usod {usod_version()}"] if installed else []), *digest])
 
 
 def lead_to_usod() -> None:
@@ -146,6 +148,8 @@ def _is_silent(node: Any) -> bool:
 
 
 def _module_path(name: str) -> Path | None:
+    if name.endswith(".py") and Path(name).is_file():
+        return Path(name)
     if name.partition(".")[0] != PACKAGE.name:
         return None
     base = PACKAGE.joinpath(*name.split(".")[1:])
@@ -157,7 +161,8 @@ def _module_path(name: str) -> Path | None:
 
 @cache
 def _imports(path: Path) -> list[str]:
-    package = ".".join((PACKAGE.name, *path.parent.relative_to(PACKAGE).parts))
+    inside = path.is_relative_to(PACKAGE)
+    package = ".".join((PACKAGE.name, *path.parent.relative_to(PACKAGE).parts)) if inside else ""
     names: list[str] = []
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for_types = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
@@ -169,6 +174,8 @@ def _imports(path: Path) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             relative = "." * node.level + (node.module or "")
+            if node.level and not inside:
+                continue  # a file of one's own stands alone
             base = importlib.util.resolve_name(relative, package) if node.level else relative
             # `from package import name`: the name is a module or something the package defines.
             names += [base] + [f"{base}.{alias.name}" for alias in node.names]

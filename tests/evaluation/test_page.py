@@ -12,6 +12,7 @@ from usod.data.index import build_index, write_index
 from usod.errors import UsageError, UsodError
 from usod.evaluation.costs import cost_table, step_of, write_costs
 from usod.evaluation.page import make_page, parse_plan
+from usod.systems.descriptions import SYSTEMS
 
 
 class Tags(html.parser.HTMLParser):
@@ -75,13 +76,17 @@ def test_what_is_missing_or_foreign_is_one_line(files):
         ("demo/deepusps/variants/deepusps_table3.x/rbd/iter2", "ablations"),
         ("demo/oracle/masks", "oracles"),
         ("demo/a2s/stage1", "a2s: stage1"),
+        ("demo/ldps_single/rbd", "ldps: rbd"),
+        ("demo/masks", "data"),
+        ("demo/masks/a2s-stage2", "report"),
+        ("demo/theirs/step.predict", "theirs: step"),
         ("scores/demo/rbd-iter0.predict", "prediction"),
         ("scores/demo/rbd-iter0", "scoring"),
         ("report/curves-demo", "report"),
     ],
 )
 def test_each_record_belongs_to_a_step(record, step):
-    assert step_of(Path(f"{record}.tsv")) == step
+    assert step_of(Path(f"{record}.tsv"), {name: system.step for name, system in SYSTEMS.items()}) == step
 
 
 def test_costs_are_summed_and_memory_is_the_largest(tmp_path):
@@ -94,11 +99,11 @@ def test_costs_are_summed_and_memory_is_the_largest(tmp_path):
     history.mkdir(parents=True)
     (history / "history.csv").write_text("epoch,device_memory_mb\n1,512\n2,3072\n")
     (tmp_path / "timings/d/index.tsv").write_text("s\th:m:s\tmax_rss\tcpu_time\n0.1\t0:00:00\t-\t0\n")
-    table = cost_table(tmp_path).set_index("step")
+    table = cost_table(tmp_path, {"deepusps": SYSTEMS["deepusps"].step}).set_index("step")
     assert list(table.index) == ["data", "deepusps: stage 0"]
     stage = table.loc["deepusps: stage 0"]
     assert list(stage) == [2, 125, 60, 2048, 3072] and np.isnan(table.loc["data", "memory_mb"])
-    write_costs(cost_table(tmp_path), tmp_path / "c.md")
+    write_costs(table.reset_index(), tmp_path / "c.md")
     assert "| deepusps: stage 0 | 2 | 0:02:05 | 0:01:00 | 2.00 | 3.00 |" in (tmp_path / "c.md").read_text()
     with pytest.raises(UsodError, match="no records of jobs"):
         cost_table(tmp_path / "d")

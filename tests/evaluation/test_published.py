@@ -4,13 +4,27 @@ import pytest
 
 from usod.errors import UsageError
 from usod.evaluation import MEASURES, published
-from usod.evaluation.published import COLUMNS, TABLES
+from usod.evaluation.published import COLUMNS, TABLES, own_f
 
 
 def value(table, method, dataset, measure="f"):
     frame = published(dataset, table)
     (found,) = frame[(frame["method"] == method) & (frame["measure"] == measure)]["value"]
     return found
+
+
+@pytest.mark.parametrize(
+    ("table", "f"),
+    [
+        ("deepusps_table1", "f_fixed"),
+        ("a2s_table2", "f_adaptive"),
+        ("wss_table1", "f_adaptive"),
+        ("none", "f_adaptive"),
+    ],
+)
+def test_a_table_knows_which_f_its_own_rows_are(table, f):
+    """A2S's quotes DeepUSPS at another threshold than its own; DeepUSPS's quotes numbers of unknown thresholds."""
+    assert own_f(table) == f
 
 
 def test_columns_and_ranges():

@@ -65,9 +65,9 @@ def test_labels_follow_the_predictions_after_the_untouched_epochs():
     seen = []
     for _ in range(4):
         objective.remember(objective.observe(half, rows), rows)
-        seen.append(objective.labels[1].item())
+        seen.append(objective.average.average[1].item())
     assert seen == pytest.approx([1, 1, 0.7, 0.58], abs=1e-3)
-    assert objective.labels[0].item() == 1
+    assert objective.average.average[0].item() == 1
 
 
 def test_the_detector_learns_the_label_of_the_moment_above_one_half():
@@ -109,7 +109,7 @@ def test_a_stopped_stage_2_resumes_to_the_same_labels(data, tmp_path, monkeypatc
     remember = Rectification.remember
 
     def stop_in_the_third_epoch(objective, observed, rows):
-        if objective.epochs[rows].min() == 2:
+        if objective.average.updates[rows].min() == 2:
             raise KeyboardInterrupt
         remember(objective, observed, rows)
 
@@ -124,14 +124,18 @@ def test_watched_images_are_kept_before_training_and_after_every_epoch(data, tmp
     images, _, _ = data
     config = STAGE1.model_copy(update={"watch": 3})
     done = a2s.activate(images, config, NETWORK, CPU)
-    assert (list(done.watched), len(done.looks), done.looks[0].shape) == ([0, 6, 11], 3, (3, 24, 24))
+    assert (done.notes["watched"], len(done.notes["looks"]), done.notes["looks"][0].shape) == (
+        [0, 6, 11],
+        3,
+        (3, 24, 24),
+    )
     done.network.eval()
     logits = done.network(done.network.normalise(torch.from_numpy(images["i6"]).permute(2, 0, 1)[None].float() / 255))
     last = logits.sigmoid()[0, 0].detach().reshape(24, 2, 24, 2).mean((1, 3))
-    assert np.abs(done.looks[-1][1] - last.numpy() * 255).max() <= 1
+    assert np.abs(done.notes["looks"][-1][1] - last.numpy() * 255).max() <= 1
     a2s.activate(images, config, NETWORK, CPU, work=tmp_path)
     again = a2s.activate(images, config, NETWORK, CPU, work=tmp_path)  # from the resume state
-    assert all(np.array_equal(a, b) for a, b in zip(done.looks, again.looks, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(done.notes["looks"], again.notes["looks"], strict=True))
 
 
 def test_watching_changes_nothing(data):
@@ -153,7 +157,7 @@ def test_the_historical_moving_average_takes_predictions_after_their_crf(data):
         objective.remember(objective.observe(prediction, rows), rows)
     expected = 0.3 * crf.refine(prediction, [3])[0]
     assert (expected / 0.3 - prediction[0]).abs().max() > 0.2, "the CRF does something"
-    torch.testing.assert_close(objective.labels[3].float(), expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(objective.average.average[3].float(), expected, atol=1e-3, rtol=0)
 
 
 def test_a_detector_trains_with_the_moving_average(data):

@@ -73,9 +73,9 @@ def test_handcrafted_maps_are_fused_at_their_own_threshold(data, tmp_path):
     config = FuseConfig(epochs=2, batch_size=4, lr=3e-3)
     losses = []
     for unrefined in ([], ["dark"]):
-        _, history = deepusps.fuse(
+        history = deepusps.fuse(
             images, {"dark": MapStore(tmp_path / "dark.h5")}, 0, config, NETWORK, Process(CPU), unrefined=unrefined
-        )
+        ).history
         losses.append(history[-1]["loss"])
     assert losses[0] == pytest.approx(1) and losses[1] < 0.9, "1 - F of an empty label is 1 whatever is predicted"
 
@@ -157,7 +157,7 @@ def test_stages_make_better_labels_than_they_start_from(data):
     done = deepusps.refine(images, maps, 0, config, NETWORK, CPU)
     start = mae(maps.read_all(images.ids), masks)
     assert mae(done.labels, masks) < 0.7 * start
-    assert 0 < done.movement < 1 and len(done.history) == 14
+    assert 0 < done.notes["movement"] < 1 and len(done.history) == 14
 
 
 def test_the_same_seed_gives_the_same_labels_and_resuming_too(data, tmp_path):
@@ -189,7 +189,8 @@ def test_any_number_of_threads_gives_the_same_labels(data, threads):
 def test_fusion_takes_any_number_of_methods(data, count):
     images, maps, _ = data
     sources = {f"m{i}": maps for i in range(count)}
-    network, history = deepusps.fuse(images, sources, 0, FuseConfig(epochs=1, batch_size=8), NETWORK, Process(CPU))
+    done = deepusps.fuse(images, sources, 0, FuseConfig(epochs=1, batch_size=8), NETWORK, Process(CPU))
+    network, history = done.network, done.history
     assert len(history) == 1 and network(torch.zeros(1, 3, 48, 48)).shape == (1, 1, 48, 48)
 
 
@@ -251,5 +252,5 @@ def test_few_images_are_trained_on_for_more_epochs(data):
     done = deepusps.refine(images, maps, 0, config, NETWORK, CPU)
     assert len(done.history) == 3, "24 images in batches of 4 are 6 steps: 13 need 3 epochs"
     fuse = FuseConfig(epochs=2, batch_size=5, lr=3e-3, min_steps=9)
-    _, history = deepusps.fuse(images, {"m": maps}, 0, fuse, NETWORK, Process(CPU))
+    history = deepusps.fuse(images, {"m": maps}, 0, fuse, NETWORK, Process(CPU)).history
     assert len(history) == 2, "10 steps are enough"

@@ -100,7 +100,7 @@ def test_undecided_pixels_are_decided(data, trained):
 
 def test_a_prior_that_is_nowhere_certain_is_left_out_and_comes_back_as_it_was(data, trained):
     images, prior, _ = data
-    assert trained.left_out == 1
+    assert trained.notes["left_out"] == 1
     stretched = Refiner(trained.network, MergeConfig(stretch=True))
     assert np.allclose(dict(stretched.refine_all(images, prior))["i11"], prior["i11"])
     alone = list(refine_singly(images, prior, SingleImageConfig(), MergeConfig(), NETWORK, CPU, ids=["i11"]))

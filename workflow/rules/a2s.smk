@@ -34,7 +34,7 @@ rule detect:
     """A2S, stage 2: a detector that learns labels and rectifies them."""
     input:
         images="results/{dataset}/images.h5",
-        labels=detector_labels,
+        labels=reads("labels", "a2s-stage2"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].detector, "a2s.detector"),
     output:
         labels="results/{dataset}/a2s/{variant}stage2/labels.h5",
@@ -62,13 +62,68 @@ rule detect:
         " --out-model {output.model:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
-rule a2s:
-    """A2S: both stages, as far as they are needed."""
+rule show_activations:
+    """What A2S's first stage answers to while it learns."""
     input:
-        expand(
-            "results/{dataset}/a2s/{stage}/{file}",
-            dataset=SETTINGS.train,
-            stage=[system.removeprefix("a2s-") for system in a2s_systems()],
-            file=["labels.h5", "model.safetensors", "history.csv"],
+        images="results/{dataset}/images.h5",
+        maps="results/{dataset}/a2s/stage1/watched.h5",
+    output:
+        figure=report(
+            "results/report/activations-{dataset}.png",
+            caption="../report/watched.rst",
+            category="Pictures",
+            labels={"data set": "{dataset}", "as": "A2S activations"},
         ),
+    log:
+        "results/logs/report/activations-{dataset}.log",
+    benchmark:
+        "results/timings/report/activations-{dataset}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        code=code("usod.commands.pictures"),
+        shown=SETTINGS.report.examples,
+    shell:
+        "usod report watched --images {input.images:q} --maps {input.maps:q} --count {params.shown}"
+        " --out {output.figure:q} > {log:q} 2>&1"
+
+
+rule measure_variance:
+    """A2S, Table 1: how far the activations move when the encoder learns."""
+    input:
+        images=f"results/{SETTINGS.train}/images.h5",
+        model=f"results/{SETTINGS.train}/a2s/stage1/model.safetensors",
+        weights=lambda wildcards: weights(SETTINGS.encoder, "a2s.encoder"),
+    output:
+        report(
+            "results/report/a2s_table1.csv",
+            caption="../report/variance.rst",
+            category="Ablations",
+            labels={"table": "a2s_table1", "as": "table"},
+        ),
+    log:
+        "results/logs/report/a2s_table1.log",
+    benchmark:
+        "results/timings/report/a2s_table1.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: training_threads(1)
+    resources:
+        gpu=gpus,
+        mem_mb=memory,
+        runtime="4h",
+    params:
+        code=code("usod.commands.a2s"),
+        network=lambda wildcards: as_json(SETTINGS.encoder),
+        seed=SETTINGS.a2s.stage1.seed,
+    shell:
+        "usod devices run --count {resources.gpu} -- usod a2s variance --images {input.images:q} --model {input.model:q}"
+        " --network {params.network:q} --seed {params.seed} --threads {threads} --out {output:q} > {log:q} 2>&1"
+
+
+rule a2s_table1:
+    """A2S, Table 1."""
+    input:
+        rules.measure_variance.output,
     localrule: True

@@ -1,8 +1,28 @@
+ablation_files, ablation_scores = one_line(PLAN.ablation_files), one_line(PLAN.ablation_scores)
+
+
+def ablation_histories(table):
+    """The histories of all trainings of a table, each once."""
+    return list(dict.fromkeys(file for files in PLAN.histories(table).values() for file in files))
+
+
+def ablation_places(table, input):
+    """File -> where it lies, as the rule names it."""
+    files = [*ablation_scores(table), *ablation_histories(table)]
+    return dict(zip(files, [*input.scores, *input.histories], strict=True))
+
+
+def scattered(wildcards):
+    """The scores per image of the two rows that a figure sets against each other: of their first seeds."""
+    rows = TABLES.tables[wildcards.table].scatter
+    return [f"results/scores/{wildcards.testset}/{TABLES.of_row(wildcards.table, row)[0]}.csv" for row in rows]
+
+
 rule ablation_table:
     """A table of variants, beside the published one."""
     input:
-        scores=ablation_scores,
-        histories=ablation_histories,
+        scores=lambda wildcards: ablation_scores(wildcards.table),
+        histories=lambda wildcards: ablation_histories(wildcards.table),
     output:
         csv="results/report/{table}.csv",
         markdown=report(
@@ -21,17 +41,17 @@ rule ablation_table:
     threads: 1
     params:
         code=code("usod.commands.report"),
-        wanted=ablation_as_json,
-        table=lambda wildcards, input: ablation_as_json(wildcards, input.scores, input.histories),
+        wanted=lambda wildcards: json.dumps(PLAN.ablation(wildcards.table)),
+        table=lambda wildcards, input: json.dumps(PLAN.ablation(wildcards.table, ablation_places(wildcards.table, input))),
     shell:
         "usod report ablation --table {params.table:q} --csv {output.csv:q} --markdown {output.markdown:q}"
         " --latex {output.latex:q} > {log:q} 2>&1"
 
 
 rule score_epochs:
-    """Score the maps that A2S's first stage gave after every epoch."""
+    """Score the maps that a training gave after every epoch."""
     input:
-        watched=lambda wildcards: f"{folder_of(wildcards.testset, wildcards.system)}/watched.h5",
+        watched=lambda wildcards: PLAN.file(wildcards.testset, wildcards.system, "watched"),
         masks="results/{testset}/masks.csv",
         scenes=scenes_of,
     output:
@@ -104,46 +124,6 @@ rule plot_ablation_scatter:
         " --measure {params.f} --measure mae --out {output.figure:q} > {log:q} 2>&1"
 
 
-rule measure_variance:
-    """A2S, Table 1: how far the activations move when the encoder learns."""
-    input:
-        images=f"results/{SETTINGS.train}/images.h5",
-        model=f"results/{SETTINGS.train}/a2s/stage1/model.safetensors",
-        weights=lambda wildcards: weights(SETTINGS.encoder, "a2s.encoder"),
-    output:
-        report(
-            "results/report/a2s_table1.csv",
-            caption="../report/variance.rst",
-            category="Ablations",
-            labels={"table": "a2s_table1", "as": "table"},
-        ),
-    log:
-        "results/logs/report/a2s_table1.log",
-    benchmark:
-        "results/timings/report/a2s_table1.tsv"
-    conda:
-        "../../envs/usod.yaml"
-    threads: training_threads(1)
-    resources:
-        gpu=gpus,
-        mem_mb=memory,
-        runtime="4h",
-    params:
-        code=code("usod.commands.a2s"),
-        network=lambda wildcards: as_json(SETTINGS.encoder),
-        seed=SETTINGS.a2s.stage1.seed,
-    shell:
-        "usod devices run --count {resources.gpu} -- usod a2s variance --images {input.images:q} --model {input.model:q}"
-        " --network {params.network:q} --seed {params.seed} --threads {threads} --out {output:q} > {log:q} 2>&1"
-
-
-rule a2s_table1:
-    """A2S, Table 1."""
-    input:
-        rules.measure_variance.output,
-    localrule: True
-
-
 try:
     check_table_names(TABLE_FILES, {"all", *filter(rules.has, TABLE_FILES)})
 except UsodError as error:
@@ -157,5 +137,5 @@ for table in [*TABLES.tables, *TABLES.unfit]:
         name:
             table
         input:
-            lambda wildcards, table=table: ablation_target(table),
+            lambda wildcards, table=table: ablation_files(table),
         localrule: True

@@ -2,18 +2,22 @@
 
 import json
 import time
+from functools import wraps
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from usod.ablations import Variants, check_table_names, find_tables, read_ablation
-from usod.config import deep_merge, own_images, parse_config
+from usod.config import own_images, parse_config
 from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
 from usod.errors import UsageError, UsodError
 from usod.models.sources import missing_file
+from usod.plan import Plan
 from usod.provenance import code_digest as code, lead_to_usod
 from usod.sections import CrfConfig, read_yaml
+from usod.settings import deep_merge
+from usod.systems.names import RAW, SystemName, variant_folder, variant_in
 
 STARTED = time.time()
 PRESETS = ("a2s", "deepusps", "deepusps_as_released", "ldps", "own_images", "smoke", "wss", "wss_scenes")
@@ -49,20 +53,19 @@ try:
     SETTINGS = parse_config(settings())
     SETTINGS.check_paths()
     known = {name: workflow.source_path(f"../presets/ablations/{name}.yaml") for name in ABLATIONS}
-    TABLE_FILES = find_tables(SETTINGS.ablations, known)
+    TABLE_FILES = find_tables(SETTINGS.ablations, known, SETTINGS.registry)
     TABLES = Variants(
         SETTINGS,
-        {name: read_ablation(file) for name, file in TABLE_FILES.items()},
+        {name: read_ablation(file, SETTINGS.registry) for name, file in TABLE_FILES.items()},
         asked=[Path(name).stem for name in SETTINGS.ablations],
     )
+    PLAN = Plan(TABLES)
 except UsodError as error:
     raise WorkflowError(str(error)) from None
 
 METHODS = list(SETTINGS.methods)
 # A variant as part of a path -> its configuration; "" is the configuration itself.
-VARIANTS = {f"variants/{name}/" if name else "": settings for name, settings in TABLES.settings.items()}
-STAGES = range(SETTINGS.deepusps.refine.iterations + 1)
-SEEDS = SETTINGS.deepusps.fuse.seeds
+VARIANTS = {variant_folder(name): settings for name, settings in TABLES.settings.items()}
 
 
 wildcard_constraints:
@@ -74,7 +77,6 @@ wildcard_constraints:
     system=r"[^/]+",
     variant="|".join(map(re.escape, VARIANTS)),
     table="|".join(map(re.escape, TABLES.tables)),
-    prior="|".join(map(re.escape, SETTINGS.priors + [SETTINGS.ldps.learn_from] * bool(SETTINGS.ldps.learn_from))),
 
 
 scattergather:
@@ -198,39 +200,6 @@ def mask_options(wildcards):
 # ---- stages and networks
 
 
-def labels_before(wildcards):
-    """What a stage learns: the handcrafted maps, or the moving average of the stage before."""
-    stage, method = int(wildcards.stage), wildcards.method
-    return labels_of(wildcards.dataset, shared(f"{method}-iter{stage - 1}", wildcards) if stage else method)
-
-
-def model_before(wildcards):
-    """Handed on by a stage whose labels have settled."""
-    stage, method = int(wildcards.stage), wildcards.method
-    if stage == 0 or VARIANTS[wildcards.variant].refine_of(method).stable is None:
-        return []
-    return f"{folder_of(wildcards.dataset, shared(f'{method}-iter{stage - 1}', wildcards))}/model.safetensors"
-
-
-def fused_files(wildcards):
-    """Name -> labels of what the fusion learns, shared with other variants where they are the same."""
-    labels = VARIANTS[wildcards.variant].fused_labels
-    return {label: labels_of(wildcards.dataset, shared(label, wildcards)) for label in labels}
-
-
-def oracle_candidates(wildcards):
-    """Name -> the refined labels that the oracle chooses from."""
-    labels = VARIANTS[wildcards.variant].last_labels
-    return {label: labels_of(wildcards.dataset, shared(label, wildcards)) for label in labels}
-
-
-def oracle_truth(wildcards):
-    """The ground truth of the training images; only what is called an oracle asks for it."""
-    if not SETTINGS.datasets[wildcards.dataset].has_masks:
-        raise WorkflowError(f"oracles learn from masks, and the data set {wildcards.dataset!r} has none")
-    return "results/{dataset}/masks.csv"
-
-
 def weights(network=SETTINGS.network, key="network"):
     """The file of pretrained weights as an input, where the network has one."""
     if not network.weights_are_file:
@@ -240,52 +209,40 @@ def weights(network=SETTINGS.network, key="network"):
     return [local(network.weights)]
 
 
-if "deepusps" in SETTINGS.systems:
-    weights()  # a file that is not there stops the workflow before any work
+def one_line(function):
+    """The same function, whose errors of a user's making stop the workflow with their one line."""
+
+    @wraps(function)
+    def asked(*arguments, **named):
+        try:
+            return function(*arguments, **named)
+        except UsodError as error:
+            raise WorkflowError(str(error)) from None
+
+    return asked
 
 
-def detector_labels(wildcards):
-    """What A2S's detector learns: its own first stage, shared with other variants where it is the same, or any labels."""
-    labels = VARIANTS[wildcards.variant].a2s.labels
-    return labels_of(wildcards.dataset, shared(labels, wildcards) if labels == "a2s-stage1" else labels)
+@one_line
+def maps_of(testset, system):
+    """The maps that a system's score is about."""
+    return PLAN.maps(testset, system)
 
 
-def variant_of(wildcards):
-    """The name of the variant in a path; empty for the configuration itself."""
-    return wildcards.variant.removeprefix("variants/").removesuffix("/")
+@one_line
+def model_of(wildcards):
+    """The network behind a system's name."""
+    return PLAN.model(wildcards.system)
 
 
-def shared(system, wildcards):
-    """The name under which a variant's part is made; variants with the same settings share it."""
-    return named(system, TABLES.first(system, variant_of(wildcards)))
+def reads(what, part):
+    """The files of one kind, `labels`, `maps` or `model`, that a part is made from; its name has wildcards."""
+    return lambda wildcards: list(sources(wildcards, what, part).values())
 
 
-def named(system, variant):
-    return f"{system}@{variant}" if variant else system
-
-
-def relation_network(prior, variant):
-    """The name of the training whose network refines `prior` in a variant."""
-    learnt = TABLES.settings[variant].ldps.learn_from or prior
-    return named(f"ldps-{learnt}", TABLES.first(f"ldps_train-{learnt}", variant))
-
-
-def tags_of(wildcards, input):
-    """Where the tags of a data set come from."""
-    return SETTINGS.datasets[wildcards.dataset].tags or f"{input.scenes}/tags.csv"
-
-
-def tags_listing(wildcards):
-    """The source of the tags, with names, sizes and dates of its files: a change reads them again."""
-    source = SETTINGS.datasets[wildcards.dataset].tags
-    return [source, files_of(source, "tags")] if source else "scenes"
-
-
-def stage_before(wildcards):
-    """Folder of the pretraining or of the round before."""
-    stage = int(wildcards.stage)
-    before = "pretrain" if stage == 0 else f"iter{stage - 1}"
-    return f"results/{wildcards.dataset}/wss/{wildcards.variant}{before}"
+def sources(wildcards, what, part):
+    """Name -> such a file; what variants have in common is there once."""
+    name = part.format_map(dict(wildcards.items()))
+    return PLAN.sources(wildcards.dataset, name, variant_in(wildcards.variant), what)
 
 
 # ---- what the workflow says at its end
@@ -295,8 +252,8 @@ def print_where_to_look():
     table = Path(f"results/report/scores-{SETTINGS.test[0]}.md") if SETTINGS.test else None
     if table and table.exists():
         print(f"\n{table}\n\n{table.read_text(encoding='utf-8')}", file=sys.stderr)
-    places = [("Masks", masks_of(SETTINGS.train, system)) for system in final_systems()]
-    places += [("Model", model_file(system)) for system in final_systems()]
+    places = [("Masks", PLAN.masks(SETTINGS.train, system)) for system in PLAN.finals]
+    places += [("Model", model) for model in PLAN.final_networks().values()]
     for what, place in [*places, ("Report", "results/report/report.html")]:
         if Path(place).exists():
             print(f"{what}: {place}", file=sys.stderr)

@@ -1,9 +1,20 @@
+def oracle_truth(wildcards):
+    """The ground truth of the training images; only what is called an oracle asks for it."""
+    if not SETTINGS.datasets[wildcards.dataset].has_masks:
+        raise WorkflowError(f"oracles learn from masks, and the data set {wildcards.dataset!r} has none")
+    return "results/{dataset}/masks.csv"
+
+
+if "deepusps" in SETTINGS.systems:
+    weights()  # a file that is not there stops the workflow before any work
+
+
 rule refine_labels:
     """DeepUSPS: refine the labels of one method by one stage (inter-image consistency, then self-supervision)."""
     input:
         images="results/{dataset}/images.h5",
-        maps=labels_before,
-        model=model_before,
+        maps=reads("labels", "{method}-iter{stage}"),
+        model=reads("model", "{method}-iter{stage}"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].network),
     output:
         labels="results/{dataset}/deepusps/{variant}{method}/iter{stage}/labels.h5",
@@ -26,7 +37,7 @@ rule refine_labels:
             VARIANTS[wildcards.variant].refine_of(wildcards.method).of_stage(int(wildcards.stage))
         ),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].network),
-        model_before=lambda wildcards, input: ["--model-before", input.model] if input.model else [],
+        model_before=lambda wildcards, input: ["--model-before", *input.model] if input.model else [],
     shell:
         "usod devices run --count {resources.gpu} -- usod deepusps refine --images {input.images:q}"
         " --maps {input.maps:q} --stage {wildcards.stage} --config {params.refine:q} --network {params.network:q}"
@@ -38,7 +49,7 @@ rule fuse_labels:
     """DeepUSPS: train one network on the labels of all methods."""
     input:
         images="results/{dataset}/images.h5",
-        labels=lambda wildcards: list(fused_files(wildcards).values()),
+        labels=reads("labels", "deepusps-seed{seed}"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].network),
     output:
         model="results/{dataset}/deepusps/{variant}fusion/seed{seed}/model.safetensors",
@@ -49,7 +60,7 @@ rule fuse_labels:
         "results/timings/{dataset}/deepusps/{variant}fusion/seed{seed}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: training_threads(len(SEEDS))
+    threads: training_threads(len(SETTINGS.deepusps.fuse.seeds))
     resources:
         # --set-resources fuse_labels:gpu=4 trains it on four together.
         gpu=gpus,
@@ -59,7 +70,7 @@ rule fuse_labels:
         code=code("usod.commands.deepusps"),
         labels=lambda wildcards, input: [
             word
-            for name, path in zip(fused_files(wildcards), input.labels, strict=True)
+            for name, path in zip(sources(wildcards, "labels", "deepusps-seed{seed}"), input.labels, strict=True)
             for word in ("--maps" if name in METHODS else "--labels", f"{name}={path}")
         ],
         fuse=lambda wildcards: VARIANTS[wildcards.variant].deepusps.fuse.model_dump_json(exclude={"seeds"}),
@@ -97,7 +108,7 @@ rule oracle_labels:
         images="results/{dataset}/images.h5",
         masks=oracle_truth,
         scenes=scenes_of,
-        labels=lambda wildcards: list(oracle_candidates(wildcards).values()),
+        labels=reads("labels", "oracle-labels"),
     output:
         "results/{dataset}/oracle/{variant}labels.h5",
     log:
@@ -109,27 +120,9 @@ rule oracle_labels:
     threads: 1
     params:
         code=code("usod.commands.deepusps"),
-        labels=lambda wildcards, input: pairs("--labels", oracle_candidates(wildcards), input.labels),
+        labels=lambda wildcards, input: pairs("--labels", sources(wildcards, "labels", "oracle-labels"), input.labels),
     shell:
         "usod deepusps oracle --images {input.images:q} --masks {input.masks:q} {params.labels:q} --out {output:q}"
         " > {log:q} 2>&1"
 
 
-rule deepusps:
-    """DeepUSPS: every stage of every method, and the fused networks."""
-    input:
-        expand(
-            "results/{dataset}/deepusps/fusion/seed{seed}/{file}",
-            dataset=SETTINGS.train,
-            seed=SEEDS,
-            file=["model.safetensors", "history.csv"],
-        ),
-        # Named here, a stage's file that was deleted is made again; as mere intermediates they would not be missed.
-        expand(
-            "results/{dataset}/deepusps/{method}/iter{stage}/{file}",
-            dataset=SETTINGS.train,
-            method=refined_methods(),
-            stage=STAGES,
-            file=["labels.h5", "model.safetensors", "history.csv"],
-        ),
-    localrule: True

@@ -10,7 +10,8 @@ rule predict_maps:
     benchmark:
         "results/timings/scores/{testset}/{system}.predict.tsv"
     wildcard_constraints:
-        system=r"(?!crf-|spcrf-|ldps)[^/]+",
+        # With other words before it other rules make it.
+        system=f"(?!{'|'.join(f'{word}-' for word in SETTINGS.registry.posts if word != RAW)})[^/]+",
     conda:
         "../../envs/usod.yaml"
     threads: training_threads(2)
@@ -22,7 +23,7 @@ rule predict_maps:
         code=code("usod.commands.predict"),
         crf=lambda wildcards: (
             "none"
-            if wildcards.system.startswith("raw-") or SETTINGS.benchmark.crf is None
+            if RAW in PLAN.name(wildcards.system).post or SETTINGS.benchmark.crf is None
             else as_json(SETTINGS.benchmark.crf)
         ),
         batch=SETTINGS.benchmark.batch_size,
@@ -57,28 +58,6 @@ rule refine_with_crf:
         " --config {params.crf:q} --threads {threads} --out {output.maps:q} > {log:q} 2>&1"
 
 
-rule refine_with_superpixels:
-    """Refine any maps by WSS's CRF on superpixels."""
-    input:
-        maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
-        images="results/{testset}/images.h5",
-    output:
-        maps="results/scores/{testset}/spcrf-{system}.h5",
-    log:
-        "results/logs/scores/{testset}/spcrf-{system}.refine.log",
-    benchmark:
-        "results/timings/scores/{testset}/spcrf-{system}.refine.tsv"
-    conda:
-        "../../envs/usod.yaml"
-    threads: cores()
-    params:
-        code=code("usod.commands.crf"),
-        crf=lambda wildcards: as_json(SETTINGS.wss.crf),
-    shell:
-        "usod crf superpixel {input.maps:q} --images {input.images:q} --config {params.crf:q} --workers {threads}"
-        " --out {output.maps:q} > {log:q} 2>&1"
-
-
 rule score_maps:
     """Score a system's maps against the masks, image by image and in sum."""
     input:
@@ -105,5 +84,5 @@ rule score_maps:
 rule benchmark:
     """The scores of all systems on all data sets with masks."""
     input:
-        [file for testset in scored_sets() for file in score_files(testset)],
+        [file for testset in PLAN.scored_sets() for file in PLAN.score_files(testset)],
     localrule: True

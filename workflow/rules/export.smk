@@ -27,15 +27,15 @@ rule export_masks:
 rule masks:
     """Masks of the training images, from every final system."""
     input:
-        [masks_of(SETTINGS.train, system) for system in final_systems()],
+        [PLAN.masks(SETTINGS.train, system) for system in PLAN.finals],
     localrule: True
 
 
 rule export_model:
     """Write a trained network as ONNX, with its model card."""
     input:
-        model=lambda wildcards: model_file(wildcards.system),
-        scores=lambda wildcards: [f"results/scores/{testset}/{wildcards.system}.json" for testset in SETTINGS.test],
+        model=model_of,
+        scores=lambda wildcards: [PLAN.score(testset, wildcards.system) for testset in SETTINGS.test],
         index=f"results/{SETTINGS.train}/index.csv",
     output:
         onnx="results/export/{system}.onnx",
@@ -58,5 +58,5 @@ rule export_model:
 rule export:
     """All final networks as ONNX."""
     input:
-        expand("results/export/{system}.onnx", system=final_systems()),
+        expand("results/export/{system}.onnx", system=PLAN.finals),
     localrule: True

@@ -1,8 +1,12 @@
+wildcard_constraints:
+    prior="|".join(re.escape(prior) for prior in {*SETTINGS.priors, SETTINGS.ldps.learn_from} - {None}),
+
+
 rule train_relations:
     """LDPS: learn which pixels go with what a prior map is sure of."""
     input:
         images="results/{dataset}/images.h5",
-        prior=lambda wildcards: maps_of(wildcards.dataset, wildcards.prior),
+        prior=reads("maps", "ldps_train-{prior}"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].relation, "ldps.network"),
     output:
         model="results/{dataset}/ldps/{variant}{prior}/model.safetensors",
@@ -13,7 +17,7 @@ rule train_relations:
         "results/timings/{dataset}/ldps/{variant}{prior}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: training_threads(len(relation_networks()) or 1)
+    threads: training_threads(len(PLAN.trained_by("ldps")) or 1)
     resources:
         gpu=gpus,
         mem_mb=memory,
@@ -32,8 +36,8 @@ rule refine_prior:
     """LDPS: refine prior maps by the learnt relations."""
     input:
         images="results/{dataset}/images.h5",
-        prior=lambda wildcards: maps_of(wildcards.dataset, wildcards.prior),
-        model=lambda wildcards: model_file(named(f"ldps-{wildcards.prior}", variant_of(wildcards))),
+        prior=reads("maps", "ldps-{prior}"),
+        model=lambda wildcards: PLAN.model(str(SystemName(f"ldps-{wildcards.prior}", variant_in(wildcards.variant)))),
     output:
         maps="results/{dataset}/ldps/{variant}{prior}/labels.h5",
     log:
@@ -59,7 +63,7 @@ rule refine_singly:
     """LDPS: refine each prior map by relations that are learnt from its image alone."""
     input:
         images="results/{dataset}/images.h5",
-        prior=lambda wildcards: maps_of(wildcards.dataset, wildcards.prior),
+        prior=reads("maps", "ldps_single-{prior}"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].relation, "ldps.network"),
     output:
         maps="results/{dataset}/ldps_single/{variant}{prior}/labels.h5",
@@ -85,13 +89,33 @@ rule refine_singly:
         " --out {output.maps:q} > {log:q} 2>&1"
 
 
-rule ldps:
-    """LDPS: the relation networks and the refined maps of all priors."""
+rule show_changes:
+    """The maps that LDPS changed most, for better and for worse."""
     input:
-        [
-            f"{folder_of(SETTINGS.train, system)}/{file}"
-            for system in relation_networks()
-            for file in ("model.safetensors", "history.csv")
-        ],
-        [maps_of(dataset, system) for dataset in scored_sets() + [SETTINGS.train] for system in ldps_systems()],
-    localrule: True
+        images="results/{testset}/images.h5",
+        before=lambda wildcards: maps_of(wildcards.testset, wildcards.prior),
+        after="results/{testset}/ldps/{prior}/labels.h5",
+        scores_before="results/scores/{testset}/{prior}.csv",
+        scores_after="results/scores/{testset}/ldps-{prior}.csv",
+        masks="results/{testset}/masks.csv",
+        scenes=scenes_of,
+    output:
+        figure=report(
+            "results/report/changes-{testset}-{prior}.png",
+            caption="../report/changes.rst",
+            category="Pictures",
+            labels={"data set": "{testset}", "as": "LDPS on {prior}"},
+        ),
+    log:
+        "results/logs/report/changes-{testset}-{prior}.log",
+    benchmark:
+        "results/timings/report/changes-{testset}-{prior}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        code=code("usod.commands.pictures"),
+    shell:
+        "usod report changes --images {input.images:q} --before {input.before:q} --after {input.after:q}"
+        " --scores-before {input.scores_before:q} --scores-after {input.scores_after:q} --masks {input.masks:q}"
+        " --out {output.figure:q} > {log:q} 2>&1"

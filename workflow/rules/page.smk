@@ -1,8 +1,30 @@
+def caption_text(name):
+    return Path(workflow.source_path(f"../report/{name}.rst")).read_text(encoding="utf-8")
+
+
+def report_files():
+    """The files of the report's pictures and tables."""
+    return [item["file"] for items in PLAN.chapters(caption_text).values() for item in items]
+
+
+def report_plan(files=None):
+    """What `usod report page` puts together; the files as the rule names them, or where they lie."""
+    places = dict(zip(report_files(), files or report_files(), strict=True))
+    return {
+        "title": f"Saliency masks for {SETTINGS.train}: {', '.join(PLAN.finals)}",
+        "intro": " ".join(caption_text("workflow").split()),
+        "chapters": [
+            {"title": title, "items": [item | {"file": places[item["file"]]} for item in items]}
+            for title, items in PLAN.chapters(caption_text).items()
+        ],
+    }
+
+
 rule rank_doubts:
     """Rank the images by how much the methods disagree on them."""
     input:
-        labels=lambda wildcards: list(doubted(wildcards.dataset).values()),
-        before=lambda wildcards: list(doubted_before(wildcards.dataset).values()),
+        labels=lambda wildcards: list(PLAN.doubted(wildcards.dataset).values()),
+        before=lambda wildcards: list(PLAN.doubted_before(wildcards.dataset).values()),
         index="results/{dataset}/index.csv",
     output:
         csv="results/report/doubts-{dataset}.csv",
@@ -15,8 +37,8 @@ rule rank_doubts:
     threads: 1
     params:
         code=code("usod.commands.agreement"),
-        labels=lambda wildcards, input: pairs("--labels", doubted(wildcards.dataset), input.labels),
-        before=lambda wildcards, input: pairs("--before", doubted_before(wildcards.dataset), input.before),
+        labels=lambda wildcards, input: pairs("--labels", PLAN.doubted(wildcards.dataset), input.labels),
+        before=lambda wildcards, input: pairs("--before", PLAN.doubted_before(wildcards.dataset), input.before),
     shell:
         "usod maps agree {params.labels:q} {params.before:q} --index {input.index:q} --csv {output.csv:q} > {log:q} 2>&1"
 
@@ -25,7 +47,7 @@ rule show_doubts:
     """The images on which the methods disagree most."""
     input:
         images="results/{dataset}/images.h5",
-        labels=lambda wildcards: list(doubted(wildcards.dataset).values()),
+        labels=lambda wildcards: list(PLAN.doubted(wildcards.dataset).values()),
         csv="results/report/doubts-{dataset}.csv",
     output:
         report(
@@ -43,7 +65,7 @@ rule show_doubts:
     threads: 1
     params:
         code=code("usod.commands.pictures"),
-        columns=lambda wildcards, input: pairs("--column", doubted(wildcards.dataset), input.labels),
+        columns=lambda wildcards, input: pairs("--column", PLAN.doubted(wildcards.dataset), input.labels),
         shown=SETTINGS.report.examples,
     shell:
         "usod report examples --images {input.images:q} {params.columns:q} --first {input.csv:q} --count {params.shown}"
@@ -54,8 +76,8 @@ rule show_evolution:
     """The labels of a method after every stage."""
     input:
         images="results/{dataset}/images.h5",
-        maps=lambda wildcards: list(stages_of(wildcards.dataset, wildcards.method).values()),
-        masks=lambda wildcards: ["results/{dataset}/masks.csv"] if wildcards.dataset in scored_sets() else [],
+        maps=lambda wildcards: list(PLAN.stages(wildcards.dataset, wildcards.method).values()),
+        masks=lambda wildcards: ["results/{dataset}/masks.csv"] if wildcards.dataset in PLAN.scored_sets() else [],
         scenes=scenes_of,
     output:
         report(
@@ -73,7 +95,7 @@ rule show_evolution:
     threads: 1
     params:
         code=code("usod.commands.pictures"),
-        columns=lambda wildcards, input: pairs("--column", stages_of(wildcards.dataset, wildcards.method), input.maps),
+        columns=lambda wildcards, input: pairs("--column", PLAN.stages(wildcards.dataset, wildcards.method), input.maps),
         masks=lambda wildcards, input: ["--masks", *input.masks] if input.masks else [],
         shown=SETTINGS.report.examples,
     shell:
@@ -86,7 +108,7 @@ rule sum_costs:
     input:
         # What it sums up are the records that Snakemake leaves for each job; it comes after all of these.
         rules.benchmark.input,
-        [model_file(system) for system in trained_systems()],
+        [PLAN.model(name) for name in PLAN.trained],
     output:
         csv="results/report/costs.csv",
         markdown=report(
@@ -118,8 +140,8 @@ rule sum_costs:
 rule write_provenance:
     """Data, networks, settings and software of the run."""
     input:
-        indices=[f"results/{name}/index.csv" for name in data_sets()],
-        models=[model_file(system) for system in final_networks()],
+        indices=[f"results/{name}/index.csv" for name in PLAN.data_sets()],
+        models=PLAN.final_networks().values(),
     output:
         report(
             "results/report/provenance.md",
@@ -134,8 +156,8 @@ rule write_provenance:
     threads: 1
     params:
         code=code("usod.commands.page"),
-        indices=lambda wildcards, input: pairs("--index", data_sets(), input.indices),
-        models=lambda wildcards, input: pairs("--model", final_networks(), input.models),
+        indices=lambda wildcards, input: pairs("--index", PLAN.data_sets(), input.indices),
+        models=lambda wildcards, input: pairs("--model", PLAN.final_networks(), input.models),
         config=lambda wildcards: as_json(SETTINGS),
     shell:
         "usod report provenance {params.indices:q} {params.models:q} --config {params.config:q} --out {output:q} > {log:q} 2>&1"
@@ -163,3 +185,11 @@ rule write_page:
         plan=lambda wildcards, input: json.dumps(report_plan(input.files)),
     shell:
         "usod report page --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"
+
+
+rule report:
+    """Everything that stands in the report, and the report as one page."""
+    input:
+        report_files(),
+        "results/report/report.html",
+    localrule: True

@@ -1,3 +1,14 @@
+def tags_of(wildcards, input):
+    """Where the tags of a data set come from."""
+    return SETTINGS.datasets[wildcards.dataset].tags or f"{input.scenes}/tags.csv"
+
+
+def tags_listing(wildcards):
+    """The source of the tags, with names, sizes and dates of its files: a change reads them again."""
+    source = SETTINGS.datasets[wildcards.dataset].tags
+    return [source, files_of(source, "tags")] if source else "scenes"
+
+
 rule index_tags:
     """List what is in each training image (image-level tags, for WSS)."""
     input:
@@ -54,7 +65,7 @@ rule predict_foreground:
     """WSS: the foreground maps of the training images, by the network of the round before."""
     input:
         images="results/{dataset}/images.h5",
-        model=lambda wildcards: f"{stage_before(wildcards)}/model.safetensors",
+        model=reads("model", "wss-iter{stage}"),
     output:
         maps="results/{dataset}/wss/{variant}iter{stage}/maps.h5",
     log:
@@ -102,7 +113,7 @@ rule learn_estimates:
     input:
         images="results/{dataset}/images.h5",
         labels="results/{dataset}/wss/{variant}iter{stage}/labels.h5",
-        model=lambda wildcards: f"{stage_before(wildcards)}/model.safetensors",
+        model=reads("model", "wss-iter{stage}"),
     output:
         model="results/{dataset}/wss/{variant}iter{stage}/model.safetensors",
         history="results/{dataset}/wss/{variant}iter{stage}/history.csv",
@@ -126,13 +137,49 @@ rule learn_estimates:
         " --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
-rule wss:
-    """WSS: pretraining with tags, and all rounds of self-training."""
+rule show_tags:
+    """The score maps of WSS's tags."""
     input:
-        expand("results/{dataset}/tags.csv", dataset=SETTINGS.train),
-        [
-            f"{folder_of(SETTINGS.train, system)}/{file}"
-            for system in wss_systems()
-            for file in ("model.safetensors", "history.csv")
-        ],
-    localrule: True
+        images="results/{dataset}/images.h5",
+        model="results/{dataset}/wss/pretrain/model.safetensors",
+    output:
+        figure=report(
+            "results/report/tags-{dataset}.png",
+            caption="../report/tags.rst",
+            category="Pictures",
+            labels={"data set": "{dataset}", "as": "WSS score maps"},
+        ),
+    log:
+        "results/logs/report/tags-{dataset}.log",
+    benchmark:
+        "results/timings/report/tags-{dataset}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 1
+    params:
+        code=code("usod.commands.wss"),
+        shown=SETTINGS.report.examples,
+    shell:
+        "usod wss look {input.model:q} --images {input.images:q} --count {params.shown} --out {output.figure:q} > {log:q} 2>&1"
+
+
+rule refine_with_superpixels:
+    """Refine any maps by WSS's CRF on superpixels."""
+    input:
+        maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
+        images="results/{testset}/images.h5",
+    output:
+        maps="results/scores/{testset}/spcrf-{system}.h5",
+    log:
+        "results/logs/scores/{testset}/spcrf-{system}.refine.log",
+    benchmark:
+        "results/timings/scores/{testset}/spcrf-{system}.refine.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: cores()
+    params:
+        code=code("usod.commands.crf"),
+        crf=lambda wildcards: as_json(SETTINGS.wss.crf),
+    shell:
+        "usod crf superpixel {input.maps:q} --images {input.images:q} --config {params.crf:q} --workers {threads}"
+        " --out {output.maps:q} > {log:q} 2>&1"

@@ -190,11 +190,12 @@ def _write_watched(path: Path, images: Any, done: Any, attributes: dict[str, Any
 
     from usod.data.mapstore import write_maps
 
-    ids = [f"{epoch:03d}/{images.ids[row]}" for epoch in range(len(done.looks)) for row in done.watched]
-    sizes = np.tile(images.original_size[list(done.watched)], (len(done.looks), 1))
-    shape = done.looks[0].shape[1:] if ids else images.size
+    watched, every = done.notes["watched"], done.notes["looks"]
+    ids = [f"{epoch:03d}/{images.ids[row]}" for epoch in range(len(every)) for row in watched]
+    sizes = np.tile(images.original_size[watched], (len(every), 1))
+    shape = every[0].shape[1:] if ids else images.size
     with write_maps(path, ids, shape, sizes, attributes) as rows:
-        rows.fill(look for looks in done.looks for look in looks)
+        rows.fill(look for looks in every for look in looks)
 
 
 def _write_labels(path: Path, images: Any, labels: Any, attributes: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def refine(
             work=folder,
             identity=resume_identity(origin, "usod.systems.deepusps"),
         )
-        attributes = origin | {"created_by": f"usod deepusps refine, stage {stage}", "movement": done.movement}
+        attributes = origin | {"created_by": f"usod deepusps refine, stage {stage}", **done.notes}
         with write_maps(out_labels, image_store.ids, image_store.size, image_store.original_size, attributes) as rows:
             rows.fill(done.labels)
         save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
@@ -174,7 +174,7 @@ def _fuse(
         image_store = stack.enter_context(ImageStore(images))
         sources = {name: stack.enter_context(MapStore(path)) for name, path in paths.items()}
         identity = resume_identity(origin, "usod.systems.deepusps")
-        net, rows = deepusps.fuse(
+        done = deepusps.fuse(
             image_store,
             sources,
             seed,
@@ -188,8 +188,8 @@ def _fuse(
         if process.rank == 0:
             oracle = any(source.attributes["created_by"] == ORACLE for source in sources.values())
             labels = "masks" if oracle else "none"
-            save_model(out, net, net_config, origin, input_size=image_store.size, training_labels=labels)
-            write_history(history, rows)
+            save_model(out, done.network, net_config, origin, input_size=image_store.size, training_labels=labels)
+            write_history(history, done.history)
 
 
 @app.command()

@@ -73,7 +73,7 @@ def _train(
         identity = resume_identity(origin, "usod.systems.ldps")
         done = ldps.train(image_store, open_maps(prior), settings, net_config, process, work=work, identity=identity)
         if process.rank == 0:
-            extra = origin | {"left_out": done.left_out}
+            extra = origin | done.notes
             save_model(outputs[0], done.network, done.network.config, extra, input_size=image_store.size)
             write_history(outputs[1], done.history)
 

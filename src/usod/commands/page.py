@@ -24,8 +24,9 @@ def costs(
     """
     from usod.evaluation.costs import cost_figure, cost_table, write_costs
     from usod.evaluation.figures import save
+    from usod.systems.descriptions import SYSTEMS
 
-    table = cost_table(results)
+    table = cost_table(results, {name: system.step for name, system in SYSTEMS.items()})
     for path in (csv, markdown, latex):
         if path is not None:
             write_costs(table, path)

@@ -22,7 +22,10 @@ def scores(
     latex: Annotated[Path | None, typer.Option(help="Table as LaTeX, percent.")] = None,
     published: Annotated[str, typer.Option(help="Name of the test set in published tables, or none.")] = "none",
     reference: Annotated[
-        str, typer.Option(help="The published table: deepusps_table1, a2s_table2, ... (`usod.evaluation.published`).")
+        str,
+        typer.Option(
+            help="The published table: deepusps_table1, ... (`usod.evaluation.published`), or none. Its F is ours."
+        ),
     ] = "deepusps_table1",
     model: Annotated[
         list[str] | None,
@@ -34,15 +37,15 @@ def scores(
 
     Example: usod report scores results/scores/ecssd/*.json --published ECSSD --csv scores.csv
     """
+    from usod.evaluation.published import own_f
     from usod.evaluation.tables import score_table, write_table
 
     systems = {file.stem: file for file in files}
     table = score_table(
         systems,
         published,
-        reference=None if published == "none" else reference,
-        # DeepUSPS reports the F at 0.5; the code of the others the adaptive one.
-        f="f_fixed" if reference.startswith("deepusps") else "f_adaptive",
+        reference=None if "none" in (published, reference) else reference,
+        f=own_f(reference),
         pretraining_labels=_labels(systems, named_paths(model or [], "--model")),
     )
     for path in (csv, markdown, latex):

@@ -1,6 +1,7 @@
 """What the steps of a run cost: time, memory, memory of the device."""
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,12 +14,17 @@ from usod.evaluation.figures import PALETTE, panels
 COLUMNS = ("step", "jobs", "seconds", "cpu_seconds", "memory_mb", "device_memory_mb")
 
 
-def cost_table(results: str | Path) -> pd.DataFrame:
+Steps = Mapping[str, Callable[[Sequence[str]], str]]
+"""System -> what it calls the job whose record lies at a place below `timings/DATASET/SYSTEM`."""
+
+
+def cost_table(results: str | Path, systems: Steps | None = None) -> pd.DataFrame:
     """The steps of a run in the order in which they are computed.
 
     Parameters
     ----------
     results : folder of the workflow's results; `timings/` in it holds a record of Snakemake for each job
+    systems : the systems, in their order
 
     Returns
     -------
@@ -30,9 +36,9 @@ def cost_table(results: str | Path) -> pd.DataFrame:
     UsodError
         If there are no records.
     """
-    results = Path(results)
+    results, systems = Path(results), systems or {}
     rows = [
-        {"step": step_of(path.relative_to(results / "timings")), "path": path, **_record(path, results)}
+        {"step": step_of(path.relative_to(results / "timings"), systems), "path": path, **_record(path, results)}
         for path in sorted((results / "timings").rglob("*.tsv"))
     ]
     if not rows:
@@ -45,21 +51,21 @@ def cost_table(results: str | Path) -> pd.DataFrame:
         memory_mb=("max_rss", "max"),
         device_memory_mb=("device_memory_mb", "max"),
     )
-    order = sorted(found.index, key=lambda step: (_ORDER.index(step.partition(":")[0].split()[0]), step))
+    last = ["oracles", "ablations", "prediction", "scoring", "report"]
+    own = [group for step in found.index if (group := step.partition(":")[0]) not in last]
+    groups = [*dict.fromkeys(["data", "maps", *systems, *own]), *last]
+    order = sorted(found.index, key=lambda step: (groups.index(step.partition(":")[0]), step))
     return found.loc[order].reset_index()[list(COLUMNS)]
 
 
-_ORDER = ("data", "maps", "deepusps", "a2s", "wss", "ldps", "oracles", "ablations", "prediction", "scoring", "report")
-
-
-def step_of(record: Path) -> str:
+def step_of(record: Path, systems: Steps | None = None) -> str:
     """The step to which a job's record belongs, by its place below `timings/`.
 
     `demo/deepusps/rbd/iter1.tsv` -> `deepusps: stage 1`.
     """
     first, *rest = record.with_suffix("").parts
     name = rest[-1] if rest else first
-    if first in ("report", "export", "masks"):
+    if first in ("report", "export") or (len(rest) > 1 and rest[0] == "masks"):
         return "report"
     if first == "scores":
         return "prediction" if re.search(r"\.(predict|refine)$", name) else "scoring"
@@ -70,10 +76,11 @@ def step_of(record: Path) -> str:
         return f"maps: {name.partition('.')[0]}"
     if kind == "oracle":
         return "oracles"
-    if kind == "deepusps":
-        return "deepusps: fusion" if "fusion" in rest else f"deepusps: stage {name.removeprefix('iter')}"
+    if kind == "data":
+        return "data"
     system = kind.partition("_")[0]
-    return f"{system}: {name.partition('.')[0]}" if system in ("a2s", "wss", "ldps") else "data"
+    step = (systems or {}).get(system)
+    return f"{system}: {step(rest) if step else name.partition('.')[0]}"
 
 
 def _record(path: Path, results: Path) -> dict[str, float]:

@@ -79,6 +79,24 @@ def published(dataset: str | None = None, table: str | None = None) -> pd.DataFr
     return frame if dataset is None else frame[frame["dataset"] == dataset].reset_index(drop=True)
 
 
+def own_f(table: str) -> str:
+    """The F that a table's own rows are: of those that are known, what most rows have.
+
+    Returns
+    -------
+    a key of a score (`f_fixed`, `f_adaptive`); `f_adaptive`, which most papers report, for "none"
+
+    Raises
+    ------
+    UsageError
+        If `table` is not a key of `TABLES`.
+    """
+    if table == "none":
+        return "f_adaptive"
+    definitions = published(table=table)["f_definition"]
+    return str(definitions[definitions.str.startswith("f_")].mode()[0])
+
+
 @cache
 def _read(key: str) -> pd.DataFrame:
     file = resources.files(__package__).joinpath("published", f"{key}.csv")

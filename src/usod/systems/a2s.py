@@ -5,8 +5,7 @@
 2. A detector with residual attention learns these labels, and after two epochs rectifies them with its predictions.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from usod.crf import CRFParams, DenseCRF
 from usod.crf import refine as crf_refine
 from usod.data.mapstore import ImageStore, MapStore, to_uint8
 from usod.errors import UsodError
-from usod.memory import available_memory
 from usod.models.activation import Decisions, inter_class_variance
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
@@ -29,10 +27,11 @@ from usod.models.saliency_net import SaliencyNet
 from usod.progress import progress
 from usod.sections import ActivationConfig, RectifyConfig
 from usod.training.a2s_losses import adb_loss, detection_loss
-from usod.training.checkpoint import Checkpoint
-from usod.training.loop import Memoryless, Schedule, Trainer, as_input
+from usod.training.crf import crf_of
+from usod.training.fit import Trained, fit, new_network
+from usod.training.loop import Memoryless, Schedule, as_input, as_it_is
+from usod.training.moving_average import Averaging, MovingAverage
 from usod.training.parallel import Process
-from usod.training.placement import fetch, place
 
 
 class Activation(Memoryless):
@@ -70,7 +69,7 @@ class Activation(Memoryless):
         self.looks = list(state["looks"])
 
 
-class Rectification:
+class Rectification(Averaging):
     """Objective of stage 2: L_det against pseudo-labels that follow the predictions (online label rectifying).
 
     G^(j+1) = lambda G^j + (1 - lambda) Y^j (Eq. 14), lambda being 1 for the first epochs. With a CRF on Y^j this is the
@@ -90,49 +89,12 @@ class Rectification:
         device: torch.device | str = "cpu",
         crf: DenseCRF | None = None,
     ):
-        self.config = config
-        self.crf = crf
-        self.device = torch.device(device)
-        self.labels = place(torch.from_numpy(labels).half() / 255, self.device)
-        self.epochs = torch.zeros(len(labels), dtype=torch.int32)
+        count, *size = labels.shape
+        untouched = config.untouched_epochs
+        super().__init__(MovingAverage(count, (size[0], size[1]), config.keep, False, device, labels, untouched), crf)
 
     def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
-        return detection_loss(probability, fetch(self.labels, rows, self.device) > 0.5)
-
-    def observe(self, probability: Tensor, rows: Tensor) -> Tensor:
-        if self.crf is None or int(self.epochs[rows].min()) < self.config.untouched_epochs:
-            return probability
-        return self.crf.refine(probability, rows)
-
-    def remember(self, observed: Tensor, rows: Tensor) -> None:
-        self.epochs[rows] += 1
-        keep = torch.where(self.epochs[rows] > self.config.untouched_epochs, self.config.keep, 1.0)[:, None, None]
-        keep = keep.to(observed.device, non_blocking=True)
-        rectified = keep * fetch(self.labels, rows, self.device).float() + (1 - keep) * observed
-        where = self.labels.device
-        self.labels.index_copy_(0, rows.to(where, non_blocking=True), rectified.half().to(where))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"labels": self.labels, "epochs": self.epochs}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.labels.copy_(state["labels"])
-        self.epochs.copy_(state["epochs"])
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a stage hands on: pseudo-labels (N, H, W) uint8, the network, one history row per epoch.
-
-    Stage 1 adds the activations (W, H / 2, W / 2) uint8 of the images numbered `watched` before training and after
-    every epoch.
-    """
-
-    labels: np.ndarray
-    network: SaliencyNet
-    history: list[dict[str, float]]
-    watched: Sequence[int] = ()
-    looks: Sequence[np.ndarray] = ()
+        return detection_loss(probability, self.average[rows] > 0.5)
 
 
 def activate(
@@ -152,6 +114,11 @@ def activate(
         `config.train_encoder`
     work, identity : resume state, and what determines the result beside the settings
 
+    Returns
+    -------
+    with `labels`; in `notes` the activations `looks`, (W, H / 2, W / 2) uint8 each, of the images numbered `watched`
+    before training and after every epoch
+
     Raises
     ------
     UsodError
@@ -165,24 +132,12 @@ def activate(
     pixels = images.read_all()
     torch.manual_seed(config.seed)
     net = activation_network(network, config.train_encoder)
-    schedule = Schedule.of(config, config.lr, config.seed)
-    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "activation", identity])
     watched = np.linspace(0, len(pixels) - 1, min(config.watch, len(pixels))).round().astype(int).tolist()
     objective = Activation(config, pixels[watched])
-    trainer = Trainer(
-        net,
-        pixels,
-        objective,
-        schedule,
-        Process(device),
-        keep,
-        "A2S stage 1",
-        read=lambda output, _: output,
-        after_epoch=objective.look,
-    )
-    history = trainer.fit()
-    looks = [look.numpy() for look in objective.looks]
-    return Trained(pseudo_labels(net, pixels, config, device), net, history, watched, looks)
+    schedule, read = Schedule.of(config, config.lr, config.seed), {"read": as_it_is, "after_epoch": objective.look}
+    history = fit("A2S stage 1", net, pixels, objective, config, schedule, Process(device), work, identity, **read)
+    notes = {"watched": watched, "looks": [look.numpy() for look in objective.looks]}
+    return Trained(net, history, pseudo_labels(net, pixels, config, device), notes)
 
 
 def activation_network(network: NetworkConfig, train_encoder: bool = False) -> SaliencyNet:
@@ -289,14 +244,8 @@ def detect(
     """
     labels.require_like(images)
     pixels, targets = process.read_all(images), process.read_all(labels, images.ids)
-    torch.manual_seed(config.seed)
-    net = build_network(network)
+    net = new_network(network, config.seed)
+    objective = Rectification(targets, config, process.device, crf_of(pixels, config.crf, process.device))
     schedule = Schedule.of(config, config.lr, config.seed)
-    crf = None
-    if config.crf is not None:
-        budget = available_memory(process.device) / 4e9
-        crf = DenseCRF(pixels, CRFParams(**config.crf.model_dump()), process.device, memory_gb=budget)
-    objective = Rectification(targets, config, process.device, crf)
-    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "detector", identity])
-    history = Trainer(net, pixels, objective, schedule, process, keep, "A2S stage 2").fit()
-    return Trained(to_uint8(objective.labels.float().cpu().numpy()), net, history)
+    history = fit("A2S stage 2", net, pixels, objective, config, schedule, process, work, identity)
+    return Trained(net, history, to_uint8(objective.average.read(slice(None)).numpy()))

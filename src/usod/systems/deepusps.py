@@ -8,7 +8,6 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from usod.crf import CRFParams, DenseCRF
+from usod.crf import DenseCRF
 from usod.data.mapstore import ImageStore, MapStore, to_uint8
-from usod.memory import available_memory
-from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.models.saliency_net import SaliencyNet
 from usod.progress import say
 from usod.sections import FuseConfig, RefineConfig, enough_epochs
-from usod.training.checkpoint import Checkpoint
-from usod.training.loop import Memoryless, Schedule, Trainer
+from usod.training.crf import crf_of
+from usod.training.fit import Trained, fit, new_network
+from usod.training.loop import Memoryless, Schedule
 from usod.training.losses import certain_as_label, f_beta_loss
-from usod.training.moving_average import MovingAverage
+from usod.training.moving_average import Averaging, MovingAverage
 from usod.training.parallel import Process
-from usod.training.placement import fetch, place
+from usod.training.placement import Kept
 
 
 def discretisation_threshold(maps: np.ndarray, factor: float = 1.5, scope: str = "dataset") -> np.ndarray:
@@ -64,14 +61,12 @@ class PseudoLabels:
     """
 
     def __init__(self, maps: np.ndarray, thresholds: np.ndarray, device: torch.device | str = "cpu"):
-        self.device = torch.device(device)
-        self.maps = place(torch.from_numpy(maps), self.device)
-        self.thresholds = place(torch.from_numpy(thresholds), self.device)
+        self.maps, self.thresholds = Kept(maps, device), Kept(thresholds, device)
 
     def loss(self, probability: Tensor, rows: Tensor, beta2: float, soft_threshold: bool) -> Tensor:
         """L_beta of probabilities (B, H, W) against these labels, (B,)."""
-        label = fetch(self.maps, rows, self.device).float() / 255
-        gamma = fetch(self.thresholds, rows, self.device)[:, None, None]
+        label = self.maps[rows].float() / 255
+        gamma = self.thresholds[rows][:, None, None]
         if soft_threshold:
             probability = certain_as_label(probability, label, gamma)
         return f_beta_loss(probability, (label > gamma).float(), beta2)
@@ -92,31 +87,16 @@ def best_pixels(labels: Sequence[np.ndarray], truth: np.ndarray) -> np.ndarray:
     return np.where(truth, np.maximum.reduce(list(labels)), np.minimum.reduce(list(labels)))
 
 
-class Refinement:
+class Refinement(Averaging):
     """Objective of one stage: L_beta against the labels; CRF of every prediction into the moving average."""
 
     def __init__(self, labels: PseudoLabels, average: MovingAverage, crf: DenseCRF | None, config: RefineConfig):
+        super().__init__(average, crf)
         self.labels = labels
-        self.average = average
-        self.crf = crf
         self.config = config
 
     def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
         return self.labels.loss(probability, rows, self.config.beta2, self.config.soft_threshold)
-
-    def observe(self, probability: Tensor, rows: Tensor) -> Tensor:
-        """CRF(y(x))"""
-        return probability if self.crf is None else self.crf.refine(probability, rows)
-
-    def remember(self, observed: Tensor, rows: Tensor) -> None:
-        """MVA(x, k) = alpha MVA(x, k-1) + (1 - alpha) CRF(y(x))"""
-        self.average.update(rows, observed)
-
-    def state_dict(self) -> dict[str, Any]:
-        return self.average.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.average.load_state_dict(state)
 
 
 class Fusion(Memoryless):
@@ -131,19 +111,6 @@ class Fusion(Memoryless):
         return torch.stack(losses).mean(0)
 
 
-@dataclass(frozen=True)
-class Refined:
-    """What a refinement stage hands on: labels (N, H, W) uint8, the network, one history row per epoch.
-
-    `movement` is the mean absolute difference, 0..1, between these labels and the maps they were learnt from.
-    """
-
-    labels: np.ndarray
-    network: SaliencyNet
-    history: list[dict[str, float]]
-    movement: float
-
-
 def refine(
     images: ImageStore,
     maps: MapStore,
@@ -154,7 +121,7 @@ def refine(
     crf_memory_gb: float | None = None,
     work: Path | None = None,
     identity: Any = None,
-) -> Refined:
+) -> Trained:
     """One stage for one method: inter-image consistency (stage 0) or self-supervision (stage 1, 2, ...).
 
     Parameters
@@ -170,6 +137,11 @@ def refine(
     ------
     UsodError
         If a map is missing or of another size, or a weight file cannot be loaded.
+
+    Returns
+    -------
+    with `labels`, and in `notes` their `movement`: the mean absolute difference, 0..1, from the maps they were learnt
+    from
     """
     process = Process(device)
     pixels, labels = _read(process, images, {"labels": maps})
@@ -181,23 +153,18 @@ def refine(
         gamma = np.full(len(pixels), fixed, np.float32)
     say(f"stage {stage}: labels are salient above {gamma.mean():.3f}")
     # Re-initialised at every stage from the pretrained weights (3.2); the new layers start anew each time.
-    torch.manual_seed(config.seed * 1009 + stage)
-    net = build_network(network)
-    crf = None
-    if config.crf is not None:
-        # A quarter: the methods may be refined side by side.
-        budget = available_memory(device) / 4e9 if crf_memory_gb is None else crf_memory_gb
-        crf = DenseCRF(pixels, CRFParams(**config.crf.model_dump()), device, memory_gb=budget)
+    seed = config.seed * 1009 + stage
+    net = new_network(network, seed)
+    crf = crf_of(pixels, config.crf, device, crf_memory_gb)
     average = MovingAverage(len(pixels), images.size, config.alpha, config.bias_correction, device)
     objective = Refinement(PseudoLabels(labels["labels"], gamma, device), average, crf, config)
-    schedule = Schedule.of(config, config.lr_of_stage(stage), config.seed * 1009 + stage)
-    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), stage, identity])
-    history = Trainer(net, pixels, objective, schedule, process, keep, f"stage {stage}").fit()
+    schedule = Schedule.of(config, config.lr_of_stage(stage), seed)
+    history = fit(f"stage {stage}", net, pixels, objective, config, schedule, process, work, identity)
     refined = np.concatenate([to_uint8(average.read(slice(i, i + 64)).numpy()) for i in range(0, len(pixels), 64)])
     movement = float(
         np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(refined, labels["labels"], strict=True)])
     )
-    return Refined(refined, net, history, movement / 255)
+    return Trained(net, history, refined, {"movement": movement / 255})
 
 
 def fuse(
@@ -210,7 +177,7 @@ def fuse(
     work: Path | None = None,
     identity: Any = None,
     unrefined: Collection[str] = (),
-) -> tuple[SaliencyNet, list[dict[str, float]]]:
+) -> Trained:
     """Train the saliency network on the refined labels of all methods (section 3.3), in one process or several.
 
     Parameters
@@ -219,26 +186,19 @@ def fuse(
     seed : of the new layers and of the order of the images
     process : this one's device and part in the training (`usod.training.parallel.run`)
     unrefined : names of the sources that are handcrafted maps: binarised as in 3.1, relative to their mean
-
-    Returns
-    -------
-    the trained network and one history row per epoch
     """
     pixels, labels = _read(process, images, sources)
     config = enough_epochs(config, len(pixels))
-    torch.manual_seed(seed)
-    net = build_network(network)
-    schedule = Schedule.of(config, config.lr, seed)
+    net = new_network(network, seed)
     targets = []
     for name, maps in labels.items():
         gamma = np.full(len(pixels), config.threshold, np.float32)
         if name in unrefined:
             gamma = discretisation_threshold(maps, config.threshold_factor)
         targets.append(PseudoLabels(maps, gamma, process.device))
-    objective = Fusion(targets, config)
-    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), seed, identity])
-    history = Trainer(net, pixels, objective, schedule, process, keep, f"fusion, seed {seed}").fit()
-    return net, history
+    schedule = Schedule.of(config, config.lr, seed)
+    name = f"fusion, seed {seed}"
+    return Trained(net, fit(name, net, pixels, Fusion(targets, config), config, schedule, process, work, identity))
 
 
 def is_stable(attributes: Mapping[str, Any], stage: int, config: RefineConfig) -> bool:

@@ -7,7 +7,6 @@ the two, prior or discriminator, is kept (section 4.3).
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,14 @@ from torch.nn import functional
 from usod.data.images import resize_map
 from usod.data.mapstore import ImageStore, Maps, require_ids, to_uint8
 from usod.errors import UsodError
-from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.relation import RelationNet, at_pairs, merge
 from usod.progress import progress, say
 from usod.sections import MergeConfig, RelationConfig, SingleImageConfig
-from usod.training.checkpoint import Checkpoint
-from usod.training.loop import Memoryless, Schedule, Trainer, as_input, autocast
+from usod.training.fit import Trained, fit, new_network
+from usod.training.loop import Memoryless, Schedule, as_input, as_logits, autocast
 from usod.training.parallel import Process
-from usod.training.placement import fetch, place
+from usod.training.placement import Kept
 
 
 class Relation(Memoryless):
@@ -44,11 +42,10 @@ class Relation(Memoryless):
 
     def __init__(self, priors: np.ndarray, config: RelationConfig, device: torch.device | str = "cpu"):
         self.config = config
-        self.device = torch.device(device)
-        self.priors = place(torch.from_numpy(priors), self.device)
+        self.priors = Kept(priors, device)
 
     def loss(self, logits: Tensor, rows: Tensor) -> Tensor:
-        prior = fetch(self.priors, rows, self.device).float() / 255
+        prior = self.priors[rows].float() / 255
         positive, negative = (prior >= self.config.theta_afg).float(), (prior <= self.config.theta_abg).float()
         return relation_loss(logits, positive, negative, self.config.balanced)
 
@@ -76,15 +73,6 @@ def has_guides(prior: Tensor, network: NetworkConfig, theta_fg: float, theta_abg
     return (seen >= theta_fg).flatten(1).any(1) & (prior <= theta_abg).flatten(1).any(1)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """The relation network, one history row per epoch, and how many images had no use for it."""
-
-    network: RelationNet
-    history: list[dict[str, float]]
-    left_out: int
-
-
 def train(
     images: ImageStore,
     prior: Maps,
@@ -103,6 +91,10 @@ def train(
     images : the unlabelled images
     prior : a map for each of them, of any size
     network : its head becomes `relation`
+
+    Returns
+    -------
+    in its `notes` how many images were `left_out`
 
     Raises
     ------
@@ -127,24 +119,12 @@ def train(
     pixels = process.read_all(images, [images.ids[row] for row in rows])
     if len(rows) < len(priors):
         priors = _taken(priors, rows, process, images.path.parent)
-    torch.manual_seed(config.seed)
-    net = build_network(network)
-    assert isinstance(net, RelationNet)
+    net = new_network(network, config.seed)
     epochs = max(1, round(config.iterations * config.batch_size / len(pixels)))
-    schedule = replace(_schedule(config), epochs=epochs)
-    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "relation", identity])
-    trainer = Trainer(
-        net,
-        pixels,
-        Relation(priors, config, process.device),
-        schedule,
-        process,
-        keep,
-        "LDPS",
-        read=_logits,
-        guides=priors,
-    )
-    return Trained(net, trainer.fit(), int(len(guided) - guided.sum()))
+    schedule = Schedule.of(config, config.lr, config.seed, epochs=epochs, lr_every="step", nesterov=False)
+    objective, reading = Relation(priors, config, process.device), {"read": as_logits, "guides": priors}
+    history = fit("LDPS", net, pixels, objective, config, schedule, process, work, identity, **reading)
+    return Trained(net, history, notes={"left_out": int(len(guided) - guided.sum())})
 
 
 def relation_network(network: NetworkConfig) -> NetworkConfig:
@@ -167,17 +147,6 @@ def _taken(priors: np.ndarray, rows: np.ndarray, process: Process, folder: Path)
     # mode: without it NumPy fills a second array first.
     shape = (len(rows), *priors.shape[1:])
     return process.array(shape, folder, lambda out: np.take(priors, rows, axis=0, out=out, mode="clip"))
-
-
-def _schedule(config: RelationConfig) -> Schedule:
-    names = ("batch_size", "optimiser", "lr_decay", "head_lr_factor", "weight_decay", "flip", "precision", "seed")
-    taken = {name: getattr(config, name) for name in names}
-    return Schedule(epochs=1, lr=config.lr, lr_every="step", nesterov=False, **taken)
-
-
-def _logits(output: Tensor, flipped: Tensor) -> Tensor:
-    mirrored = flipped.to(output.device, non_blocking=True)[:, None, None, None]
-    return torch.where(mirrored, output.flip(-1), output)[:, 0].float()
 
 
 class Refiner:
@@ -244,8 +213,7 @@ def refine_singly(
     pairs (id, (H, W) float32 in [0, 1]) at the images' size
     """
     require_ids(prior, images.ids)
-    torch.manual_seed(config.seed)
-    net = build_network(relation_network(network)).to(device)
+    net = new_network(relation_network(network), config.seed).to(device)
     assert isinstance(net, RelationNet)
     start = {name: value.clone() for name, value in net.state_dict().items()}
     refiner = Refiner(net, merging)

@@ -6,7 +6,6 @@
    finer resolution; twice.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,15 @@ from torch.nn import functional
 
 from usod.data.mapstore import ImageStore, MapStore
 from usod.errors import UsodError
-from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.fin import Tagged
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import say
 from usod.sections import PretrainConfig, SelfTrainConfig
-from usod.training.checkpoint import Checkpoint
-from usod.training.loop import Memoryless, Schedule, Trainer
+from usod.training.fit import Trained, fit, new_network
+from usod.training.loop import Memoryless, Schedule, as_it_is
 from usod.training.parallel import Process
-from usod.training.placement import fetch, place
+from usod.training.placement import Kept
 
 
 class Tagging(Memoryless):
@@ -39,11 +37,10 @@ class Tagging(Memoryless):
 
     def __init__(self, tags: np.ndarray, config: PretrainConfig, device: torch.device | str = "cpu"):
         self.config = config
-        self.device = torch.device(device)
-        self.tags = place(torch.from_numpy(tags), self.device)
+        self.tags = Kept(tags, device)
 
     def loss(self, prediction: Tagged, rows: Tensor) -> Tensor:
-        return tagging_loss(prediction, fetch(self.tags, rows, self.device).float(), self.config)
+        return tagging_loss(prediction, self.tags[rows].float(), self.config)
 
 
 def tagging_loss(prediction: Tagged, tags: Tensor, config: PretrainConfig) -> Tensor:
@@ -64,11 +61,10 @@ class Bootstrapping(Memoryless):
 
     def __init__(self, labels: np.ndarray, delta: float, device: torch.device | str = "cpu"):
         self.delta = delta
-        self.device = torch.device(device)
-        self.labels = place(torch.from_numpy(labels), self.device)
+        self.labels = Kept(labels, device)
 
     def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
-        return bootstrapping_loss(probability, fetch(self.labels, rows, self.device).float() / 255, self.delta)
+        return bootstrapping_loss(probability, self.labels[rows].float() / 255, self.delta)
 
 
 def bootstrapping_loss(probability: Tensor, label: Tensor, delta: float = 0.95) -> Tensor:
@@ -76,14 +72,6 @@ def bootstrapping_loss(probability: Tensor, label: Tensor, delta: float = 0.95) 
     target = delta * label + (1 - delta) * (probability.detach() > 0.5).to(label)
     # The sigmoid of a large logit is 1 in float32; the loss must stay finite.
     return functional.binary_cross_entropy(probability.clamp(1e-7, 1 - 1e-7), target, reduction="none").mean((1, 2))
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A stage's network and one history row per epoch."""
-
-    network: SaliencyNet
-    history: list[dict[str, float]]
 
 
 def pretrain(
@@ -106,14 +94,10 @@ def pretrain(
     pixels = process.read_all(images)
     say(f"{tags.shape[1]} tags; an image has {tags.sum(1).mean():.1f} of them")
     network = NetworkConfig.model_validate(network.model_dump() | {"head": "tags", "classes": tags.shape[1]})
-    torch.manual_seed(config.seed)
-    net = build_network(network)
-    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "tags", identity])
+    net = new_network(network, config.seed)
     objective, schedule = Tagging(tags, config, device), Schedule.of(config, config.lr, config.seed)
-    trainer = Trainer(
-        net, pixels, objective, schedule, process, keep, "WSS, tags", read=lambda output, flipped: output
-    )  # fmt: skip
-    return Trained(net, trainer.fit())
+    history = fit("WSS, tags", net, pixels, objective, config, schedule, process, work, identity, read=as_it_is)
+    return Trained(net, history)
 
 
 def selftrain(
@@ -139,16 +123,16 @@ def selftrain(
     """
     labels.require_like(images)
     network = before.config.model_copy(update={"head": "fin"})
-    torch.manual_seed(config.seed)
-    net = build_network(network.model_copy(update={"weights": "none"}))  # all that was learnt comes from before
+    # All that was learnt comes from before.
+    net = new_network(network.model_copy(update={"weights": "none"}), config.seed)
     net.config, net.weights = network, before.weights
     own, theirs = net.state_dict(), before.state_dict()
     common = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
     if not any(name.startswith("head.foreground") for name in common):
         raise UsodError(f"the model before has the head {before.config.resolved_head}; give one of usod wss")
     net.load_state_dict(common, strict=False)
-    keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "selftrain", identity])
     process = Process(device)
     objective = Bootstrapping(process.read_all(labels, images.ids), config.delta, device)
     schedule = Schedule.of(config, config.lr, config.seed)
-    return Trained(net, Trainer(net, process.read_all(images), objective, schedule, process, keep, "WSS").fit())
+    pixels = process.read_all(images)
+    return Trained(net, fit("WSS", net, pixels, objective, config, schedule, process, work, identity))

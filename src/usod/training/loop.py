@@ -17,7 +17,7 @@ from usod.progress import duration, say
 from usod.sections import Section
 from usod.training.checkpoint import Checkpoint
 from usod.training.parallel import Process
-from usod.training.placement import fetch, place
+from usod.training.placement import Kept
 from usod.training.stopwatch import Stopwatch
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -85,10 +85,10 @@ class Schedule:
     seed: int = 0
 
     @classmethod
-    def of(cls, settings: Section, lr: float, seed: int) -> "Schedule":
-        """The schedule in a step's settings, with the learning rate and the seed of this training."""
+    def of(cls, settings: Section, lr: float, seed: int, **more: Any) -> "Schedule":
+        """The schedule in a step's settings, with this training's learning rate, seed, and what else they lack."""
         names = [f.name for f in fields(cls) if f.name not in ("lr", "seed") and hasattr(settings, f.name)]
-        return cls(lr=lr, seed=seed, **{name: getattr(settings, name) for name in names})
+        return cls(lr=lr, seed=seed, **{name: getattr(settings, name) for name in names}, **more)
 
     def lr_factor(self, epoch: float) -> float:
         """Factor of the learning rate in epoch 0, 1, ...: 1, (1 - epoch / epochs)^0.9, or 0.1 to the milestones passed.
@@ -162,8 +162,8 @@ class Trainer:
     ):
         self.device = process.device
         self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.images = place(torch.from_numpy(images), self.device)
-        self.guides = None if guides is None else place(torch.from_numpy(guides), self.device)
+        self.images = Kept(images, self.device)
+        self.guides = None if guides is None else Kept(guides, self.device)
         self.objective = objective
         self.schedule = schedule
         self.process = process
@@ -181,7 +181,7 @@ class Trainer:
         schedule, start = self.schedule, time.monotonic()
         first = len(self.history)
         say(
-            f"{self.name}: {len(self.images)} images of {self.images.shape[1]}x{self.images.shape[2]}, "
+            f"{self.name}: {len(self.images)} images of {'x'.join(map(str, self.images.values.shape[1:3]))}, "
             f"{schedule.epochs} epochs from {first}, on {describe_device(self.device)}"
         )
         if self.device.type == "cuda":
@@ -254,9 +254,9 @@ class Trainer:
         idle = len(rows) == 0
         if idle:  # fewer images than processes: all must take the step, this one without a say in it
             rows, flipped = batch[:1], flipped.new_zeros(1)
-        inputs = [_flip(as_input(self.network, fetch(self.images, rows, self.device)), flipped)]
+        inputs = [_flip(as_input(self.network, self.images[rows]), flipped)]
         if self.guides is not None:
-            inputs.append(_flip(fetch(self.guides, rows, self.device)[:, None].float() / 255, flipped))
+            inputs.append(_flip(self.guides[rows][:, None].float() / 255, flipped))
         watch.stop("data")
         with autocast(self.device, self.schedule.precision):
             output = self._forward(*inputs)
@@ -317,6 +317,16 @@ class Trainer:
 def as_probability(logits: Tensor, flipped: Tensor) -> Tensor:
     """Logits (B, 1, H, W), some of mirrored images -> probabilities (B, H, W) of the images as they are."""
     return _flip(logits.float().sigmoid(), flipped)[:, 0]
+
+
+def as_logits(logits: Tensor, flipped: Tensor) -> Tensor:
+    """Logits (B, 1, H, W), some of mirrored images -> logits (B, H, W) of the images as they are."""
+    return _flip(logits.float(), flipped)[:, 0]
+
+
+def as_it_is(output: Any, flipped: Tensor) -> Any:
+    """What the network gives, of which it does not matter whether an image was mirrored."""
+    return output
 
 
 def _optimiser(network: SaliencyNet, schedule: Schedule, fused: bool) -> torch.optim.Optimizer:

@@ -1,15 +1,21 @@
 """Historical moving average of predictions (DeepUSPS, section 3.1)."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from usod.training.placement import fetch, place
 
+if TYPE_CHECKING:
+    from usod.crf import DenseCRF
+
 
 class MovingAverage:
     """One exponential moving average per image: MVA_k = alpha MVA_{k-1} + (1 - alpha) prediction_k, MVA_0 = 0.
+
+    A2S's online label rectifying is the same with the labels for a start, left as they are at first.
 
     Parameters
     ----------
@@ -19,6 +25,8 @@ class MovingAverage:
     bias_correction : divide by 1 - alpha^k on reading, k being the number of updates of that image, so that the
         zero start does not darken the average of a short run
     device : where the predictions come from; the averages are kept there if they fit, 2 bytes a pixel
+    start : (count, H, W) uint8, MVA_0
+    untouched : updates of an image that only count
     """
 
     def __init__(
@@ -28,22 +36,36 @@ class MovingAverage:
         alpha: float = 0.7,
         bias_correction: bool = True,
         device: torch.device | str = "cpu",
+        start: np.ndarray | None = None,
+        untouched: int = 0,
     ):
         self.device = torch.device(device)
         # Half precision resolves 0.0005 in [0.5, 1]: finer than the 8 bits that are stored in the end.
-        self.average = place(torch.zeros(count, *size, dtype=torch.float16), self.device)
+        zero = torch.zeros(count, *size, dtype=torch.float16)
+        self.average = place(zero if start is None else torch.from_numpy(start).half() / 255, self.device)
         self.updates = torch.zeros(count, dtype=torch.int32)
         self.alpha = alpha
         self.bias_correction = bias_correction
+        self.untouched = untouched
+
+    def touches(self, rows: Tensor) -> bool:
+        """Whether the next update changes all of these images."""
+        return int(self.updates[rows].min()) >= self.untouched
 
     def update(self, rows: Tensor, prediction: Tensor) -> None:
         """Add predictions (B, H, W) in [0, 1] of the images `rows` (B,) on the CPU, each at most once per call."""
-        past = fetch(self.average, rows, self.device).float()
+        past = self[rows].float()
         now = prediction.to(past)
-        updated = (self.alpha * past + (1 - self.alpha) * now).half()
+        keep = torch.where(self.updates[rows] >= self.untouched, self.alpha, 1.0)[:, None, None]
+        keep = keep.to(past.device, non_blocking=True)
+        updated = (keep * past + (1 - keep) * now).half()
         where = self.average.device
         self.average.index_copy_(0, rows.to(where, non_blocking=True), updated.to(where))
         self.updates[rows] += 1
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """(B, H, W) float16 on the device, for `rows` (B,) on the CPU, without the bias correction."""
+        return fetch(self.average, rows, self.device)
 
     def read(self, rows: Tensor | slice) -> Tensor:
         """(B, H, W) float32 in [0, 1], on the CPU; images never updated read as zero."""
@@ -60,3 +82,26 @@ class MovingAverage:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.average.copy_(state["average"])
         self.updates.copy_(state["updates"])
+
+
+class Averaging:
+    """What an objective has that averages its predictions, perhaps after a CRF; `loss` is its own."""
+
+    def __init__(self, average: MovingAverage, crf: "DenseCRF | None" = None):
+        self.average = average
+        self.crf = crf
+
+    def observe(self, probability: Tensor, rows: Tensor) -> Tensor:
+        """CRF(y(x)), where it is wanted and the average does not stay as it is."""
+        return (
+            self.crf.refine(probability, rows) if self.crf is not None and self.average.touches(rows) else probability
+        )
+
+    def remember(self, observed: Tensor, rows: Tensor) -> None:
+        self.average.update(rows, observed)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.average.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.average.load_state_dict(state)

@@ -1,5 +1,6 @@
 """Where a training keeps what it holds of every image: on its device where that fits, else in the machine's memory."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,3 +33,23 @@ def _sent(values: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda":
         values = values.pin_memory()
     return values.to(device, non_blocking=True)
+
+
+class Kept:
+    """Values of every image, kept where they fit: `kept[rows]`, for rows (B,) on the CPU, is on the device.
+
+    Parameters
+    ----------
+    values : (N, ...)
+    device : of the training
+    """
+
+    def __init__(self, values: np.ndarray | Tensor, device: torch.device | str = "cpu"):
+        self.device = torch.device(device)
+        self.values = place(torch.as_tensor(values), self.device)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        return fetch(self.values, rows, self.device)

@@ -1,0 +1,323 @@
+"""What the workflow makes of a configuration: which parts of which systems, from what, and where they lie.
+
+The rules ask this; it asks the systems' descriptions, and knows none of them. Files are paths from the working folder.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from usod.ablations import Variants
+from usod.errors import UsageError
+from usod.systems.description import Part, System
+from usod.systems.names import SystemName
+
+
+class Plan:
+    """The parts that are made, their names and files, of the configuration and its variants.
+
+    Parameters
+    ----------
+    tables : the configuration in force and the tables of variants
+    """
+
+    def __init__(self, tables: Variants):
+        self.tables = tables
+        self.settings = tables.settings[""]
+        self.methods = list(self.settings.methods)
+        self.parts = self.settings.parts
+        asked = [system for name, system in self.settings.registry.items() if name in self.settings.systems]
+        made = self._with_sources([name for system in asked for name in system.wanted(self.settings)])
+        self.made = [part for name, part in self.parts.items() if name in made]
+
+    def _with_sources(self, wanted: list[str]) -> set[str]:
+        """Names of parts, with those that they are made from; what an oracle chooses from is no part of a system."""
+        found: set[str] = set()
+        queue = list(wanted)
+        while queue:
+            name = queue.pop()
+            part = self.parts.get(name)
+            if part is None or name in found or part.truth:
+                continue
+            found.add(name)
+            queue += [read.name for read in part.reads] + ([part.network] if part.network else [])
+        return found
+
+    # ---- which there are
+
+    @property
+    def systems(self) -> list[System]:
+        """The systems that are asked for, in their order."""
+        return [system for name, system in self.settings.registry.items() if name in self.settings.systems]
+
+    @property
+    def trained(self) -> list[str]:
+        """Every part that is trained."""
+        return [part.name for part in self.made if "history" in part.leaves]
+
+    def trained_by(self, system: str) -> list[str]:
+        """The parts of one system that are trained."""
+        return [name for name in self.trained if self.parts[name].system == system]
+
+    @property
+    def finals(self) -> list[str]:
+        """What the systems that are asked for end with."""
+        return [part.name for part in self.made if part.final and part.system in self.settings.systems]
+
+    def final_networks(self) -> dict[str, str]:
+        """Name -> model of the networks behind what the systems end with."""
+        networks = dict.fromkeys(network for name in self.finals if (network := self._network(self.parts[name])))
+        return {self.title(name): self.model(name) for name in networks}
+
+    def title(self, name: str) -> str:
+        """A part's name in figures of trainings."""
+        return self.parts[name].title or name
+
+    def scored(self, testset: str) -> list[str]:
+        """Everything scored on one set: the methods' maps, then the parts."""
+        stages = self.settings.benchmark.stages or testset == self.settings.train
+        parts = [p.name for p in self.made if p.scored == "always" or (p.scored == "stage" and stages)]
+        return self.methods + parts
+
+    def scored_sets(self) -> list[str]:
+        """The test sets, and the training set where its labels can be compared with masks."""
+        train = [self.settings.train] if self.settings.datasets[self.settings.train].has_masks else []
+        return list(dict.fromkeys(self.settings.test + train))
+
+    def data_sets(self) -> list[str]:
+        """The data sets that are read."""
+        return list(dict.fromkeys([self.settings.train, *self.settings.test]))
+
+    def score_files(self, testset: str) -> list[str]:
+        return [self.score(testset, name) for name in self.scored(testset)]
+
+    def networks(self, testset: str) -> dict[str, str]:
+        """What is scored on one set and comes from a network -> its model."""
+        parts = [self.parts[name] for name in self.scored(testset) if name in self.parts]
+        return {part.name: self.model(part.name) for part in parts if self._network(part)}
+
+    def columns(self, testset: str) -> list[str]:
+        """Columns of the pictures: each method's maps and what refines them, then the rest."""
+        shown = [self.parts[name] for name in self.scored(testset) if name in self.parts and self.parts[name].column]
+        found: list[str] = []
+        for method in self.methods:
+            refined = [part.name for part in shown if part.method == method]
+            found += [method, *refined]
+        return found + [part.name for part in shown if part.method is None]
+
+    def chains(self) -> dict[str, list[Part]]:
+        """Method -> the parts that refine its maps, one after the other, where there are any."""
+        chains = {m: [part for part in self.made if part.method == m] for m in self.methods}
+        return {method: chain for method, chain in chains.items() if chain}
+
+    # ---- where their files lie
+
+    def name(self, text: str) -> SystemName:
+        return self.settings.registry.name(text)
+
+    def score(self, testset: str, system: str) -> str:
+        return f"results/scores/{testset}/{system}.json"
+
+    def masks(self, dataset: str, system: str) -> str:
+        """The folder of a system's masks."""
+        return f"results/masks/{dataset}/{system}"
+
+    def file(self, dataset: str, system: str, key: str) -> str:
+        """What a part leaves: `labels`, `model`, `history`, `watched`; of a method its maps.
+
+        Raises
+        ------
+        UsageError
+            If there is no such part.
+        """
+        name = self.name(system)
+        if name.part in self.methods and key == "labels":
+            return f"results/{dataset}/maps/{name.part}.h5"
+        part = self._part(name)
+        return f"results/{dataset}/{part.file(key, name.folder)}"
+
+    def _part(self, name: SystemName) -> Part:
+        settings = self.tables.settings.get(name.variant)
+        part = settings.parts.get(name.part) if settings else None
+        if part is None:
+            there = ", ".join([*self.methods, *(part.name for part in self.made)])
+            raise UsageError(f"no system {str(name)!r}; there are {there}")
+        return part
+
+    def _network(self, part: Part) -> str | None:
+        return part.network or (part.name if "model" in part.leaves else None)
+
+    def labels(self, dataset: str, system: str) -> str:
+        """The MapStore that something can learn from: a method's maps, or the labels that a part leaves."""
+        return self.file(dataset, system, "labels")
+
+    def maps(self, testset: str, system: str) -> str:
+        """The maps that a system's score is about."""
+        name = self.name(system)
+        if not name.post:
+            made = name.part in self.methods or self._part(name).maps == "made"
+            if made or (testset == self.settings.train and self._part(name).maps == "labels"):
+                return self.labels(testset, system)
+        return f"results/scores/{testset}/{system}.h5"
+
+    def model(self, system: str) -> str:
+        """The network behind a system. Raises UsageError where there is none."""
+        name = self.name(system)
+        network = self._network(self._part(name)) if name.part not in self.methods else None
+        if network is None:
+            raise UsageError(f"{system}: has no network of its own")
+        return self.file(self.settings.train, self.tables.shared(network, name.variant), "model")
+
+    def files(self, system: str) -> list[str]:
+        """All that a system leaves, for its target.
+
+        Named there, a file that was deleted is made again; as a mere intermediate it would not be missed.
+        """
+        train, described = self.settings.train, self.settings.registry[system]
+        wanted = [
+            self.parts[name] for name in self.parts if name in self._with_sources(described.wanted(self.settings))
+        ]
+        found = [f"results/{train}/{name}" for name in described.needs]
+        for part in wanted:
+            everywhere = [*self.scored_sets(), train] if part.maps == "made" else [train]
+            found += [self.file(dataset, part.name, key) for dataset in everywhere for key in part.leaves]
+        return list(dict.fromkeys(found))
+
+    # ---- what a part is made from
+
+    def sources(self, dataset: str, part: str, variant: str, what: str) -> dict[str, str]:
+        """Name -> file of what a part of a variant reads: `labels`, `maps` or `model`; shared where variants agree."""
+        found = {}
+        for read in self._part(SystemName(part, variant)).reads:
+            if read.what == what:
+                name = self.tables.shared(read.name, variant) if read.name in self.parts else read.name
+                found[read.name] = self.maps(dataset, name) if what == "maps" else self.file(dataset, name, what)
+        return found
+
+    # ---- what stands in the report
+
+    def doubted(self, dataset: str) -> dict[str, str]:
+        """Method -> the labels whose agreement tells how sure they are: of the last stage, or the maps themselves."""
+        names = {method: chain[-1].name for method, chain in self.chains().items()} or {m: m for m in self.methods}
+        return {method: self.labels(dataset, name) for method, name in names.items()}
+
+    def doubted_before(self, dataset: str) -> dict[str, str]:
+        """Method -> the labels of the stage before."""
+        before = {method: [method, *(part.name for part in chain)][-2] for method, chain in self.chains().items()}
+        return {method: self.labels(dataset, name) for method, name in before.items()}
+
+    def stages(self, dataset: str, method: str) -> dict[str, str]:
+        """Heading -> the labels of a method after every stage."""
+        stages = {part.heading or part.name: part.name for part in self.chains()[method]}
+        return {name: self.labels(dataset, system) for name, system in {method: method, **stages}.items()}
+
+    def published_table(self) -> str:
+        """The published table of the first system that has one; its paper's F is the table's F."""
+        return next((system.published for system in self.systems if system.published), "none")
+
+    def chapters(self, caption: Callable[[str], str]) -> dict[str, list[dict[str, str]]]:
+        """Title -> items of the report, in its order; `caption` gives the text of a caption's name."""
+        train, scored = self.settings.train, self.scored_sets()
+
+        def item(
+            file: str, name: str, title: str = "", wildcards: Mapping[str, str] | None = None, text: str = ""
+        ) -> dict[str, str]:
+            text = text or caption(name)
+            for key, value in (wildcards or {}).items():
+                text = text.replace(f"{{{{ snakemake.wildcards.{key} }}}}", value)
+            return {"file": f"results/report/{file}", "title": title, "caption": text}
+
+        def of(testset: str, file: str, name: str, title: str = "") -> dict[str, str]:
+            return item(file, name, title, {"testset": testset})
+
+        shown = list(dict.fromkeys([*self.settings.test, *scored, train]))
+        methods = list(self.chains())
+        chapters: dict[str, list[dict[str, str]]] = {
+            "Scores": [
+                entry
+                for t in scored
+                for entry in (of(t, f"scores-{t}.md", "scores", t), of(t, f"curves-{t}.svg", "curves"))
+            ],
+            "Pictures": [of(t, f"examples-{t}.png", "examples", t) for t in shown],
+            "Labels by stage": [
+                *(of(t, f"stages-{t}.svg", "label_quality", t) for t in (scored if methods else [])),
+                *(item(f"evolution-{train}-{m}.png", "evolution", m, {"dataset": train, "method": m}) for m in methods),
+            ],
+        }
+        made = [part.name for part in self.made]
+        for system in self.settings.registry.values():
+            for figure in system.figures(self.settings, made):
+                entry = item(figure.file, figure.caption, figure.title, figure.wildcards, figure.text)
+                chapters.setdefault(figure.chapter, []).append(entry)
+        tables = [Path(name).stem for name in self.settings.ablations]
+        chapters |= {
+            "Ablations": [item(*entry) for table in tables for entry in self._ablation_items(table)],
+            "Images to look at": [item(f"doubts-{train}.png", "doubts", "", {"dataset": train})],
+            "Training": [item(f"training-{train}.svg", "training", "", {"dataset": train})] * bool(self.trained),
+            "Time and memory": [item("costs.svg", "costs"), item("costs.md", "costs")],
+            "Data, networks, software": [item("provenance.md", "provenance")],
+        }
+        return {title: items for title, items in chapters.items() if items}
+
+    def _ablation_items(self, table: str) -> list[tuple[str, str, str, dict[str, str]]]:
+        """File, caption, title and wildcards of an ablation's table and figures."""
+        found = []
+        for path in self.ablation_files(table):
+            file = Path(path).name
+            testset = file.removeprefix(f"{table}-").removesuffix(".svg") if file.startswith(f"{table}-") else ""
+            name = {".md": "ablation", ".svg": "ablation_scatter" if testset else "ablation_curves"}[Path(file).suffix]
+            found.append((file, name, "", {"table": table, "testset": testset}))
+        return found
+
+    # ---- the tables of variants
+
+    def scored_on(self, table: str) -> list[str]:
+        """The data sets of a table. Raises UsageError where it needs masks of the training set, and there are none."""
+        train = self.settings.train
+        if self.tables.tables[table].score == "test":
+            return list(self.settings.test)
+        if not self.settings.datasets[train].has_masks:
+            raise UsageError(f"{table}: scores labels of the training set {train!r}, which has no masks")
+        return [train]
+
+    def ablation_files(self, table: str) -> list[str]:
+        """What a table's target asks for. Raises UsageError where the configuration has no such table."""
+        if table in self.tables.unfit:
+            raise UsageError(self.tables.unfit[table])
+        described = self.tables.tables[table]
+        figures = [f"results/report/{table}.svg"] if described.curves else []
+        if described.scatter:
+            figures += [f"results/report/{table}-{testset}.svg" for testset in self.scored_on(table)]
+        return [f"results/report/{table}.md", *figures]
+
+    def ablation_scores(self, table: str) -> list[str]:
+        systems = dict.fromkeys(system for row in self.tables.systems(table).values() for system in row)
+        return [self.score(testset, system) for system in systems for testset in self.scored_on(table)]
+
+    def histories(self, table: str) -> dict[str, list[str]]:
+        """Row -> the histories of the trainings behind it, where there are any."""
+        found: dict[str, list[str]] = {}
+        for row, systems in self.tables.systems(table).items():
+            for system in systems:
+                name = self.name(system)
+                network = None if name.post or name.part in self.methods else self._network(self._part(name))
+                if network is not None:
+                    shared = self.tables.shared(network, name.variant)
+                    found.setdefault(row, []).append(self.file(self.settings.train, shared, "history"))
+        return found
+
+    def ablation(self, table: str, places: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """What `usod report ablation` puts into its table; `places`: where each of the files lies now."""
+        described, sets, at = self.tables.tables[table], self.scored_on(table), places or {}
+        rows = self.tables.systems(table)
+        return {
+            "title": described.title,
+            "reference": described.reference,
+            "f": described.f,
+            "rows": {
+                row: {s: [at.get(file, file) for file in (self.score(s, name) for name in names)] for s in sets}
+                for row, names in rows.items()
+            },
+            "histories": {row: [at.get(file, file) for file in files] for row, files in self.histories(table).items()},
+            "published_as": {s: self.settings.datasets[s].published_as for s in sets},
+        }

@@ -1,0 +1,81 @@
+"""A2S as a system: labels from activations, and a detector that learns them, or any other labels."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from usod.models.config import NetworkConfig
+from usod.sections import ActivationConfig, RectifyConfig, Section
+from usod.settings import Settings, differing
+from usod.systems.description import Figure, Part, Read, System
+
+
+class A2sConfig(Section):
+    """A2S (Zhou et al., TCSVT 2023): pseudo-labels from a pretrained encoder, and the detector that learns them."""
+
+    encoder: dict[str, Any] = Field(
+        {}, description="Keys of network that differ in stage 1 (the paper: resnet50, MoCo v2, output_stride 32)"
+    )
+    detector: dict[str, Any] = Field(
+        {}, description="Keys of the encoder that differ in the detector of stage 2, whose head is ram"
+    )
+    labels: str = Field(
+        "a2s-stage1",
+        description="What stage 2 learns: a2s-stage1, the refined labels of a method (rbd-iter2), or its maps (rbd)",
+    )
+    stage1: ActivationConfig = ActivationConfig()
+    stage2: RectifyConfig = RectifyConfig()
+
+
+class A2sSettings(Settings):
+    a2s: A2sConfig = A2sConfig()
+
+    @property
+    def encoder(self) -> NetworkConfig:
+        """The network of A2S's first stage; its head is chosen by the system."""
+        return differing(self.network, self.a2s.encoder, "a2s.encoder")
+
+    @property
+    def detector(self) -> NetworkConfig:
+        """The network of A2S's second stage."""
+        return differing(self.encoder, {"head": "ram", "boundary": "db5"} | self.a2s.detector, "a2s.detector")
+
+    @model_validator(mode="after")
+    def _networks_of_a2s_fit(self) -> Self:
+        self.encoder, self.detector  # noqa: B018 - they raise
+        return self
+
+
+class A2s(System):
+    """A2S: both stages, as far as they are needed."""
+
+    name = "a2s"
+    settings = A2sSettings
+    rules = "workflow/rules/a2s.smk"
+    published = "a2s_table2"
+    report_files = ("activations",)
+
+    def parts(self, config: A2sSettings) -> Iterable[Part]:
+        yield Part(
+            "a2s-stage1",
+            "a2s/{variant}stage1",
+            leaves=("labels", "model", "history", "watched"),
+            settings=(config.encoder, config.a2s.stage1),
+            maps="labels",
+        )
+        yield Part(
+            "a2s-stage2",
+            "a2s/{variant}stage2",
+            settings=(config.detector, config.a2s.stage2),
+            reads=(Read(config.a2s.labels, "a2s.labels"),),
+            maps="labels",
+            final=True,
+        )
+
+    def figures(self, config: A2sSettings, made: Iterable[str]) -> list[Figure]:
+        if "a2s-stage1" not in made or not config.a2s.stage1.watch:
+            return []
+        return [
+            Figure("Activations", f"activations-{config.train}.png", "watched", wildcards={"dataset": config.train})
+        ]

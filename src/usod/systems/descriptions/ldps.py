@@ -1,0 +1,118 @@
+"""LDPS as a system: networks that learn relations from prior maps, and the maps that they refine."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from usod.models.config import NetworkConfig
+from usod.sections import MergeConfig, RelationConfig, Section, SingleImageConfig
+from usod.settings import Settings, differing
+from usod.systems.description import Figure, Part, Read, System
+
+PUBLISHED_PRIORS = {"rbd": "wCtrO", "mbd": "MB+", "bsca": "BSCA"}
+"""What the tables of LDPS call some handcrafted methods."""
+
+
+class LdpsConfig(Section):
+    """LDPS (Chen et al., AAAI 2020): any maps refined by the relations of deep features, without labels."""
+
+    network: dict[str, Any] = Field(
+        {}, description="Keys of network that differ (the paper: mobilenet_v2 with ImageNet weights, output_stride 32)"
+    )
+    priors: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="What is refined: maps (rbd), refined labels (rbd-iter2), a network's maps (deepusps-seed0, "
+        "a2s-stage2); null: the maps of every method",
+    )
+    learn_from: str | None = Field(
+        None, description="The prior on which one network for all is trained (the paper); null: each prior has its own"
+    )
+    train: RelationConfig = RelationConfig()
+    merge: MergeConfig = MergeConfig()
+    single: SingleImageConfig = SingleImageConfig()
+
+
+class LdpsSettings(Settings):
+    ldps: LdpsConfig = LdpsConfig()
+
+    @property
+    def relation(self) -> NetworkConfig:
+        """The network of LDPS."""
+        return differing(self.network, self.ldps.network, "ldps.network")
+
+    @property
+    def priors(self) -> list[str]:
+        """What LDPS refines."""
+        return self.ldps.priors or list(self.methods)
+
+    @model_validator(mode="after")
+    def _network_of_ldps_fits(self) -> Self:
+        self.relation  # noqa: B018 - it raises
+        return self
+
+
+class Ldps(System):
+    """LDPS: the relation networks and the refined maps of all priors."""
+
+    name = "ldps"
+    settings = LdpsSettings
+    rules = "workflow/rules/ldps.smk"
+    published = "ldps_table1"
+    report_files = ("changes",)
+
+    def parts(self, config: LdpsSettings) -> Iterable[Part]:
+        ldps = config.ldps
+        for prior in [ldps.learn_from] if ldps.learn_from else config.priors:
+            yield Part(
+                f"ldps_train-{prior}",
+                f"ldps/{{variant}}{prior}",
+                leaves=("model", "history"),
+                settings=(config.relation, ldps.train),
+                reads=(Read(prior, "ldps.learn_from" if ldps.learn_from else "ldps.priors", "maps"),),
+                scored="never",
+                column=False,
+                title=f"ldps-{prior}",
+            )
+        for prior in dict.fromkeys([*config.priors, *filter(None, [ldps.learn_from])]):
+            reads = (Read(prior, "ldps.priors", "maps"),)
+            yield Part(
+                f"ldps-{prior}",
+                f"ldps/{{variant}}{prior}",
+                leaves=("labels",),
+                maps="made",
+                settings=(ldps.merge,),
+                reads=reads,
+                network=f"ldps_train-{ldps.learn_from or prior}",
+                final=True,
+            )
+            yield Part(
+                f"ldps_single-{prior}",
+                f"ldps_single/{{variant}}{prior}",
+                leaves=("labels",),
+                maps="made",
+                settings=(config.relation, ldps.single, ldps.merge),
+                reads=reads,
+                column=False,
+            )
+
+    def wanted(self, config: LdpsSettings) -> list[str]:
+        return [f"ldps-{prior}" for prior in config.priors]
+
+    def figures(self, config: LdpsSettings, made: Iterable[str]) -> list[Figure]:
+        return [
+            Figure(
+                "Relations",
+                f"changes-{testset}-{prior}.png",
+                "changes",
+                f"{prior} on {testset}",
+                {"testset": testset, "prior": prior},
+            )
+            for testset in config.test
+            for prior in config.priors
+            if f"ldps-{prior}" in made
+        ]
+
+    def repeats(self, config: LdpsSettings) -> dict[str, dict[str, str]]:
+        return {"prior": {prior: PUBLISHED_PRIORS.get(prior, prior) for prior in config.priors}}

@@ -1,0 +1,80 @@
+"""WSS as a system: a network that learns tags, and rounds of learning its own refined maps."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from usod.models.config import NetworkConfig
+from usod.sections import PretrainConfig, Section, SelfTrainConfig, SuperpixelConfig
+from usod.settings import Settings, differing
+from usod.systems.description import Figure, Part, Read, System
+
+
+class WssConfig(Section):
+    """WSS (Wang et al., CVPR 2017): salient objects from image-level tags, then from its own refined maps."""
+
+    network: dict[str, Any] = Field({}, description="Keys of network that differ (the paper: vgg16, ImageNet weights)")
+    rounds: int = Field(2, ge=0, le=100, description="Rounds of estimating and fine-tuning (3.4)")
+    pretrain: PretrainConfig = PretrainConfig()
+    crf: SuperpixelConfig = SuperpixelConfig()
+    selftrain: SelfTrainConfig = SelfTrainConfig()
+
+
+class WssSettings(Settings):
+    wss: WssConfig = WssConfig()
+
+    @property
+    def tagger(self) -> NetworkConfig:
+        """The network of WSS."""
+        return differing(self.network, self.wss.network, "wss.network")
+
+    @model_validator(mode="after")
+    def _tags_exist(self) -> Self:
+        self.tagger  # noqa: B018 - it raises
+        train = self.datasets[self.train]
+        if "wss" in self.systems and train.tags is None and train.root != "demo":
+            raise ValueError(
+                f"datasets.{self.train}.tags: wss learns from tags; give a CSV, a folder of XML, or folders"
+            )
+        return self
+
+
+class Wss(System):
+    """WSS: pretraining with tags, and all rounds of self-training."""
+
+    name = "wss"
+    settings = WssSettings
+    rules = "workflow/rules/wss.smk"
+    published = "wss_table1"
+    needs = ("tags.csv",)
+    report_files = ("tags",)
+    posts = ("spcrf",)
+
+    def parts(self, config: WssSettings) -> Iterable[Part]:
+        wss = config.wss
+        yield Part(
+            "wss-pretrain",
+            "wss/{variant}pretrain",
+            leaves=("model", "history"),
+            settings=(config.tagger, wss.pretrain),
+            final=not wss.rounds,
+        )
+        before = "wss-pretrain"
+        for k in range(wss.rounds):
+            yield Part(
+                f"wss-iter{k}",
+                f"wss/{{variant}}iter{k}",
+                settings=(wss.crf, wss.selftrain),
+                reads=(Read(before, what="model"),),
+                final=k == wss.rounds - 1,
+            )
+            before = f"wss-iter{k}"
+
+    def post_settings(self, config: WssSettings, word: str) -> SuperpixelConfig:
+        return config.wss.crf
+
+    def figures(self, config: WssSettings, made: Iterable[str]) -> list[Figure]:
+        if "wss-pretrain" not in made:
+            return []
+        return [Figure("Tags", f"tags-{config.train}.png", "tags", wildcards={"dataset": config.train})]

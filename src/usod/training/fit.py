@@ -1,0 +1,66 @@
+"""One training, from its settings to its result: what all systems do in the same way."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from usod.models.build import build_network
+from usod.models.config import NetworkConfig
+from usod.models.saliency_net import SaliencyNet
+from usod.sections import Section
+from usod.training.checkpoint import Checkpoint
+from usod.training.loop import Objective, Schedule, Trainer
+from usod.training.parallel import Process
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training hands on.
+
+    Attributes
+    ----------
+    network, history : the trained network, and one row per epoch
+    labels : (N, H, W) uint8 of its training images; empty where it makes none
+    notes : what else the system has to say, by name
+    """
+
+    network: SaliencyNet
+    history: list[dict[str, float]]
+    labels: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0), np.uint8))
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def new_network(config: NetworkConfig, seed: int) -> SaliencyNet:
+    """The network with its pretrained weights; what is new in it is drawn from `seed`. Raises as `build_network`."""
+    torch.manual_seed(seed)
+    return build_network(config)
+
+
+def fit(
+    name: str,
+    network: SaliencyNet,
+    images: np.ndarray,
+    objective: Objective,
+    settings: Section,
+    schedule: Schedule,
+    process: Process,
+    work: Path | None = None,
+    identity: Any = None,
+    **options: Any,
+) -> list[dict[str, float]]:
+    """Train `network`, going on where an earlier try of the same training stopped; one history row per epoch.
+
+    Parameters
+    ----------
+    name : for the log
+    images : (N, H, W, 3) uint8
+    settings : of the step, in full: they are part of what makes it the same training
+    work, identity : folder of the resume state (None: none is kept), and what determines the result beside `settings`,
+        the network and the seed (digests of the inputs)
+    options : of `Trainer`: `read`, `guides`, `after_epoch`
+    """
+    same = [settings.model_dump(), network.config.model_dump(mode="json"), name, schedule.seed, identity]
+    return Trainer(network, images, objective, schedule, process, Checkpoint(work, same), name, **options).fit()

@@ -15,6 +15,7 @@ from usod.errors import UsageError
 from usod.faults import explain
 from usod.folders import dataset_of_folder, images_folder, require_folder
 from usod.models.config import NetworkConfig
+from usod.models.registry import ActivationOptions, RelationOptions, TagsOptions
 from usod.names import PATTERN, RESERVED
 from usod.sections import (
     ActivationConfig,
@@ -261,23 +262,26 @@ class Config(Section):
 
     @property
     def encoder(self) -> NetworkConfig:
-        """The network of A2S's first stage; its head is chosen by the system."""
-        return _differing(self.network, self.a2s.encoder, "a2s.encoder")
+        """The network of A2S's first stage."""
+        network = _differing(self.network, self.a2s.encoder, "a2s.encoder")
+        return network.with_head(network.head_as(ActivationOptions))
 
     @property
     def detector(self) -> NetworkConfig:
         """The network of A2S's second stage."""
-        return _differing(self.encoder, {"head": "ram", "boundary": "db5"} | self.a2s.detector, "a2s.detector")
+        return _differing(self.encoder, {"head": "ram"} | self.a2s.detector, "a2s.detector")
 
     @property
     def relation(self) -> NetworkConfig:
         """The network of LDPS."""
-        return _differing(self.network, self.ldps.network, "ldps.network")
+        network = _differing(self.network, self.ldps.network, "ldps.network")
+        return network.with_head(network.head_as(RelationOptions))
 
     @property
     def tagger(self) -> NetworkConfig:
         """The network of WSS."""
-        return _differing(self.network, self.wss.network, "wss.network")
+        network = _differing(self.network, self.wss.network, "wss.network")
+        return network.with_head(network.head_as(TagsOptions))
 
     @property
     def last_labels(self) -> list[str]:

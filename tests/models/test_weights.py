@@ -10,9 +10,10 @@ import torchvision
 from usod.errors import UsodError
 from usod.models.backbones import MobileNetV2, ResNet, build_backbone
 from usod.models.build import build_network
-from usod.models.config import PRETRAINED_NAMES, NetworkConfig
+from usod.models.config import NetworkConfig
 from usod.models.drn import DRN
 from usod.models.model_file import save_model
+from usod.models.registry import BACKBONES
 from usod.models.sources import where_from
 from usod.models.weights import DRN_DIGESTS, describe_weights, load_weights
 
@@ -175,8 +176,8 @@ def test_a_missing_file_says_where_it_is_to_be_had(tmp_path, monkeypatch, name, 
 
 def test_every_published_file_has_a_source():
     """Of torchvision's the address is its own; the DRNs' are known by their digests."""
-    for network, names in PRETRAINED_NAMES.items():
-        for name in names:
+    for network, entry in BACKBONES.items():
+        for name in entry.weights:
             url = torchvision.models.get_model_weights(network)[name].url
             assert where_from(url) == f"{url} (torchvision)"
     for network, digest in DRN_DIGESTS.items():

@@ -109,8 +109,10 @@ def variance(
     }
     if model is not None:
         trained, _ = load_model(model, chosen)
-        if trained.config.head != "activation":
-            raise UsageError(f"{model}: has the head {trained.config.resolved_head}; give a model of usod a2s stage1")
+        if trained.config.head.name != "activation":
+            raise UsageError(
+                f"{model}: has the head {trained.config.resolved_head.name}; give a model of usod a2s stage1"
+            )
         columns["after"] = a2s.activation_variance(trained, pixels)
     with atomic_path(out) as temporary:
         pd.DataFrame(columns).rename_axis("threshold").to_csv(temporary, float_format="%.6f")
@@ -138,6 +140,7 @@ def stage2(
     """
     from usod.devices import start_device
     from usod.models.config import NetworkConfig
+    from usod.models.registry import RamOptions
     from usod.provenance import describe
     from usod.sections import RectifyConfig, parse_section
     from usod.training.checkpoint import discard, resume_folder
@@ -145,8 +148,8 @@ def stage2(
 
     settings = parse_section(RectifyConfig, config)
     net_config = parse_section(NetworkConfig, network, "--network")
-    if net_config.head == "auto":
-        net_config = net_config.model_copy(update={"head": "ram"})
+    if net_config.head.name == "auto":
+        net_config = net_config.with_head(RamOptions())
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
     origin = describe(

@@ -126,7 +126,9 @@ def look(
 
     network, _ = load_model(model)
     if not isinstance(network.head, TagHead):
-        raise UsageError(f"{model}: has the head {network.config.resolved_head}; give a model of usod wss pretrain")
+        raise UsageError(
+            f"{model}: has the head {network.config.resolved_head.name}; give a model of usod wss pretrain"
+        )
     with ImageStore(images) as store:
         pixels = np.stack([store[key] for key in store.ids[:: max(1, len(store) // count)][:count]])
     with torch.inference_mode():

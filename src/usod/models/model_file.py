@@ -54,7 +54,7 @@ def save_model(
         if not isinstance(wrapped, nn.Module):
             raise TypeError(f"save_model takes a SaliencyNet, not {type(network).__name__}")
         inner = wrapped
-    mean, std = config.mean_std
+    mean, std = inner.mean_std
     labels = [name for name in (inner.weights["labels"], training_labels) if name != "none"]
     header = {
         "format": FORMAT,

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from usod.errors import UsodError
-from usod.models.config import PRETRAINED_NAMES, NetworkConfig
+from usod.models.config import NetworkConfig
+from usod.models.registry import BACKBONES
 from usod.models.sources import missing_file
 from usod.models.stages import Backbone
 from usod.progress import say
@@ -182,7 +183,7 @@ def _recognised_labels(path: Path, network: str) -> str:
             return header["labels"]
     digest = file_digest(path)
     published = [DRN_DIGESTS[network]] if network in DRN_DIGESTS else []
-    if network in PRETRAINED_NAMES:
+    if BACKBONES[network].weights:
         published += [_hash_prefix(entry.url) for entry in get_model_weights(network)]
     if any(digest.startswith(prefix) for prefix in published):
         return "ImageNet"
@@ -195,7 +196,7 @@ def _recognised_labels(path: Path, network: str) -> str:
 
 
 def _names(network: str) -> tuple[str, ...]:
-    return PRETRAINED_NAMES.get(network, ())
+    return BACKBONES[network].weights
 
 
 def _hash_prefix(url: str) -> str:

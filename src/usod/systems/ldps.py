@@ -21,6 +21,7 @@ from usod.data.mapstore import ImageStore, Maps, require_ids, to_uint8
 from usod.errors import UsodError
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
+from usod.models.registry import RelationOptions
 from usod.models.relation import RelationNet, at_pairs, merge
 from usod.progress import progress, say
 from usod.sections import MergeConfig, RelationConfig, SingleImageConfig
@@ -72,7 +73,7 @@ def relation_loss(logits: Tensor, positive: Tensor, negative: Tensor, balanced: 
 
 def has_guides(prior: Tensor, network: NetworkConfig, theta_fg: float, theta_abg: float = 1.0) -> Tensor:
     """Which priors (B, H, W) in [0, 1] are certain anywhere, as `network` sees them, and have any background; (B,)."""
-    seen = at_pairs(prior[:, None], network.relation == "released")
+    seen = at_pairs(prior[:, None], network.head_as(RelationOptions).variant == "released")
     return (seen >= theta_fg).flatten(1).any(1) & (prior <= theta_abg).flatten(1).any(1)
 
 
@@ -111,17 +112,18 @@ def train(
     """
     priors = read_priors(prior, images, process)
     network = relation_network(network)
+    theta_fg = network.head_as(RelationOptions).theta_fg
     guided = torch.cat(
         [
-            has_guides(torch.from_numpy(part).float() / 255, network, network.theta_fg, config.theta_abg)
+            has_guides(torch.from_numpy(part).float() / 255, network, theta_fg, config.theta_abg)
             for part in np.array_split(priors, max(1, len(priors) // 64))
         ]
     ).numpy()
     say(f"{len(guided) - guided.sum()} of {len(guided)} priors are nowhere certain and left out")
     if not guided.any():
         raise UsodError(
-            f"{prior.path}: no map reaches theta_fg = {network.theta_fg} and goes down to theta_abg = "
-            f"{config.theta_abg}; lower theta_fg (network) or stretch the maps to 0..1"
+            f"{prior.path}: no map reaches theta_fg = {theta_fg} and goes down to theta_abg = {config.theta_abg}; "
+            "lower theta_fg (network.head) or stretch the maps to 0..1"
         )
     rows = np.flatnonzero(guided)
     pixels = process.read_all(images, [images.ids[row] for row in rows])
@@ -130,8 +132,7 @@ def train(
     torch.manual_seed(config.seed)
     net = build_network(network)
     assert isinstance(net, RelationNet)
-    epochs = max(1, round(config.iterations * config.batch_size / len(pixels)))
-    schedule = replace(_schedule(config), epochs=epochs)
+    schedule = replace(_schedule(config), epochs=max(1, round(config.iterations * config.batch_size / len(pixels))))
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "relation", identity])
     trainer = Trainer(
         net,
@@ -149,7 +150,7 @@ def train(
 
 def relation_network(network: NetworkConfig) -> NetworkConfig:
     """`network` with the head of LDPS."""
-    return NetworkConfig.model_validate(network.model_dump() | {"head": "relation"})
+    return network.with_head(network.head_as(RelationOptions))
 
 
 def read_priors(prior: Maps, images: ImageStore, process: Process) -> np.ndarray:

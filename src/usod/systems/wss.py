@@ -20,6 +20,7 @@ from usod.errors import UsodError
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.fin import Tagged
+from usod.models.registry import FinOptions, TagsOptions
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import say
 from usod.sections import PretrainConfig, SelfTrainConfig
@@ -105,7 +106,7 @@ def pretrain(
     process = Process(device)
     pixels = process.read_all(images)
     say(f"{tags.shape[1]} tags; an image has {tags.sum(1).mean():.1f} of them")
-    network = NetworkConfig.model_validate(network.model_dump() | {"head": "tags", "classes": tags.shape[1]})
+    network = network.with_head(network.head_as(TagsOptions).model_copy(update={"classes": tags.shape[1]}))
     torch.manual_seed(config.seed)
     net = build_network(network)
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "tags", identity])
@@ -138,14 +139,14 @@ def selftrain(
         If the labels do not fit the images, or the network before is not one of WSS.
     """
     labels.require_like(images)
-    network = before.config.model_copy(update={"head": "fin"})
+    network = before.config.with_head(FinOptions())
     torch.manual_seed(config.seed)
     net = build_network(network.model_copy(update={"weights": "none"}))  # all that was learnt comes from before
     net.config, net.weights = network, before.weights
     own, theirs = net.state_dict(), before.state_dict()
     common = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
     if not any(name.startswith("head.foreground") for name in common):
-        raise UsodError(f"the model before has the head {before.config.resolved_head}; give one of usod wss")
+        raise UsodError(f"the model before has the head {before.config.resolved_head.name}; give one of usod wss")
     net.load_state_dict(common, strict=False)
     keep = Checkpoint(work, [config.model_dump(), network.model_dump(mode="json"), "selftrain", identity])
     process = Process(device)

@@ -7,8 +7,13 @@ from usod.models.weights import describe_weights, load_weights
 from usod.progress import say
 
 
-def build_network(config: NetworkConfig) -> SaliencyNet:
+def build_network(config: NetworkConfig, described: dict[str, str] | None = None) -> SaliencyNet:
     """The network of a configuration, with its pretrained weights; the rest is drawn from torch's random state.
+
+    Parameters
+    ----------
+    described : what `describe_weights` said of the weights once; they need not exist any more and are not loaded, as
+        the caller fills the network
 
     Raises
     ------
@@ -16,7 +21,9 @@ def build_network(config: NetworkConfig) -> SaliencyNet:
         If the weights cannot be found, read, downloaded, or do not fit.
     """
     backbone = build_backbone(config)
-    report = load_weights(backbone, config.weights)
-    if config.weights != "none":
-        say(f"{config.name} from {config.weights}: {report}")
-    return config.resolved_head.network(config, backbone, describe_weights(config))
+    if described is None:
+        report = load_weights(backbone, config)
+        described = describe_weights(config)
+        if config.weights != "none":
+            say(f"{config.name} from {config.weights}: {report}")
+    return config.resolved_head.network(config, backbone, described)

@@ -248,7 +248,8 @@ def _light(config: NetworkConfig) -> Backbone:
 def _timm(config: NetworkConfig) -> Backbone:
     from usod.models.timm_encoder import TimmEncoder
 
-    return TimmEncoder(config.name, config.output_stride)
+    named = not config.weights_are_file and config.weights not in ("none", "DEFAULT")
+    return TimmEncoder(config.name, config.output_stride, config.weights if named else "")
 
 
 _V1, _V2 = "IMAGENET1K_V1", "IMAGENET1K_V2"

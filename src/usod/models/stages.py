@@ -1,5 +1,7 @@
 """The interface that all backbones share: five stages of features, and batch norms that can be frozen."""
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -44,6 +46,10 @@ class Backbone(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """The deepest stage of `stages`."""
         return self.stages(image)[-1]
+
+    def own_names(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors of a weights file under this backbone's names, where the file's differ."""
+        return dict(tensors)
 
     def freeze_batchnorm(self, affine: bool = False) -> None:
         """Normalise with the running statistics from now on, in training mode too, and never update them.

@@ -141,8 +141,7 @@ def selftrain(
     labels.require_like(images)
     network = before.config.with_head(FinOptions())
     torch.manual_seed(config.seed)
-    net = build_network(network.model_copy(update={"weights": "none"}))  # all that was learnt comes from before
-    net.config, net.weights = network, before.weights
+    net = build_network(network, described=before.weights)  # all that was learnt comes from before
     own, theirs = net.state_dict(), before.state_dict()
     common = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
     if not any(name.startswith("head.foreground") for name in common):

@@ -19,6 +19,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/systems.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/weights.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/maps.smk"
 include: "workflow/rules/deepusps.smk"
@@ -45,6 +46,10 @@ rule all:
         rules.masks.input,
         [file for table in ablations() for file in ablation_files(table)],
     localrule: True
+
+
+onstart:
+    download_weights()
 
 
 onsuccess:

@@ -131,10 +131,11 @@ rule measure_variance:
     params:
         code=code("usod.commands.a2s"),
         network=lambda wildcards: as_json(SETTINGS.encoder),
+        weights=weights_option,
         seed=SETTINGS.a2s.stage1.seed,
     shell:
         "usod devices run --count {resources.gpu} -- usod a2s variance --images {input.images:q} --model {input.model:q}"
-        " --network {params.network:q} --seed {params.seed} --threads {threads} --out {output:q} > {log:q} 2>&1"
+        " --network {params.network:q} {params.weights:q} --seed {params.seed} --threads {threads} --out {output:q} > {log:q} 2>&1"
 
 
 rule a2s_table1:

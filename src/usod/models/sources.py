@@ -25,6 +25,7 @@ class Published:
     sha256, md5 : first digits, as published; empty where they are not
     page : where a person reads more, or must agree to something first
     package : the package of PyPI that holds the file
+    copy : the name of the same weights at timm's
     """
 
     name: str
@@ -38,6 +39,7 @@ class Published:
     md5: str = ""
     page: str = ""
     package: str = ""
+    copy: str = ""
 
     @property
     def place(self) -> str:
@@ -88,10 +90,11 @@ def _dinov2(name: str, backbone: str, stem: str) -> Published:
     return Published(name, backbone, f"{stem}_pretrain.pth", url, "Apache-2.0", "none", 88, page=page)
 
 
-def _dinov3(name: str, backbone: str, digest: str, megabytes: int) -> Published:
+def _dinov3(name: str, digest: str, megabytes: int, model: str) -> Published:
     page = "https://ai.meta.com/resources/models-and-libraries/dinov3-downloads (its licence must be accepted there)"
     file = f"{name}_pretrain_lvd1689m-{digest}.pth"
-    return Published(name, backbone, file, "", DINOV3, "none", megabytes, digest, page=page)
+    copy = f"timm/{model}"
+    return Published(name, copy, file, "", DINOV3, "none", megabytes, digest, page=page, copy=copy)
 
 
 def _lite(number: int, digest: str, megabytes: int) -> Published:
@@ -129,8 +132,8 @@ PUBLISHED: tuple[Published, ...] = (
     _dino("dino_vits8", "timm/vit_small_patch8_224.dino", "dino_deitsmall8_pretrain", 87),
     _dinov2("dinov2_vits14", "timm/vit_small_patch14_dinov2.lvd142m", "dinov2_vits14"),
     _dinov2("dinov2_vits14_reg", "timm/vit_small_patch14_reg4_dinov2.lvd142m", "dinov2_vits14_reg4"),
-    _dinov3("dinov3_vits16", "timm/vit_small_patch16_dinov3_qkvb.lvd1689m", "08c60483", 86),
-    _dinov3("dinov3_convnext_tiny", "timm/convnext_tiny.dinov3_lvd1689m", "21b726bb", 111),
+    _dinov3("dinov3_vits16", "08c60483", 86, "vit_small_patch16_dinov3_qkvb.lvd1689m"),
+    _dinov3("dinov3_convnext_tiny", "21b726bb", 111, "convnext_tiny.dinov3_lvd1689m"),
     _lite(0, "57934424", 19),
     _lite(1, "77cc7160", 22),
     _lite(2, "9656183e", 25),

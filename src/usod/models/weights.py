@@ -14,7 +14,7 @@ from usod.models.config import NetworkConfig
 from usod.models.registry import TIMM
 from usod.models.sources import Published, labels_of_tag, missing_file, published_file, published_name
 from usod.models.stages import Backbone
-from usod.models.weight_files import download, first_line, not_whole, read_model_header, read_tensors
+from usod.models.weight_files import download, first_line, is_safetensors, not_whole, read_model_header, read_tensors
 from usod.provenance import file_digest
 
 CITYSCAPES_CLASSES = 19
@@ -104,7 +104,7 @@ def describe_weights(config: NetworkConfig) -> dict[str, str]:
     if path is None:
         return {"name": "none", "sha256": "", "labels": "none"}
     if config.weights_are_file:
-        name, labels = Path(config.weights).name, config.weights_labels or _recognised_labels(path, config.weights)
+        name, labels = Path(config.weights).name, config.weights_labels or _recognised_labels(path, config)
     elif config.name.startswith(TIMM):
         from usod.models.timm_weights import tagged_name
 
@@ -147,16 +147,19 @@ def _unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {re.sub(r"^base\.(\d+)\.", r"layer\1.", name): tensor for name, tensor in named.items()}
 
 
-def _recognised_labels(path: Path, given: str) -> str:
+def _recognised_labels(path: Path, config: NetworkConfig) -> str:
     """Of a file, which may be a copy of what the user has given."""
-    if path.suffix == ".safetensors":
+    if is_safetensors(path):
         try:
             header = read_model_header(path)
         except (safetensors.SafetensorError, OSError) as error:
             raise not_whole(path, error) from error
         if header is not None:
             return header["labels"]
-    known = published_file(given)
+    model, _, tag = Path(config.weights).name.partition(".")
+    if f"{TIMM}{model}" == config.name.partition(".")[0]:
+        return labels_of_tag(tag.rpartition(".")[0])  # NAME.TAG.safetensors, as fetched by its name
+    known = published_file(config.weights)
     if known is not None and file_digest(path).startswith(known.sha256):
         return known.labels
     tensors = {name.removeprefix("module."): tensor for name, tensor in read_tensors(path).items()}

@@ -95,14 +95,14 @@ def download(url: str, out: Path, sha256: str = "", md5: str = "") -> None:
             with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, temporary.open("wb") as file:
                 length = int(answer.headers.get("Content-Length") or 0)
                 parts = iter(lambda: answer.read(MEGABYTE), b"")
-                for part in progress(parts, -(-length // MEGABYTE), out.name, "MB"):
+                for part in progress(parts, -(-length // MEGABYTE), out.name, "megabyte"):
                     file.write(part)
                     for digest in digests:
                         digest.update(part)
                 if length and file.tell() != length:
                     raise UsodError(f"{url} broke off after {file.tell()} of {length} bytes; run again")
         except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
-            reason = getattr(error, "reason", error)
+            reason = error if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", error)
             raise UsodError(f"{url} cannot be downloaded ({first_line(reason)})") from error
         for digest, wanted in zip(digests, (sha256, md5), strict=True):
             if not digest.hexdigest().startswith(wanted):

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 
+import jsonschema
 import pydantic
 import pytest
 from torchvision.models import get_model_weights
@@ -76,3 +77,24 @@ def test_options_of_a_head_are_kept_where_a_system_asks_for_that_head():
     own = NetworkConfig(head={"name": "tags", "pooling": "gmp"})
     assert own.with_head(own.head_as(TagsOptions)) == own
     assert own.with_head(own.head_as(RamOptions)).head == RamOptions()
+
+
+@pytest.mark.parametrize(
+    ("values", "fits"),
+    [
+        ({"head": "ram"}, True),
+        ({"head": {"name": "ram", "attention": False}}, True),
+        ({"head": {"name": "skip", "attention": False}}, False),
+        ({"head": "rom"}, False),
+        ({"name": "timm/vit_small_patch14_dinov2.lvd142m", "weights": "DEFAULT"}, True),
+        ({"name": "resnet51"}, False),
+    ],
+)
+def test_the_schema_knows_what_the_settings_know(values, fits):
+    assert jsonschema.Draft202012Validator(NetworkConfig.model_json_schema()).is_valid(values) == fits
+    try:
+        NetworkConfig.model_validate(values)
+    except pydantic.ValidationError:
+        assert not fits
+    else:
+        assert fits

@@ -17,6 +17,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/weights.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/maps.smk"
 
@@ -52,6 +53,10 @@ rule all:
         rules.masks.input,
         [file for table in SETTINGS.ablations for file in ablation_files(Path(table).stem)],
     localrule: True
+
+
+onstart:
+    download_weights()
 
 
 onsuccess:

@@ -35,7 +35,7 @@ def main() -> None:
 
     def of(head: str, **settings: str | int) -> torch.nn.Module:
         mobilenet = {"name": "mobilenet_v2", "output_stride": 32}
-        config = NetworkConfig.model_validate(mobilenet | {"head": head} | settings)
+        config = NetworkConfig.model_validate(mobilenet | {"head": {"name": head} | settings})
         return build_network(config).to(device, memory_format=torch.channels_last).eval()
 
     plain = of("skip")
@@ -49,7 +49,7 @@ def main() -> None:
     calls = {
         "backbone alone (MobileNetV2)": lambda: run(plain, "backbone"),
         "LDPS, merging included": lambda refiner=Refiner(of("relation")): refiner.refine(images, priors),
-        "LDPS as released": lambda refiner=Refiner(of("relation", relation="released")): refiner.refine(images, priors),
+        "LDPS as released": lambda refiner=Refiner(of("relation", variant="released")): refiner.refine(images, priors),
         "A2S's detector (ram)": lambda network=of("ram"): run(network),
         "skip head": lambda: run(plain),
         "VGG-16 alone": lambda network=of("fin", name="vgg16", output_stride=16): run(network, "backbone"),

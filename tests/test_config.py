@@ -45,8 +45,8 @@ def test_shipped_configurations_fit_the_schema(path):
 def test_the_a2s_preset_says_what_the_defaults_say():
     preset = parse_config(load("workflow/presets/a2s.yaml"))
     assert (preset.a2s.stage1, preset.a2s.stage2) == (ActivationConfig(), RectifyConfig())
-    assert (preset.encoder.head, preset.detector.head, preset.detector.weights) == (
-        "auto",
+    assert (preset.encoder.head.name, preset.detector.head.name, preset.detector.weights) == (
+        "activation",
         "ram",
         preset.network.weights,
     )

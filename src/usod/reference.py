@@ -32,18 +32,38 @@ def _tables(prefix: str, section: type[BaseModel]) -> list[str]:
     for name, field in section.model_fields.items():
         key = f"{prefix}{name}"
         below = _sections_in(field.annotation)
-        if below is None:
+        if alternatives := _alternatives(field.annotation):
+            names = ", ".join(f"`{alternative.model_fields['name'].default}`" for alternative in alternatives)
+            rows.append([f"`{name}`", names, f"`{field.default.name}`", _meaning(field)])
+            inner += [part for alternative in alternatives for part in _table_of_alternative(key, alternative)]
+        elif below is None:
             rows.append([f"`{name}`", _type(field.annotation), _default(field), _meaning(field)])
-            continue
-        # A mapping of sections has names of the user's own in between.
-        placeholder = ".NAME" if typing.get_origin(_bare(field.annotation)) is dict else ""
-        meaning = _meaning(field) or " ".join((below.__doc__ or "").split()).split(". ")[0].removesuffix(".")
-        rows.append([f"`{name}`", f"section `{key}{placeholder}`", _default_of_section(field), meaning])
-        inner += _tables(f"{key}{placeholder}.", below)
+        else:
+            # A mapping of sections has names of the user's own in between.
+            placeholder = ".NAME" if typing.get_origin(_bare(field.annotation)) is dict else ""
+            meaning = _meaning(field) or " ".join((below.__doc__ or "").split()).split(". ")[0].removesuffix(".")
+            rows.append([f"`{name}`", f"section `{key}{placeholder}`", _default_of_section(field), meaning])
+            inner += _tables(f"{key}{placeholder}.", below)
     title = f"## `{prefix.rstrip('.')}`" if prefix else "## Top level"
     text = " ".join((section.__doc__ or "").split())
     note = text if text and section is not Config else ""
     return [title, *([note] if note else []), typeset.markdown(["Key", "Type", "Default", "Meaning"], rows), *inner]
+
+
+def _table_of_alternative(key: str, section: type[BaseModel]) -> list[str]:
+    """The keys of one of several kinds of section, where it has any beside its name."""
+    fields = {name: field for name, field in section.model_fields.items() if name != "name"}
+    rows = [[f"`{name}`", _type(f.annotation), _default(f), _meaning(f)] for name, f in fields.items()]
+    title = f"## `{key}: {{name: {section.model_fields['name'].default}, …}}`"
+    return [title, section.__doc__ or "", typeset.markdown(["Key", "Type", "Default", "Meaning"], rows)] if rows else []
+
+
+def _alternatives(annotation: Any) -> list[type[BaseModel]]:
+    """The kinds of section that a key can have, told apart by their `name`; none for other keys."""
+    parts = typing.get_args(_bare(annotation))
+    return (
+        list(parts) if parts and all(isinstance(part, type) and issubclass(part, BaseModel) for part in parts) else []
+    )
 
 
 def _bare(annotation: Any) -> Any:

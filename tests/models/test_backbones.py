@@ -101,7 +101,7 @@ def test_frozen_batchnorm_keeps_its_statistics_and_by_choice_its_scale():
 def test_mobilenet_takes_all_of_its_imagenet_weights():
     weights = Path(os.environ["USOD_REAL_DATA"]) / "weights" / "mobilenet_v2_imagenet.safetensors"
     backbone = MobileNetV2()
-    report = load_weights(backbone, str(weights))
+    report = load_weights(backbone, NetworkConfig(name="mobilenet_v2", weights=str(weights)))
     assert report.missing == report.mismatched == ()
     assert len(report.matched) == len([k for k in backbone.state_dict() if "num_batches" not in k])
     assert all(key.startswith(("classifier.", "features.18.")) for key in report.unused)

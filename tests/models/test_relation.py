@@ -35,7 +35,7 @@ def test_a_prior_that_is_nowhere_certain_gives_a_zero_vector_and_no_nan():
 )
 def test_it_reads_the_papers_layers(name, total):
     with torch.device("meta"):
-        net = build_network(NetworkConfig(name=name, head="relation", relation="released"))
+        net = build_network(NetworkConfig(name=name, head={"name": "relation", "variant": "released"}))
     assert net.head.reduce[0][0][0].in_channels == total
     assert (len(net.head.discriminator), len(net.head.certain)) == (2, 3)
 
@@ -57,7 +57,7 @@ def test_reducing_before_upsampling_is_reducing_the_concatenation():
 @pytest.mark.parametrize("relation", ["paper", "released"])
 @pytest.mark.parametrize("size", [(64, 64), (75, 51)])
 def test_logits_have_the_images_size_and_do_not_depend_on_the_batch(relation, size):
-    net = network(relation=relation)
+    net = network(head={"name": "relation", "variant": relation})
     image, prior = torch.randn(2, 3, *size), torch.rand(2, 1, *size)
     with torch.no_grad():
         both, alone = net(image, prior), net(image[1:], prior[1:])

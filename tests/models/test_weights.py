@@ -1,5 +1,6 @@
 import hashlib
 import urllib.error
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,13 @@ import torchvision
 from usod.errors import UsodError
 from usod.models.backbones import MobileNetV2, ResNet, build_backbone
 from usod.models.build import build_network
-from usod.models.config import PRETRAINED_NAMES, NetworkConfig
+from usod.models.config import NetworkConfig
 from usod.models.drn import DRN
 from usod.models.model_file import save_model
+from usod.models.registry import BACKBONES
 from usod.models.sources import where_from
-from usod.models.weights import DRN_DIGESTS, describe_weights, load_weights
+from usod.models.stages import Backbone
+from usod.models.weights import LoadReport, describe_weights, load_weights, torchvision_weights
 
 
 def cityscapes_checkpoint(drn: DRN) -> dict[str, torch.Tensor]:
@@ -34,6 +37,10 @@ def assert_same_backbone(one: torch.nn.Module, other: torch.nn.Module) -> None:
     assert all(torch.equal(v, theirs[k]) for k, v in one.state_dict().items() if "num_batches" not in k)
 
 
+def fill(backbone: Backbone, weights: object) -> LoadReport:
+    return load_weights(backbone, NetworkConfig(name=backbone.name, weights=str(weights)))
+
+
 def one_line(error: pytest.ExceptionInfo) -> str:
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -46,7 +53,7 @@ def test_drn_cityscapes_checkpoint(tmp_path, prefix):
     assert prefix + "base.3.0.downsample.0.weight" in state
     path = tmp_path / "drn_d_22_cityscapes.pth"
     torch.save(state, path)
-    report = load_weights(target, str(path))
+    report = fill(target, str(path))
     assert report.missing == report.mismatched == ()
     assert report.unused == ("seg.bias", "seg.weight", "up.weight")
     assert_same_backbone(source, target)
@@ -60,7 +67,7 @@ def test_drn_classification_checkpoint_in_the_format_of_2017(tmp_path):
     source, target = DRN("drn_d_22"), DRN("drn_d_22")
     state = source.state_dict() | {"fc.weight": torch.zeros(1000, 512, 1, 1), "fc.bias": torch.zeros(1000)}
     torch.save(state, tmp_path / "drn.pth", _use_new_zipfile_serialization=False)
-    assert load_weights(target, str(tmp_path / "drn.pth")).unused == ("fc.bias", "fc.weight")
+    assert fill(target, str(tmp_path / "drn.pth")).unused == ("fc.bias", "fc.weight")
     assert_same_backbone(source, target)
 
 
@@ -71,7 +78,7 @@ def test_moco_checkpoint_fills_from_the_query_encoder(tmp_path):
     state |= {"module.encoder_q.fc.0.weight": torch.zeros(8, 8), "module.queue": torch.zeros(128, 16)}
     path = tmp_path / "moco_v2_800ep_pretrain.pth.tar"
     torch.save({"epoch": 800, "arch": "resnet50", "state_dict": state, "optimizer": {}}, path)
-    report = load_weights(target, str(path))
+    report = fill(target, str(path))
     assert report.missing == report.mismatched == ()
     assert report.unused == ("fc.0.weight",)
     assert_same_backbone(target, source)
@@ -82,7 +89,7 @@ def test_torchvision_safetensors_and_an_explicit_label(tmp_path):
     twin, target = torchvision.models.mobilenet_v2(weights=None), MobileNetV2()
     path = tmp_path / "weights.safetensors"
     safetensors.torch.save_file(twin.state_dict(), path)
-    assert not load_weights(target, str(path)).missing
+    assert not fill(target, str(path)).missing
     assert_same_backbone(target, twin)
     config = {"name": "mobilenet_v2", "weights": str(path)}
     assert describe_weights(NetworkConfig(**config))["labels"] == "unknown"
@@ -107,12 +114,12 @@ def test_part_of_the_tensors_is_reported_and_almost_none_refused(tmp_path):
     del source["layer1.0.conv1.weight"]
     source["layer1.0.conv2.weight"] = torch.zeros(3)
     torch.save(source, tmp_path / "part.pth")
-    report = load_weights(ResNet("resnet18"), str(tmp_path / "part.pth"))
+    report = fill(ResNet("resnet18"), str(tmp_path / "part.pth"))
     assert report.missing == ("layer1.0.conv1.weight",)
     assert report.mismatched == ("layer1.0.conv2.weight",)
     assert "1 missing, 1 of another shape" in str(report)
     with pytest.raises(UsodError, match=r"part\.pth does not fit mobilenet_v2: 0 of 255 tensors") as error:
-        load_weights(MobileNetV2(), str(tmp_path / "part.pth"))
+        fill(MobileNetV2(), str(tmp_path / "part.pth"))
     one_line(error)
 
 
@@ -142,10 +149,10 @@ def test_without_a_network_the_missing_file_and_its_place_are_named(tmp_path, mo
     def offline(*args, **kwargs):
         raise urllib.error.URLError("Name or service not known")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setattr("urllib.request.urlopen", offline)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(UsodError) as error:
-        load_weights(ResNet("resnet18"), "DEFAULT")
+        fill(ResNet("resnet18"), "DEFAULT")
     message = one_line(error)
     assert "download.pytorch.org/models/resnet18-f37072fd.pth" in message
     assert str(Path(tmp_path) / "checkpoints" / "resnet18-f37072fd.pth") in message
@@ -173,14 +180,14 @@ def test_a_missing_file_says_where_it_is_to_be_had(tmp_path, monkeypatch, name, 
         assert message.endswith("or set `weights: none`")
 
 
-def test_every_published_file_has_a_source():
-    """Of torchvision's the address is its own; the DRNs' are known by their digests."""
-    for network, names in PRETRAINED_NAMES.items():
-        for name in names:
-            url = torchvision.models.get_model_weights(network)[name].url
-            assert where_from(url) == f"{url} (torchvision)"
-    for network, digest in DRN_DIGESTS.items():
-        assert "fyu/drn" in where_from(f"{network}-{digest}.pth")
+def test_every_name_of_torchvision_has_its_address_digest_and_size():
+    for network, entry in BACKBONES.items():
+        for name in entry.weights:
+            theirs = torchvision.models.get_model_weights(network)[name]
+            ours = torchvision_weights(network, name)
+            assert where_from(theirs.url) == f"{theirs.url} (torchvision)"
+            assert (ours.url, ours.megabytes) == (theirs.url, round(theirs.meta["_file_size"]))
+            assert ours.sha256 == Path(ours.file).stem.rpartition("-")[2]
     assert where_from("model.safetensors") is None
 
 
@@ -194,9 +201,10 @@ def test_torchvision_name_reads_the_cached_file_and_checks_it(tmp_path, monkeypa
     with pytest.raises(UsodError, match="delete it and run again"):
         describe_weights(config)
     digest = hashlib.sha256(cached.read_bytes()).hexdigest()
-    monkeypatch.setattr("usod.models.weights._hash_prefix", lambda url: digest[:8])
+    known = replace(torchvision_weights("mobilenet_v2", "IMAGENET1K_V2"), sha256=digest[:8])
+    monkeypatch.setattr("usod.models.sources.PUBLISHED", (known,))
     backbone = build_backbone(config)
-    load_weights(backbone, config.weights)
+    load_weights(backbone, config)
     assert_same_backbone(backbone, twin)
     assert describe_weights(config) == {"name": "IMAGENET1K_V2", "sha256": digest, "labels": "ImageNet"}
     # The same file given by its path is recognised by its digest.
@@ -207,6 +215,6 @@ def test_torchvision_name_reads_the_cached_file_and_checks_it(tmp_path, monkeypa
 def test_none_loads_nothing():
     backbone = MobileNetV2()
     before = {k: v.clone() for k, v in backbone.state_dict().items()}
-    assert load_weights(backbone, "none").matched == ()
+    assert fill(backbone, "none").matched == ()
     assert all(torch.equal(v, before[k]) for k, v in backbone.state_dict().items())
     assert describe_weights(NetworkConfig(name="mobilenet_v2")) == {"name": "none", "sha256": "", "labels": "none"}

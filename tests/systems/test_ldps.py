@@ -111,7 +111,7 @@ def test_what_counts_as_certain_depends_on_the_size_of_the_pairs():
     prior = torch.zeros(1, 8, 8)
     prior[0, 0, 0] = 1  # a single pixel: a quarter of a cell at half the size
     assert not has_guides(prior, NetworkConfig(head="relation"), 0.9)
-    assert has_guides(prior, NetworkConfig(head="relation", relation="released"), 0.9)
+    assert has_guides(prior, NetworkConfig(head={"name": "relation", "variant": "released"}), 0.9)
     assert not has_guides(torch.ones(1, 8, 8), NetworkConfig(head="relation"), 0.9, theta_abg=0.3)
 
 

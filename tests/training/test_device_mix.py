@@ -55,7 +55,9 @@ SYSTEMS = {
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_step_of_training(fake_gpu, system):
     head, objective = SYSTEMS[system]
-    network = on_gpu(build_network(NetworkConfig(light_width=8, head=head, classes=5 if head == "tags" else 1)))
+    network = on_gpu(
+        build_network(NetworkConfig(light_width=8, head={"name": head} | ({"classes": 5} if head == "tags" else {})))
+    )
     rows, flipped = torch.tensor([0, 3, 4]), torch.tensor([True, False, True])
     inputs = [loop._flip(loop.as_input(network, fetch(place(torch.from_numpy(IMAGES), GPU), rows, GPU)), flipped)]
     if head == "relation":

@@ -289,6 +289,30 @@ def test_a_wrong_configuration_is_one_line_before_any_work(project, change, line
     assert not (project.folder / "results").exists()
 
 
+def test_weights_are_brought_once_and_read_by_every_training(project, tmp_path):
+    (tmp_path / "w.safetensors").touch()
+    mine = str(tmp_path / "w.safetensors")
+    project.configure(changed(network={"name": "timm/test_resnet", "weights": mine}, systems=["deepusps", "a2s"]))
+    brought = {name for name in project.planned() if name.startswith("weights/")}
+    assert len(brought) == 2 and {name.rpartition(".")[2] for name in brought} == {"weights", "json"}
+    done = project.snakemake("--dry-run", "--printshellcmds").stdout
+    (file,) = (name for name in brought if name.endswith(".weights"))
+    trainings = [line for line in done.splitlines() if "--network" in line and "weights bring" not in line]
+    assert len(trainings) == 7 and all(f"--weights results/{file}" in line for line in trainings)
+    assert f"--weights {mine} --out results/{file}" in done
+
+
+def test_without_internet_a_run_ends_before_its_first_job(project, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(project.folder / "empty"))
+    project.configure(changed(network={"name": "timm/vit_small_patch14_dinov2", "weights": "DEFAULT"}))
+    assert project.snakemake("--dry-run").returncode == 0
+    done = project.snakemake("--keep-going")
+    lines = [line for line in done.stdout.splitlines() if "vit_small_patch14_dinov2.lvd142m of timm is not in" in line]
+    assert done.returncode == 1 and len(lines) == 1 and "HF_HUB_OFFLINE is set" in lines[0]
+    assert not (project.folder / "results").exists()
+
+
 @pytest.mark.parametrize("name", ["masks", "all"])
 def test_a_table_called_like_a_target_is_one_line(project, name):
     shutil.copy(ROOT / "workflow/presets/ablations/a2s_table8.yaml", project.folder / f"{name}.yaml")

@@ -23,9 +23,10 @@ rule activate:
         code=code("usod.commands.a2s"),
         stage1=lambda wildcards: as_json(VARIANTS[wildcards.variant].a2s.stage1),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].encoder),
+        weights=weights_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod a2s stage1 --images {input.images:q} --config {params.stage1:q}"
-        " --network {params.network:q} --out-labels {output.labels:q} --out-model {output.model:q}"
+        " --network {params.network:q} {params.weights:q} --out-labels {output.labels:q} --out-model {output.model:q}"
         " --history {output.history:q} --out-watched {output.watched:q} --threads {threads}"
         " > {log:q} 2>&1"
 
@@ -56,9 +57,10 @@ rule detect:
         code=code("usod.commands.a2s"),
         stage2=lambda wildcards: as_json(VARIANTS[wildcards.variant].a2s.stage2),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].detector),
+        weights=weights_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod a2s stage2 --images {input.images:q} --labels {input.labels:q}"
-        " --config {params.stage2:q} --network {params.network:q} --devices {resources.gpu} --out-labels {output.labels:q}"
+        " --config {params.stage2:q} --network {params.network:q} {params.weights:q} --devices {resources.gpu} --out-labels {output.labels:q}"
         " --out-model {output.model:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
@@ -116,10 +118,11 @@ rule measure_variance:
     params:
         code=code("usod.commands.a2s"),
         network=lambda wildcards: as_json(SETTINGS.encoder),
+        weights=weights_option,
         seed=SETTINGS.a2s.stage1.seed,
     shell:
         "usod devices run --count {resources.gpu} -- usod a2s variance --images {input.images:q} --model {input.model:q}"
-        " --network {params.network:q} --seed {params.seed} --threads {threads} --out {output:q} > {log:q} 2>&1"
+        " --network {params.network:q} {params.weights:q} --seed {params.seed} --threads {threads} --out {output:q} > {log:q} 2>&1"
 
 
 rule a2s_table1:

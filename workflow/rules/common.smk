@@ -1,6 +1,8 @@
 """The checked configuration, and what the rules ask of it. Functions only."""
 
+import hashlib
 import json
+import subprocess
 import time
 from functools import wraps
 from pathlib import Path
@@ -200,13 +202,69 @@ def mask_options(wildcards):
 # ---- stages and networks
 
 
-def weights(network=SETTINGS.network, key="network"):
-    """The file of pretrained weights as an input, where the network has one."""
-    if not network.weights_are_file:
+def weights_name(network):
+    """The name of a network's weights below results/weights."""
+    words = [network.name, network.weights]
+    if network.weights_are_file:
+        # Two files of one name in different folders.
+        words = [network.name, Path(network.weights).stem, hashlib.sha256(network.weights.encode()).hexdigest()[:8]]
+    return re.sub(r"[^\w.-]", "-", ".".join(words))
+
+
+# Name below results/weights -> a network that starts from them.
+WEIGHTS = {
+    weights_name(network): network
+    for settings in VARIANTS.values()
+    for system in SETTINGS.registry.values()
+    for network in system.networks(settings).values()
+    if network.weights != "none"
+}
+
+
+def weights(network, key="network"):
+    """The file of pretrained weights that a training reads, where the network has one; see rule bring_weights."""
+    if network.weights == "none":
         return []
-    if not Path(network.weights).is_file():
+    if network.weights_are_file and not Path(network.weights).is_file():
         raise WorkflowError(f"{key}.weights: {missing_file(network.weights)}")
-    return [local(network.weights)]
+    return f"results/weights/{weights_name(network)}.weights"
+
+
+# A file that is not there stops the workflow before any work.
+for system in SETTINGS.systems:
+    for key, network in SETTINGS.registry[system].networks(SETTINGS).items():
+        weights(network, key)
+
+
+def weights_option(wildcards, input):
+    """Where a job reads its weights: not where the network's settings say, but the file of the rule."""
+    return ["--weights", input.weights] if input.weights else []
+
+
+def own_weights(wildcards):
+    """The user's own file of weights."""
+    network = WEIGHTS[wildcards.weights]
+    return local(network.weights) if network.weights_are_file else []
+
+
+def weights_json(wildcards):
+    """What decides which weights a network has."""
+    return WEIGHTS[wildcards.weights].model_dump_json(include={"name", "weights", "weights_labels"})
+
+
+def download_weights():
+    """Before any job: what has a name is brought into the cache, or the run ends with one line.
+
+    A job that fails does not stop the others where they are to be kept going: without internet all maps would be made
+    before the trainings fail.
+    """
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "bring_weights" and not job.input:
+            call = [sys.executable, "-m", "usod", "weights", "bring", "--network", weights_json(job.wildcards)]
+            done = subprocess.run(call, stderr=subprocess.PIPE, text=True)
+            if done.returncode:
+                lines = done.stderr.strip().splitlines() or ["usod weights bring failed"]
+                raise WorkflowError(lines[-1].removeprefix("usod: error: "))
 
 
 def one_line(function):

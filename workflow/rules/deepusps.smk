@@ -5,10 +5,6 @@ def oracle_truth(wildcards):
     return "results/{dataset}/masks.csv"
 
 
-if "deepusps" in SETTINGS.systems:
-    weights()  # a file that is not there stops the workflow before any work
-
-
 rule refine_labels:
     """DeepUSPS: refine the labels of one method by one stage (inter-image consistency, then self-supervision)."""
     input:
@@ -37,10 +33,11 @@ rule refine_labels:
             VARIANTS[wildcards.variant].refine_of(wildcards.method).of_stage(int(wildcards.stage))
         ),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].network),
+        weights=weights_option,
         model_before=lambda wildcards, input: ["--model-before", *input.model] if input.model else [],
     shell:
         "usod devices run --count {resources.gpu} -- usod deepusps refine --images {input.images:q}"
-        " --maps {input.maps:q} --stage {wildcards.stage} --config {params.refine:q} --network {params.network:q}"
+        " --maps {input.maps:q} --stage {wildcards.stage} --config {params.refine:q} --network {params.network:q} {params.weights:q}"
         " {params.model_before:q} --out-labels {output.labels:q} --out-model {output.model:q} --history {output.history:q}"
         " --threads {threads} > {log:q} 2>&1"
 
@@ -75,9 +72,10 @@ rule fuse_labels:
         ],
         fuse=lambda wildcards: VARIANTS[wildcards.variant].deepusps.fuse.model_dump_json(exclude={"seeds"}),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].network),
+        weights=weights_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod deepusps fuse --images {input.images:q} {params.labels:q}"
-        " --seed {wildcards.seed} --devices {resources.gpu} --config {params.fuse:q} --network {params.network:q}"
+        " --seed {wildcards.seed} --devices {resources.gpu} --config {params.fuse:q} --network {params.network:q} {params.weights:q}"
         " --out {output.model:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
@@ -124,5 +122,3 @@ rule oracle_labels:
     shell:
         "usod deepusps oracle --images {input.images:q} --masks {input.masks:q} {params.labels:q} --out {output:q}"
         " > {log:q} 2>&1"
-
-

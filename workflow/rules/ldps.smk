@@ -26,9 +26,10 @@ rule train_relations:
         code=code("usod.commands.ldps"),
         train=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.train),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].relation),
+        weights=weights_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod ldps train --images {input.images:q} --prior {input.prior:q}"
-        " --config {params.train:q} --network {params.network:q} --devices {resources.gpu} --out-model {output.model:q}"
+        " --config {params.train:q} --network {params.network:q} {params.weights:q} --devices {resources.gpu} --out-model {output.model:q}"
         " --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
@@ -83,9 +84,10 @@ rule refine_singly:
         single=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.single),
         merge=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.merge),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].relation),
+        weights=weights_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod ldps single --images {input.images:q} --prior {input.prior:q}"
-        " --config {params.single:q} --merge {params.merge:q} --network {params.network:q} --threads {threads}"
+        " --config {params.single:q} --merge {params.merge:q} --network {params.network:q} {params.weights:q} --threads {threads}"
         " --out {output.maps:q} > {log:q} 2>&1"
 
 

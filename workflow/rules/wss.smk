@@ -55,9 +55,10 @@ rule learn_tags:
         code=code("usod.commands.wss"),
         pretrain=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.pretrain),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].tagger),
+        weights=weights_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod wss pretrain --images {input.images:q} --tags {input.tags:q}"
-        " --config {params.pretrain:q} --network {params.network:q} --out-model {output.model:q}"
+        " --config {params.pretrain:q} --network {params.network:q} {params.weights:q} --out-model {output.model:q}"
         " --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from usod.commands.options import ConfigText, Device, Devices, Network, Quiet, Threads, Work
+from usod.commands.options import ConfigText, Device, Devices, Network, Quiet, Threads, WeightsFile, Work, read_network
 
 if TYPE_CHECKING:
     from usod.models.config import NetworkConfig
@@ -27,6 +27,7 @@ def stage1(
     history: History,
     config: ConfigText = None,
     network: Network = None,
+    weights: WeightsFile = None,
     device: Device = "auto",
     threads: Threads = 0,
     work: Work = None,
@@ -43,7 +44,6 @@ def stage1(
     """
     from usod.data.mapstore import ImageStore
     from usod.devices import start_device
-    from usod.models.config import NetworkConfig
     from usod.models.model_file import save_model
     from usod.provenance import describe, resume_identity
     from usod.sections import ActivationConfig, parse_section
@@ -52,7 +52,7 @@ def stage1(
     from usod.training.history import write_history
 
     settings = parse_section(ActivationConfig, config)
-    net_config = parse_section(NetworkConfig, network, "--network")
+    net_config = read_network(network, weights)
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
     origin = describe(
@@ -74,6 +74,7 @@ def variance(
     images: Images,
     out: Annotated[Path, typer.Option(help="CSV: threshold, published, before, and with --model after training.")],
     network: Network = None,
+    weights: WeightsFile = None,
     model: Annotated[Path | None, typer.Option(help="The trained network of stage 1, to compare with.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the blocks before training.")] = 0,
     device: Device = "auto",
@@ -92,12 +93,10 @@ def variance(
     from usod.errors import UsageError
     from usod.evaluation.published import published
     from usod.files import atomic_path
-    from usod.models.config import NetworkConfig
     from usod.models.model_file import load_model
-    from usod.sections import parse_section
     from usod.systems import a2s
 
-    settings = parse_section(NetworkConfig, network, "--network")
+    settings = read_network(network, weights)
     chosen = start_device(device, threads)
     with ImageStore(images) as store:
         pixels = store.read_all()
@@ -109,8 +108,10 @@ def variance(
     }
     if model is not None:
         trained, _ = load_model(model, chosen)
-        if trained.config.head != "activation":
-            raise UsageError(f"{model}: has the head {trained.config.resolved_head}; give a model of usod a2s stage1")
+        if trained.config.head.name != "activation":
+            raise UsageError(
+                f"{model}: has the head {trained.config.resolved_head.name}; give a model of usod a2s stage1"
+            )
         columns["after"] = a2s.activation_variance(trained, pixels)
     with atomic_path(out) as temporary:
         pd.DataFrame(columns).rename_axis("threshold").to_csv(temporary, float_format="%.6f")
@@ -125,6 +126,7 @@ def stage2(
     history: History,
     config: ConfigText = None,
     network: Network = None,
+    weights: WeightsFile = None,
     device: Device = "auto",
     devices: Devices = 1,
     threads: Threads = 0,
@@ -137,16 +139,16 @@ def stage2(
     --out-model detector.safetensors --history stage2.csv
     """
     from usod.devices import start_device
-    from usod.models.config import NetworkConfig
+    from usod.models.registry import RamOptions
     from usod.provenance import describe
     from usod.sections import RectifyConfig, parse_section
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.parallel import processes, run
 
     settings = parse_section(RectifyConfig, config)
-    net_config = parse_section(NetworkConfig, network, "--network")
-    if net_config.head == "auto":
-        net_config = net_config.model_copy(update={"head": "ram"})
+    net_config = read_network(network, weights)
+    if net_config.head.name == "auto":
+        net_config = net_config.with_head(RamOptions())
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
     origin = describe(

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from usod.commands.options import ConfigText, Device, Devices, Network, Quiet, Threads, Work, named_paths
+from usod.commands.options import (
+    ConfigText,
+    Device,
+    Devices,
+    Network,
+    Quiet,
+    Threads,
+    WeightsFile,
+    Work,
+    named_paths,
+    read_network,
+)
 
 if TYPE_CHECKING:
     from usod.models.config import NetworkConfig
@@ -31,6 +42,7 @@ def refine(
     ] = None,
     config: ConfigText = None,
     network: Network = None,
+    weights: WeightsFile = None,
     device: Device = "auto",
     threads: Threads = 0,
     crf_memory_gb: Annotated[
@@ -46,7 +58,6 @@ def refine(
     """
     from usod.data.mapstore import ImageStore, MapStore, write_maps
     from usod.devices import start_device
-    from usod.models.config import NetworkConfig
     from usod.models.model_file import save_model
     from usod.provenance import describe, resume_identity
     from usod.sections import RefineConfig, parse_section
@@ -55,7 +66,7 @@ def refine(
     from usod.training.history import write_history
 
     settings = parse_section(RefineConfig, config).of_stage(stage)
-    net_config = parse_section(NetworkConfig, network, "--network")
+    net_config = read_network(network, weights)
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
     described = {"stage": stage, "refine": settings.model_dump(), "network": net_config.model_dump(mode="json")}
@@ -96,6 +107,7 @@ def fuse(
     seed: Annotated[int, typer.Option(min=0, help="Of the new layers and of the order of the images.")] = 0,
     config: ConfigText = None,
     network: Network = None,
+    weights: WeightsFile = None,
     device: Device = "auto",
     devices: Devices = 1,
     threads: Threads = 0,
@@ -109,14 +121,13 @@ def fuse(
     """
     from usod.devices import start_device
     from usod.errors import UsageError
-    from usod.models.config import NetworkConfig
     from usod.provenance import describe
     from usod.sections import FuseConfig, parse_section
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.parallel import processes, run
 
     settings = parse_section(FuseConfig, config)
-    net_config = parse_section(NetworkConfig, network, "--network")
+    net_config = read_network(network, weights)
     unrefined = named_paths(maps or [], "--maps")
     paths = named_paths(labels or [], "--labels") | unrefined
     if not paths:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from usod.commands.options import ConfigText, Device, Devices, Network, Quiet, Threads, Work
+from usod.commands.options import ConfigText, Device, Devices, Network, Quiet, Threads, WeightsFile, Work, read_network
 
 app = typer.Typer(no_args_is_help=True, help="LDPS: refine anybody's saliency maps without labels.")
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
@@ -23,6 +23,7 @@ def train(
     history: Annotated[Path, typer.Option(help="CSV, one row per epoch.")],
     config: ConfigText = None,
     network: Network = None,
+    weights: WeightsFile = None,
     device: Device = "auto",
     devices: Devices = 1,
     threads: Threads = 0,
@@ -35,14 +36,13 @@ def train(
     "DEFAULT"}' --out-model relation.safetensors --history history.csv
     """
     from usod.devices import start_device
-    from usod.models.config import NetworkConfig
     from usod.provenance import describe
     from usod.sections import RelationConfig, parse_section
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.parallel import processes, run
 
     settings = parse_section(RelationConfig, config)
-    net_config = parse_section(NetworkConfig, network, "--network")
+    net_config = read_network(network, weights)
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
     inputs = {"images": images} | ({"prior": prior} if prior.is_file() else {})
@@ -118,6 +118,7 @@ def single(
     out: Out,
     config: ConfigText = None,
     network: Network = None,
+    weights: WeightsFile = None,
     merge: Merging = None,
     device: Device = "auto",
     threads: Threads = 0,
@@ -129,13 +130,12 @@ def single(
     """
     from usod.data.mapstore import ImageStore, open_maps
     from usod.devices import start_device
-    from usod.models.config import NetworkConfig
     from usod.sections import MergeConfig, SingleImageConfig, parse_section
     from usod.systems.ldps import refine_singly
 
     settings = parse_section(SingleImageConfig, config)
     merging = parse_section(MergeConfig, merge, "--merge")
-    net_config = parse_section(NetworkConfig, network, "--network")
+    net_config = read_network(network, weights)
     chosen = start_device(device, threads)
     described = {"single": settings.model_dump(), "merge": merging.model_dump(), "network": net_config.model_dump()}
     with ImageStore(images) as store:

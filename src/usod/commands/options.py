@@ -1,12 +1,15 @@
 """Options that several verbs share, with one wording."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from usod.errors import UsageError
 from usod.progress import set_quiet
+
+if TYPE_CHECKING:
+    from usod.models.config import NetworkConfig
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", callback=set_quiet)]
 Device = Annotated[str, typer.Option(help="auto (CUDA where there is any), cpu, cuda or cuda:N.")]
@@ -17,6 +20,9 @@ ConfigText = Annotated[
     str | None, typer.Option("--config", help="Settings of this step: JSON, or the path of a YAML file.")
 ]
 Network = Annotated[str | None, typer.Option(help="The network: JSON, or the path of a YAML file.")]
+WeightsFile = Annotated[
+    Path | None, typer.Option("--weights", help="The file of the network's weights: a copy of what its JSON names.")
+]
 Work = Annotated[
     str | None,
     typer.Option(help="Folder for the resume state; else .resume beside the model. none: nothing can be resumed."),
@@ -42,3 +48,17 @@ def named_paths(items: list[str], option: str) -> dict[str, Path]:
             raise UsageError(f"{option} {item}: {name!r} is named twice")
         paths[name] = Path(path)
     return paths
+
+
+def read_network(text: str | None, weights: Path | None) -> "NetworkConfig":
+    """The network of `--network`, its weights read from the file of `--weights` where that is given.
+
+    Raises
+    ------
+    UsageError
+        If the text is no network.
+    """
+    from usod.models.config import NetworkConfig
+    from usod.sections import parse_section
+
+    return parse_section(NetworkConfig, text, "--network").reading(weights)

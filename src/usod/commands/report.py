@@ -57,7 +57,7 @@ def _labels(systems: dict[str, Path], models: dict[str, Path]) -> dict[str, str]
     """Human labels behind every system: what its own network says; none behind a system without one."""
     if not models:
         return {}
-    from usod.models.weights import read_model_header
+    from usod.models.weight_files import read_model_header
 
     for name in models:
         if name not in systems:

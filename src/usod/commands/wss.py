@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from usod.commands.options import ConfigText, Device, Network, Quiet, Threads, Work
+from usod.commands.options import ConfigText, Device, Network, Quiet, Threads, WeightsFile, Work, read_network
 
 app = typer.Typer(no_args_is_help=True, help="WSS: salient objects from image-level tags.")
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
@@ -21,6 +21,7 @@ def pretrain(
     history: History,
     config: ConfigText = None,
     network: Network = None,
+    weights: WeightsFile = None,
     device: Device = "auto",
     threads: Threads = 0,
     work: Work = None,
@@ -34,7 +35,6 @@ def pretrain(
     from usod.data.mapstore import ImageStore
     from usod.data.tags import tag_matrix
     from usod.devices import start_device
-    from usod.models.config import NetworkConfig
     from usod.models.model_file import save_model
     from usod.provenance import describe, resume_identity
     from usod.sections import PretrainConfig, parse_section
@@ -43,7 +43,7 @@ def pretrain(
     from usod.training.history import write_history
 
     settings = parse_section(PretrainConfig, config)
-    net_config = parse_section(NetworkConfig, network, "--network")
+    net_config = read_network(network, weights)
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
     described = {"pretrain": settings.model_dump(), "network": net_config.model_dump(mode="json")}
@@ -126,7 +126,9 @@ def look(
 
     network, _ = load_model(model)
     if not isinstance(network.head, TagHead):
-        raise UsageError(f"{model}: has the head {network.config.resolved_head}; give a model of usod wss pretrain")
+        raise UsageError(
+            f"{model}: has the head {network.config.resolved_head.name}; give a model of usod wss pretrain"
+        )
     with ImageStore(images) as store:
         pixels = np.stack([store[key] for key in store.ids[:: max(1, len(store) // count)][:count]])
     with torch.inference_mode():

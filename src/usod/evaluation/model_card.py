@@ -10,7 +10,7 @@ import yaml
 from usod.errors import UsodError
 from usod.evaluation import typeset
 from usod.evaluation.tables import HEADINGS, read_score
-from usod.models.weights import read_model_header
+from usod.models.weight_files import read_model_header
 
 _SCORES = ("f_fixed", "f_adaptive", "f_max", "s_measure", "e_mean", "mae")
 

@@ -11,7 +11,7 @@ import yaml
 from usod.data.index import read_index
 from usod.devices import describe_device, pick_device
 from usod.evaluation import typeset
-from usod.models.weights import read_model_header
+from usod.models.weight_files import read_model_header
 from usod.provenance import file_digest, versions
 
 

@@ -4,10 +4,7 @@ import torchvision
 from torch import Tensor, nn
 
 from usod.models.config import NetworkConfig
-from usod.models.drn import DRN
-from usod.models.light import Light
 from usod.models.stages import Backbone, replace_stride_with_dilation
-from usod.models.vgg import VGG16
 
 
 class ResNet(Backbone):
@@ -81,17 +78,7 @@ def build_backbone(config: NetworkConfig) -> Backbone:
 
     Batch norms are frozen where the configuration says so.
     """
-    stride = config.resolved_output_stride
-    if config.name in ("drn_d_105", "drn_d_22"):
-        backbone: Backbone = DRN(config.name)
-    elif config.name == "mobilenet_v2":
-        backbone = MobileNetV2(stride)
-    elif config.name == "vgg16":
-        backbone = VGG16()
-    elif config.name == "light":
-        backbone = Light(config.light_width)
-    else:
-        backbone = ResNet(config.name, stride)
+    backbone = config.entry.build(config)
     if config.freeze_batchnorm:
         backbone.freeze_batchnorm(affine=config.freeze_batchnorm_affine)
     return backbone

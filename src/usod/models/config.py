@@ -1,31 +1,25 @@
 """Which network, from which weights: the typed configuration, readable without torch."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-# Names of torchvision's pretrained weights; DEFAULT is torchvision's own alias of the best ones.
-PRETRAINED_NAMES: dict[str, tuple[str, ...]] = {
-    "resnet18": ("DEFAULT", "IMAGENET1K_V1"),
-    "resnet50": ("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2"),
-    "resnet101": ("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2"),
-    "mobilenet_v2": ("DEFAULT", "IMAGENET1K_V1", "IMAGENET1K_V2"),
-    "vgg16": ("DEFAULT", "IMAGENET1K_V1"),
-}
-# The first is the default. 8 is what the papers' dilated backbones use; 16 is the better use of a CPU for
-# MobileNetV2, whose skip head brings the resolution back.
-OUTPUT_STRIDES: dict[str, tuple[int, ...]] = {
-    "drn_d_105": (8,),
-    "drn_d_22": (8,),
-    "resnet101": (8, 16, 32),
-    "resnet50": (8, 16, 32),
-    "resnet18": (8, 16, 32),
-    "mobilenet_v2": (16, 8, 32),
-    "vgg16": (16,),
-    "light": (32,),
-}
-Backbones = Literal["drn_d_105", "drn_d_22", "resnet101", "resnet50", "resnet18", "mobilenet_v2", "vgg16", "light"]
+from usod.models.registry import (
+    BACKBONES,
+    HEADS,
+    MOVED_KEYS,
+    TIMM,
+    AutoOptions,
+    BackboneEntry,
+    Head,
+    HeadOptions,
+    backbone_entry,
+)
+
+H = TypeVar("H", bound=HeadOptions)
+
 WEIGHT_FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".pth.tar")
 
 # Per-channel mean and standard deviation of RGB in [0, 1]: torchvision's convention for ImageNet, and the
@@ -36,6 +30,12 @@ NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, 
 }
 
 
+def _or_a_name(schema: dict[str, Any]) -> None:
+    """A head may be given by its name alone."""
+    alternatives = {key: schema.pop(key) for key in ("discriminator", "oneOf")}
+    schema["anyOf"] = [{"enum": list(alternatives["discriminator"]["mapping"])}, alternatives]
+
+
 class NetworkConfig(BaseModel):
     """A saliency network.
 
@@ -44,69 +44,43 @@ class NetworkConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Backbones = Field(
+    name: str = Field(
         default="light",
-        description="Backbone. DeepUSPS (Nguyen et al. 2019) uses drn_d_105 (Yu et al. 2017) and, in its ablation, "
-        "resnet101; A2S resnet50; LDPS mobilenet_v2; WSS vgg16. light is small enough to train from scratch on a CPU.",
+        json_schema_extra={"anyOf": [{"enum": list(BACKBONES)}, {"pattern": rf"^{TIMM}[\w.]+$"}]},
+        description=f"Backbone: {', '.join(BACKBONES)}, or timm/NAME, any model of timm. DeepUSPS (Nguyen et al. 2019) "
+        "uses drn_d_105 (Yu et al. 2017) and, in its ablation, resnet101; A2S resnet50; LDPS mobilenet_v2; WSS vgg16. "
+        "light is small enough to train from scratch on a CPU.",
     )
     weights: str = Field(
         default="none",
         description="Initial weights of the backbone: none, a torchvision name (DEFAULT, IMAGENET1K_V1, "
-        "IMAGENET1K_V2), or a file: .safetensors, or .pth / .pt / .pth.tar holding tensors only (torchvision, DRN, "
-        "DRN Cityscapes and MoCo v2 checkpoints, and usod's own models).",
+        "IMAGENET1K_V2), DEFAULT or a tag of timm (lvd142m), or a file: .safetensors, or .pth / .pt / .pth.tar holding "
+        "tensors only (torchvision, timm, DRN, DRN Cityscapes, MoCo v2, DINO, DINOv2, DINOv3 and efficientnet-lite "
+        "checkpoints, and usod's own models). `usod weights list` shows what is known.",
     )
     weights_labels: str | None = Field(
         default=None,
         description="Human labels that the weights file was trained with, for the tables (none, ImageNet, ...); "
         "null: recognised from the file where possible, else 'unknown'.",
     )
-    normalisation: Literal["imagenet", "cityscapes"] = Field(
-        default="imagenet", description="Mean and standard deviation of the input; it should be the one of the weights."
+    normalisation: Literal["imagenet", "cityscapes"] | None = Field(
+        default=None,
+        description="Mean and standard deviation of the input; null: the backbone's own, which is timm's for timm/NAME "
+        "and imagenet else. DRN's Cityscapes weights want cityscapes.",
     )
     output_stride: Literal[8, 16, 32] | None = Field(
         default=None,
         description="Input pixels per cell of the deepest features; null: 8 for DRN and ResNets (as DRN-D-105 in "
-        "DeepUSPS), 16 for mobilenet_v2, 32 for light. A2S uses an undilated ResNet-50: 32.",
+        "DeepUSPS), 16 for mobilenet_v2, 32 for light and for convolutional models of timm; those that cannot be "
+        "dilated, and vision transformers, have their own. A2S uses an undilated ResNet-50: 32.",
     )
-    head: Literal["auto", "fcn", "skip", "ram", "activation", "relation", "tags", "fin"] = Field(
-        default="auto",
-        description="fcn: DeepUSPS's 1x1 convolution and fixed bilinear upsampling; skip: a small decoder with global "
-        "context; ram: A2S's detector; activation: A2S's first stage; relation: LDPS, which takes a prior map "
-        "too; tags, fin: WSS's two stages; auto: fcn for DRN and ResNets, skip for mobilenet_v2, vgg16 and light.",
-    )
-    ram_attention: bool = Field(
-        default=True, description="ram head: its attention; false: plain convolutions (A2S, Table VII, dagger)."
-    )
-    head_init_std: float = Field(
-        default=1.0,
-        gt=0,
-        description="fcn head: standard deviation of the initial filters of the two softmax channels. DeepUSPS: "
-        "sqrt(2 / (1*1*2)) = 1, which starts saturated; 0.01 is the usual value elsewhere.",
-    )
-    boundary: Literal["db1", "db2", "db3", "db4", "db5"] = Field(
-        default="db5",
-        description="activation head: the decision boundary (A2S, section IV-E). db5 is the paper's: the sum of the "
-        "features off their mean over the image; db1 off their mean over the training set; db2 their product with the "
-        "mean, db3 that of their difference from it; db4 learnt weights.",
-    )
-    relation: Literal["paper", "released"] = Field(
-        default="paper",
-        description="relation head: as the LDPS paper says (one reduction to 32 channels, pairs at half the image's "
-        "size, discriminator of five 1x1 convolutions) or as its code has it (three convolutions on the 472 channels, "
-        "residual blocks, pairs at full size, two layers).",
-    )
-    theta_fg: float = Field(
-        default=0.9, gt=0, le=1, description="relation head: prior values from here on are certain foreground."
-    )
-    classes: int = Field(default=0, ge=0, le=100_000, description="tags head: number of tags; filled in from the data.")
-    pooling: Literal["gsp", "gmp", "gap", "lse", "rank"] = Field(
-        default="gsp",
-        description="tags head: from score maps to scores. gsp: WSS's smooth pooling; gmp, gap: maximum, average; lse: "
-        "log-sum-exp; rank: weighted ranks.",
-    )
-    pooling_mu: float = Field(default=10.0, gt=0, description="tags head: smoothness of gsp (WSS, 3.3).")
-    foreground: Literal["fin", "average"] = Field(
-        default="fin", description="tags head: its map; average: the mean of the score maps (WSS, Fig. 6, AVE)."
+    head: Head = Field(
+        default=AutoOptions(),
+        json_schema_extra=_or_a_name,
+        description="Head, a name or {name: ..., and its own keys}. fcn: DeepUSPS's 1x1 convolution and fixed bilinear "
+        "upsampling; skip: a small decoder with global context; ram: A2S's detector; activation: A2S's first stage; "
+        "relation: LDPS, which takes a prior map too; tags, fin: WSS's two stages; auto: fcn for DRN and ResNets, skip "
+        "for all others.",
     )
     reflect_padding: int = Field(
         default=0,
@@ -133,6 +107,30 @@ class NetworkConfig(BaseModel):
         description="Channels of the first stage of light (16: 0.3 million parameters; they grow with the square).",
     )
 
+    # Where `weights` are read from, if not from where their name says: a copy that a workflow has brought.
+    _weights_file: Path | None = PrivateAttr(None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _heads_have_their_keys(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        for key in values.keys() & MOVED_KEYS.keys():
+            head, option = MOVED_KEYS[key]
+            raise ValueError(f"{key}: is now a key of its head; write head: {{name: {head}, {option}: {values[key]}}}")
+        given = values.get("head")
+        if isinstance(given, str):
+            given = {"name": given}
+        if isinstance(given, dict) and given.get("name") not in HEADS:
+            raise ValueError(f"head: no head of the name {given.get('name')!r}; there are {', '.join(HEADS)}")
+        return values if given is None else values | {"head": given}
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        backbone_entry(name)
+        return name
+
     @field_validator("weights")
     @classmethod
     def _expand_home(cls, weights: str) -> str:
@@ -140,16 +138,19 @@ class NetworkConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> "NetworkConfig":
+        entry = self.entry
         if self.weights != "none" and not self.weights_are_file:
-            names = PRETRAINED_NAMES.get(self.name, ())
-            if self.weights not in names:
-                known = ", ".join(("none", *names, "or a file ending in " + " ".join(WEIGHT_FILE_SUFFIXES)))
+            if self.name.startswith(TIMM):
+                if not re.fullmatch(r"\w+", self.weights):
+                    raise ValueError(f"weights: {self.weights!r} is neither DEFAULT, nor a tag of timm, nor a file")
+            elif self.weights not in entry.weights:
+                known = ", ".join(("none", *entry.weights, "or a file ending in " + " ".join(WEIGHT_FILE_SUFFIXES)))
                 raise ValueError(f"weights: {self.name} has no weights named {self.weights!r}; use {known}")
-        if self.output_stride is not None and self.output_stride not in OUTPUT_STRIDES[self.name]:
-            strides = " or ".join(map(str, sorted(OUTPUT_STRIDES[self.name])))
+        if self.output_stride is not None and self.output_stride not in entry.output_strides:
+            strides = " or ".join(map(str, sorted(entry.output_strides)))
             raise ValueError(f"output_stride: {self.name} has {strides}, not {self.output_stride}")
-        if self.freeze_batchnorm and self.name == "vgg16":
-            raise ValueError("freeze_batchnorm: vgg16 has no batch norms, leave it out")
+        if self.freeze_batchnorm and not entry.batchnorm:
+            raise ValueError(f"freeze_batchnorm: {self.name} has no batch norms, leave it out")
         if self.freeze_batchnorm and self.weights == "none":
             raise ValueError("freeze_batchnorm: there are no statistics to keep with weights: none")
         if self.freeze_batchnorm_affine and not self.freeze_batchnorm:
@@ -157,23 +158,40 @@ class NetworkConfig(BaseModel):
         return self
 
     @property
+    def entry(self) -> BackboneEntry:
+        """What is known of the backbone."""
+        return backbone_entry(self.name)
+
+    @property
     def weights_are_file(self) -> bool:
         """Whether `weights` is the path of a file rather than a name."""
         return self.weights.endswith(WEIGHT_FILE_SUFFIXES) or "/" in self.weights
 
     @property
+    def weights_file(self) -> Path | None:
+        """The file to read `weights` from, where it is known: a copy, or `weights` itself."""
+        return self._weights_file or (Path(self.weights) if self.weights_are_file else None)
+
+    def reading(self, file: Path | None) -> "NetworkConfig":
+        """The same network, its weights read from `file`, a copy of what `weights` names; None: as they are."""
+        copy = self.model_copy()
+        copy._weights_file = file
+        return copy
+
+    @property
     def resolved_output_stride(self) -> int:
         """`output_stride`, or the default of the backbone."""
-        return self.output_stride or OUTPUT_STRIDES[self.name][0]
+        return self.output_stride or self.entry.output_strides[0]
 
     @property
-    def resolved_head(self) -> Literal["fcn", "skip", "ram", "activation", "relation", "tags", "fin"]:
+    def resolved_head(self) -> HeadOptions:
         """`head`, or the one that suits the backbone."""
-        if self.head != "auto":
-            return self.head
-        return "skip" if self.name in ("mobilenet_v2", "vgg16", "light") else "fcn"
+        return self.entry.head if isinstance(self.head, AutoOptions) else self.head
 
-    @property
-    def mean_std(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        """Mean and standard deviation, per RGB channel in [0, 1], that the input is normalised with."""
-        return NORMALISATIONS[self.normalisation]
+    def head_as(self, kind: type[H]) -> H:
+        """The options of a head of one kind: the network's own if its head is one, else the defaults."""
+        return self.head if isinstance(self.head, kind) else kind()
+
+    def with_head(self, head: HeadOptions) -> "NetworkConfig":
+        """The same network with another head."""
+        return self.model_copy(update={"head": head})

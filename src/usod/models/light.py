@@ -43,6 +43,7 @@ class Light(Backbone):
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()
+        self.decoder_width = 2 * width
         self.channels = tuple(width * factor for factor in (1, 2, 3, 4, 6))
         self.stage1 = nn.Sequential(conv_norm(3, width, stride=2), nn.ReLU(inplace=True))
         for number, (inputs, outputs) in enumerate(zip(self.channels, self.channels[1:], strict=False), start=2):

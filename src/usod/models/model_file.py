@@ -15,7 +15,7 @@ from usod.files import atomic_path
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
-from usod.models.weights import MODEL_KEY, read_model_header
+from usod.models.weight_files import MODEL_KEY, read_model_header
 from usod.provenance import versions
 
 FORMAT = "usod-model"
@@ -54,7 +54,7 @@ def save_model(
         if not isinstance(wrapped, nn.Module):
             raise TypeError(f"save_model takes a SaliencyNet, not {type(network).__name__}")
         inner = wrapped
-    mean, std = config.mean_std
+    mean, std = inner.mean_std
     labels = [name for name in (inner.weights["labels"], training_labels) if name != "none"]
     header = {
         "format": FORMAT,
@@ -113,8 +113,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Sa
     try:
         config = NetworkConfig.model_validate(header["config"])
         # All tensors come from the file: the pretrained weights need not exist here.
-        network = build_network(config.model_copy(update={"weights": "none"}))
-        network.config, network.weights = config, header["weights"]
+        network = build_network(config, described=header["weights"])
         network.load_state_dict(tensors)
     except (pydantic.ValidationError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

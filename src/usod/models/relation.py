@@ -142,25 +142,24 @@ def merge(prior: Tensor, refined: Tensor) -> Tensor:
 class RelationNet(SaliencyNet):
     """Image and prior map to logits of "this pixel belongs to the foreground".
 
-    Of the backbone's five stages it reads four: those of the paper for MobileNetV2 (features 0, 3, 13 and 17) and for
-    VGG-16 (conv2_2 to conv5_3).
+    Of the backbone's five stages it reads four, `Backbone.relation_stages`: those of the paper for MobileNetV2
+    (features 0, 3, 13 and 17) and for VGG-16 (conv2_2 to conv5_3).
     """
 
     head: RelationHead
 
-    def __init__(self, config: NetworkConfig, backbone: Backbone, weights: dict[str, str]) -> None:
-        self_stages = (1, 2, 3, 4) if config.name == "vgg16" else (0, 1, 3, 4)
-        head = RelationHead([backbone.channels[i] for i in self_stages], config.relation == "released")
+    def __init__(
+        self, config: NetworkConfig, backbone: Backbone, head: nn.Module, weights: dict[str, str], theta_fg: float
+    ) -> None:
         super().__init__(config, backbone, head, weights)
-        self.read = self_stages
-        self.theta_fg = config.theta_fg
+        self.theta_fg = theta_fg
 
     def forward(self, image: Tensor, prior: Tensor) -> Tensor:  # type: ignore[override]
         """(B, 3, H, W) normalised RGB and (B, 1, H, W) prior in [0, 1] -> (B, 1, H, W) logits."""
         stages = self._stages(image)
         # The authors' code swaps the pair at random, at test time as well; here in training only.
         swap = self.training and self.head.released and bool(torch.rand(()) < 0.5)
-        return self.head([stages[i] for i in self.read], prior.to(image.dtype), self.theta_fg, swap)
+        return self.head([stages[i] for i in self.backbone.relation_stages], prior.to(image.dtype), self.theta_fg, swap)
 
 
 def _resize(x: Tensor, size: Sequence[int]) -> Tensor:

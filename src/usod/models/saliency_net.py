@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from usod.models.config import NetworkConfig
+from usod.models.config import NORMALISATIONS, NetworkConfig
 from usod.models.stages import Backbone
 
 
@@ -15,6 +15,7 @@ class SaliencyNet(nn.Module):
     ----------
     config : what it was built from
     backbone, head : its two parts, for learning rates of their own
+    mean_std : mean and standard deviation, per RGB channel in [0, 1], that `normalise` uses
     weights : where the initial weights of the backbone come from (see `usod.models.weights.describe_weights`)
     """
 
@@ -27,7 +28,8 @@ class SaliencyNet(nn.Module):
         self.weights = weights
         self.backbone = backbone
         self.head = head
-        mean, std = config.mean_std
+        self.mean_std = NORMALISATIONS[config.normalisation] if config.normalisation else backbone.mean_std
+        mean, std = self.mean_std
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 

@@ -1,7 +1,11 @@
 """The interface that all backbones share: five stages of features, and batch norms that can be frozen."""
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from usod.models.config import NORMALISATIONS
 
 
 class Backbone(nn.Module):
@@ -11,12 +15,19 @@ class Backbone(nn.Module):
     ----------
     name : the architecture, a value of `NetworkConfig.name`
     channels : channels of the five stages, shallow to deep
-    strides : input pixels per cell of the five stages; 2, 4, 8, ... until dilation takes over.
+    strides : input pixels per cell of the five stages; 2, 4, 8, ... until dilation takes over. An encoder of fewer
+        resolutions gives one of them several times.
+    mean_std : mean and standard deviation, per RGB channel in [0, 1], of the input that its weights expect
+    relation_stages : the four stages that LDPS reads
+    decoder_width : channels of a small decoder that goes with it
     """
 
     name: str
     channels: tuple[int, ...]
     strides: tuple[int, ...]
+    mean_std = NORMALISATIONS["imagenet"]
+    relation_stages: tuple[int, int, int, int] = (0, 1, 3, 4)
+    decoder_width = 64
     _frozen_batchnorm = False
 
     def stages(self, image: Tensor) -> list[Tensor]:
@@ -35,6 +46,10 @@ class Backbone(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """The deepest stage of `stages`."""
         return self.stages(image)[-1]
+
+    def own_names(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors of a weights file under this backbone's names, where the file's differ."""
+        return dict(tensors)
 
     def freeze_batchnorm(self, affine: bool = False) -> None:
         """Normalise with the running statistics from now on, in training mode too, and never update them.

@@ -16,6 +16,7 @@ class VGG16(Backbone):
     name = "vgg16"
     strides = (1, 2, 4, 8, 16)
     channels = (64, 128, 256, 512, 512)
+    relation_stages = (1, 2, 3, 4)
     STAGES = (3, 8, 15, 22, 29)
 
     def __init__(self) -> None:

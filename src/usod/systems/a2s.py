@@ -23,6 +23,7 @@ from usod.errors import UsodError
 from usod.models.activation import Decisions, inter_class_variance
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
+from usod.models.registry import ActivationOptions
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import progress
 from usod.sections import ActivationConfig, RectifyConfig
@@ -143,8 +144,8 @@ def activate(
 def activation_network(network: NetworkConfig, train_encoder: bool = False) -> SaliencyNet:
     """The transformed network of Eq. 1: the encoder of `network`, frozen, and the activation head."""
     frozen = network.weights != "none" and not train_encoder
-    settings = network.model_dump() | {"head": "activation"} | ({"freeze_batchnorm": True} if frozen else {})
-    net = build_network(NetworkConfig.model_validate(settings))
+    settings = network.with_head(network.head_as(ActivationOptions))
+    net = build_network(settings.model_copy(update={"freeze_batchnorm": True}) if frozen else settings)
     net.backbone.requires_grad_(train_encoder)
     return net
 

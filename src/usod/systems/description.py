@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
+    from usod.models.config import NetworkConfig
     from usod.settings import Settings
 
 FILES = {"labels": "labels.h5", "model": "model.safetensors", "history": "history.csv", "watched": "watched.h5"}
@@ -142,6 +143,10 @@ class System:
     def parts(self, config: Any) -> Iterable[Part]:
         """All parts that the configuration could make, each after those that it reads."""
         raise NotImplementedError
+
+    def networks(self, config: Any) -> "Mapping[str, NetworkConfig]":
+        """Key of the configuration -> a network that its rules train; their weights are brought before any work."""
+        return {}
 
     def wanted(self, config: Any) -> list[str]:
         """The names of the parts that are made where the system is asked for; what they read is made, too."""

@@ -19,6 +19,7 @@ from usod.data.images import resize_map
 from usod.data.mapstore import ImageStore, Maps, require_ids, to_uint8
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
+from usod.models.registry import RelationOptions
 from usod.models.relation import RelationNet, at_pairs, merge
 from usod.progress import progress, say
 from usod.sections import MergeConfig, RelationConfig, SingleImageConfig
@@ -69,7 +70,7 @@ def relation_loss(logits: Tensor, positive: Tensor, negative: Tensor, balanced: 
 
 def has_guides(prior: Tensor, network: NetworkConfig, theta_fg: float, theta_abg: float = 1.0) -> Tensor:
     """Which priors (B, H, W) in [0, 1] are certain anywhere, as `network` sees them, and have any background; (B,)."""
-    seen = at_pairs(prior[:, None], network.relation == "released")
+    seen = at_pairs(prior[:, None], network.head_as(RelationOptions).variant == "released")
     return (seen >= theta_fg).flatten(1).any(1) & (prior <= theta_abg).flatten(1).any(1)
 
 
@@ -103,17 +104,18 @@ def train(
     """
     priors = read_priors(prior, images, process)
     network = relation_network(network)
+    theta_fg = network.head_as(RelationOptions).theta_fg
     guided = torch.cat(
         [
-            has_guides(torch.from_numpy(part).float() / 255, network, network.theta_fg, config.theta_abg)
+            has_guides(torch.from_numpy(part).float() / 255, network, theta_fg, config.theta_abg)
             for part in np.array_split(priors, max(1, len(priors) // 64))
         ]
     ).numpy()
     say(f"{len(guided) - guided.sum()} of {len(guided)} priors are nowhere certain and left out")
     if not guided.any():
         raise UsodError(
-            f"{prior.path}: no map reaches theta_fg = {network.theta_fg} and goes down to theta_abg = "
-            f"{config.theta_abg}; lower theta_fg (network) or stretch the maps to 0..1"
+            f"{prior.path}: no map reaches theta_fg = {theta_fg} and goes down to theta_abg = {config.theta_abg}; "
+            "lower theta_fg (network.head) or stretch the maps to 0..1"
         )
     rows = np.flatnonzero(guided)
     pixels = process.read_all(images, [images.ids[row] for row in rows])
@@ -129,7 +131,7 @@ def train(
 
 def relation_network(network: NetworkConfig) -> NetworkConfig:
     """`network` with the head of LDPS."""
-    return NetworkConfig.model_validate(network.model_dump() | {"head": "relation"})
+    return network.with_head(network.head_as(RelationOptions))
 
 
 def read_priors(prior: Maps, images: ImageStore, process: Process) -> np.ndarray:

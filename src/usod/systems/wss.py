@@ -18,6 +18,7 @@ from usod.data.mapstore import ImageStore, MapStore
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
 from usod.models.fin import Tagged
+from usod.models.registry import FinOptions, TagsOptions
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import say
 from usod.sections import PretrainConfig, SelfTrainConfig
@@ -93,7 +94,7 @@ def pretrain(
     process = Process(device)
     pixels = process.read_all(images)
     say(f"{tags.shape[1]} tags; an image has {tags.sum(1).mean():.1f} of them")
-    network = NetworkConfig.model_validate(network.model_dump() | {"head": "tags", "classes": tags.shape[1]})
+    network = network.with_head(network.head_as(TagsOptions).model_copy(update={"classes": tags.shape[1]}))
     net = new_network(network, config.seed)
     objective, schedule = Tagging(tags, config, device), Schedule.of(config, config.lr, config.seed)
     history = fit("WSS, tags", net, pixels, objective, config, schedule, process, work, identity, read=as_it_is)
@@ -122,14 +123,12 @@ def selftrain(
         If the labels do not fit the images, or the network before is not one of WSS.
     """
     labels.require_like(images)
-    network = before.config.model_copy(update={"head": "fin"})
-    # All that was learnt comes from before.
-    net = new_network(network.model_copy(update={"weights": "none"}), config.seed)
-    net.config, net.weights = network, before.weights
+    network = before.config.with_head(FinOptions())
+    net = new_network(network, config.seed, described=before.weights)  # all that was learnt comes from before
     own, theirs = net.state_dict(), before.state_dict()
     common = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
     if not any(name.startswith("head.foreground") for name in common):
-        raise UsodError(f"the model before has the head {before.config.resolved_head}; give one of usod wss")
+        raise UsodError(f"the model before has the head {before.config.resolved_head.name}; give one of usod wss")
     net.load_state_dict(common, strict=False)
     process = Process(device)
     objective = Bootstrapping(process.read_all(labels, images.ids), config.delta, device)

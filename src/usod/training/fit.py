@@ -33,10 +33,10 @@ class Trained:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def new_network(config: NetworkConfig, seed: int) -> SaliencyNet:
-    """The network with its pretrained weights; what is new in it is drawn from `seed`. Raises as `build_network`."""
+def new_network(config: NetworkConfig, seed: int, described: dict[str, str] | None = None) -> SaliencyNet:
+    """The network with its pretrained weights; what is new in it is drawn from `seed`. As `build_network`."""
     torch.manual_seed(seed)
-    return build_network(config)
+    return build_network(config, described=described)
 
 
 def fit(

@@ -1,11 +1,12 @@
 """A2S as a system: labels from activations, and a detector that learns them, or any other labels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from usod.models.config import NetworkConfig
+from usod.models.registry import ActivationOptions
 from usod.sections import ActivationConfig, RectifyConfig, Section
 from usod.settings import Settings, differing
 from usod.systems.description import Figure, Part, Read, System
@@ -33,13 +34,14 @@ class A2sSettings(Settings):
 
     @property
     def encoder(self) -> NetworkConfig:
-        """The network of A2S's first stage; its head is chosen by the system."""
-        return differing(self.network, self.a2s.encoder, "a2s.encoder")
+        """The network of A2S's first stage."""
+        network = differing(self.network, self.a2s.encoder, "a2s.encoder")
+        return network.with_head(network.head_as(ActivationOptions))
 
     @property
     def detector(self) -> NetworkConfig:
         """The network of A2S's second stage."""
-        return differing(self.encoder, {"head": "ram", "boundary": "db5"} | self.a2s.detector, "a2s.detector")
+        return differing(self.encoder, {"head": "ram"} | self.a2s.detector, "a2s.detector")
 
     @model_validator(mode="after")
     def _networks_of_a2s_fit(self) -> Self:
@@ -55,6 +57,9 @@ class A2s(System):
     rules = "workflow/rules/a2s.smk"
     published = "a2s_table2"
     report_files = ("activations",)
+
+    def networks(self, config: A2sSettings) -> Mapping[str, NetworkConfig]:
+        return {"a2s.encoder": config.encoder, "a2s.detector": config.detector}
 
     def parts(self, config: A2sSettings) -> Iterable[Part]:
         yield Part(

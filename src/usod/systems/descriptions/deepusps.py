@@ -1,11 +1,12 @@
 """DeepUSPS as a system: stages that refine every method's maps, and networks that learn all of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from usod.faults import explain
+from usod.models.config import NetworkConfig
 from usod.sections import FuseConfig, RefineConfig, Section
 from usod.settings import Settings, deep_merge
 from usod.systems.description import Part, Read, System
@@ -69,6 +70,9 @@ class DeepUsps(System):
     rules = "workflow/rules/deepusps.smk"
     published = "deepusps_table1"
     reserved = r".*-iter\d+|oracle-.*|fusion"
+
+    def networks(self, config: DeepUspsSettings) -> Mapping[str, NetworkConfig]:
+        return {"network": config.network}
 
     def parts(self, config: DeepUspsSettings) -> Iterable[Part]:
         stages = range(config.deepusps.refine.iterations + 1)

@@ -1,11 +1,12 @@
 """LDPS as a system: networks that learn relations from prior maps, and the maps that they refine."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from usod.models.config import NetworkConfig
+from usod.models.registry import RelationOptions
 from usod.sections import MergeConfig, RelationConfig, Section, SingleImageConfig
 from usod.settings import Settings, differing
 from usod.systems.description import Figure, Part, Read, System
@@ -40,7 +41,8 @@ class LdpsSettings(Settings):
     @property
     def relation(self) -> NetworkConfig:
         """The network of LDPS."""
-        return differing(self.network, self.ldps.network, "ldps.network")
+        network = differing(self.network, self.ldps.network, "ldps.network")
+        return network.with_head(network.head_as(RelationOptions))
 
     @property
     def priors(self) -> list[str]:
@@ -61,6 +63,9 @@ class Ldps(System):
     rules = "workflow/rules/ldps.smk"
     published = "ldps_table1"
     report_files = ("changes",)
+
+    def networks(self, config: LdpsSettings) -> Mapping[str, NetworkConfig]:
+        return {"ldps.network": config.relation}
 
     def parts(self, config: LdpsSettings) -> Iterable[Part]:
         ldps = config.ldps

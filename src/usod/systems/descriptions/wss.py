@@ -1,11 +1,12 @@
 """WSS as a system: a network that learns tags, and rounds of learning its own refined maps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from usod.models.config import NetworkConfig
+from usod.models.registry import TagsOptions
 from usod.sections import PretrainConfig, Section, SelfTrainConfig, SuperpixelConfig
 from usod.settings import Settings, differing
 from usod.systems.description import Figure, Part, Read, System
@@ -27,7 +28,8 @@ class WssSettings(Settings):
     @property
     def tagger(self) -> NetworkConfig:
         """The network of WSS."""
-        return differing(self.network, self.wss.network, "wss.network")
+        network = differing(self.network, self.wss.network, "wss.network")
+        return network.with_head(network.head_as(TagsOptions))
 
     @model_validator(mode="after")
     def _tags_exist(self) -> Self:
@@ -50,6 +52,9 @@ class Wss(System):
     needs = ("tags.csv",)
     report_files = ("tags",)
     posts = ("spcrf",)
+
+    def networks(self, config: WssSettings) -> Mapping[str, NetworkConfig]:
+        return {"wss.network": config.tagger}
 
     def parts(self, config: WssSettings) -> Iterable[Part]:
         wss = config.wss

@@ -1,0 +1,285 @@
+"""Which backbones and heads there are: their options, and how each is built. Readable without torch.
+
+To add one, write its module and one entry here. The module is imported where the network is built, so that reading a
+configuration never waits for torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from usod.models.config import NetworkConfig
+    from usod.models.saliency_net import SaliencyNet
+    from usod.models.stages import Backbone
+
+
+# ---- heads
+
+
+class HeadOptions(BaseModel):
+    """What a head can be told. `build` makes it for a backbone; `network` puts the two together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = ""
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        """The head, with random weights, for the stages of `backbone`."""
+        raise NotImplementedError
+
+    def network(self, config: NetworkConfig, backbone: Backbone, weights: dict[str, str]) -> SaliencyNet:
+        """The whole network, its weights as `describe_weights` has them."""
+        from usod.models.saliency_net import SaliencyNet
+
+        return SaliencyNet(config, backbone, self.build(backbone), weights)
+
+
+class AutoOptions(HeadOptions):
+    """The head that suits the backbone: fcn for DRN and ResNets, skip for all others."""
+
+    name: Literal["auto"] = "auto"
+
+
+class FcnOptions(HeadOptions):
+    """DeepUSPS's 1x1 convolution and fixed bilinear upsampling."""
+
+    name: Literal["fcn"] = "fcn"
+    init_std: float = Field(
+        default=1.0,
+        gt=0,
+        description="Standard deviation of the initial filters of the two softmax channels. DeepUSPS: "
+        "sqrt(2 / (1*1*2)) = 1, which starts saturated; 0.01 is the usual value elsewhere.",
+    )
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        from usod.models.heads import FCNHead
+
+        return FCNHead(backbone.channels[-1], backbone.strides[-1], self.init_std)
+
+
+class SkipOptions(HeadOptions):
+    """A small decoder with global context."""
+
+    name: Literal["skip"] = "skip"
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        from usod.models.heads import SkipHead
+
+        return SkipHead(backbone.channels, backbone.strides, backbone.decoder_width)
+
+
+class RamOptions(HeadOptions):
+    """A2S's detector: residual attention modules."""
+
+    name: Literal["ram"] = "ram"
+    attention: bool = Field(
+        default=True, description="Its attention; false: plain convolutions (A2S, Table VII, dagger)."
+    )
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        from usod.models.ram import RAMHead
+
+        return RAMHead(backbone.channels, self.attention)
+
+
+class ActivationOptions(HeadOptions):
+    """A2S's first stage."""
+
+    name: Literal["activation"] = "activation"
+    boundary: Literal["db1", "db2", "db3", "db4", "db5"] = Field(
+        default="db5",
+        description="The decision boundary (A2S, section IV-E). db5 is the paper's: the sum of the features off their "
+        "mean over the image; db1 off their mean over the training set; db2 their product with the mean, db3 that of "
+        "their difference from it; db4 learnt weights.",
+    )
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        from usod.models.activation import ActivationHead
+
+        return ActivationHead(backbone.channels, self.boundary)
+
+
+class RelationOptions(HeadOptions):
+    """LDPS, which takes a prior map too."""
+
+    name: Literal["relation"] = "relation"
+    variant: Literal["paper", "released"] = Field(
+        default="paper",
+        description="As the LDPS paper says (one reduction to 32 channels, pairs at half the image's size, "
+        "discriminator of five 1x1 convolutions) or as its code has it (three convolutions on the 472 channels, "
+        "residual blocks, pairs at full size, two layers).",
+    )
+    theta_fg: float = Field(default=0.9, gt=0, le=1, description="Prior values from here on are certain foreground.")
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        from usod.models.relation import RelationHead
+
+        return RelationHead([backbone.channels[i] for i in backbone.relation_stages], self.variant == "released")
+
+    def network(self, config: NetworkConfig, backbone: Backbone, weights: dict[str, str]) -> SaliencyNet:
+        from usod.models.relation import RelationNet
+
+        return RelationNet(config, backbone, self.build(backbone), weights, self.theta_fg)
+
+
+class TagsOptions(HeadOptions):
+    """WSS's first stage, which learns from tags."""
+
+    name: Literal["tags"] = "tags"
+    classes: int = Field(default=0, ge=0, le=100_000, description="Number of tags; filled in from the data.")
+    pooling: Literal["gsp", "gmp", "gap", "lse", "rank"] = Field(
+        default="gsp",
+        description="From score maps to scores. gsp: WSS's smooth pooling; gmp, gap: maximum, average; lse: "
+        "log-sum-exp; rank: weighted ranks.",
+    )
+    mu: float = Field(default=10.0, gt=0, description="Smoothness of gsp (WSS, 3.3).")
+    foreground: Literal["fin", "average"] = Field(
+        default="fin", description="Its map; average: the mean of the score maps (WSS, Fig. 6, AVE)."
+    )
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        from usod.models.fin import TagHead
+
+        average = self.foreground == "average"
+        return TagHead(backbone.channels[-1], self.classes, self.pooling, self.mu, average)
+
+
+class FinOptions(HeadOptions):
+    """WSS's second stage: the extended foreground inference net."""
+
+    name: Literal["fin"] = "fin"
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        from usod.models.fin import FINHead
+
+        return FINHead(backbone.channels, backbone.strides)
+
+
+Head = Annotated[
+    AutoOptions
+    | FcnOptions
+    | SkipOptions
+    | RamOptions
+    | ActivationOptions
+    | RelationOptions
+    | TagsOptions
+    | FinOptions,
+    Field(discriminator="name"),
+]
+HEADS: tuple[str, ...] = tuple(kind.model_fields["name"].default for kind in get_args(get_args(Head)[0]))
+
+# Keys of `network` before heads had options of their own.
+MOVED_KEYS = {
+    "head_init_std": ("fcn", "init_std"),
+    "ram_attention": ("ram", "attention"),
+    "boundary": ("activation", "boundary"),
+    "relation": ("relation", "variant"),
+    "theta_fg": ("relation", "theta_fg"),
+    "classes": ("tags", "classes"),
+    "pooling": ("tags", "pooling"),
+    "pooling_mu": ("tags", "mu"),
+    "foreground": ("tags", "foreground"),
+}
+
+
+# ---- backbones
+
+
+_SKIP = SkipOptions()
+
+
+@dataclass(frozen=True)
+class BackboneEntry:
+    """What is known of a backbone before it is built.
+
+    Attributes
+    ----------
+    build : makes it from the configuration, with random weights
+    output_strides : those that it has; the first is the default
+    weights : names of its pretrained weights; DEFAULT is the best ones
+    head : the one that `auto` stands for
+    batchnorm : whether it has batch norms that can be frozen
+    """
+
+    build: Callable[[NetworkConfig], Backbone]
+    output_strides: tuple[int, ...]
+    weights: tuple[str, ...] = ()
+    head: HeadOptions = _SKIP
+    batchnorm: bool = True
+
+
+def _drn(config: NetworkConfig) -> Backbone:
+    from usod.models.drn import DRN
+
+    return DRN(config.name)
+
+
+def _resnet(config: NetworkConfig) -> Backbone:
+    from usod.models.backbones import ResNet
+
+    return ResNet(config.name, config.resolved_output_stride)
+
+
+def _mobilenet(config: NetworkConfig) -> Backbone:
+    from usod.models.backbones import MobileNetV2
+
+    return MobileNetV2(config.resolved_output_stride)
+
+
+def _vgg(config: NetworkConfig) -> Backbone:
+    from usod.models.vgg import VGG16
+
+    return VGG16()
+
+
+def _light(config: NetworkConfig) -> Backbone:
+    from usod.models.light import Light
+
+    return Light(config.light_width)
+
+
+def _timm(config: NetworkConfig) -> Backbone:
+    from usod.models.timm_encoder import TimmEncoder
+
+    named = not config.weights_are_file and config.weights not in ("none", "DEFAULT")
+    return TimmEncoder(config.name, config.output_stride, config.weights if named else "")
+
+
+_V1, _V2 = "IMAGENET1K_V1", "IMAGENET1K_V2"
+# Output stride 8 is what the papers' dilated backbones use; 16 is the better use of a CPU for MobileNetV2, whose skip
+# head brings the resolution back.
+BACKBONES: dict[str, BackboneEntry] = {
+    "drn_d_105": BackboneEntry(_drn, (8,), head=FcnOptions()),
+    "drn_d_22": BackboneEntry(_drn, (8,), head=FcnOptions()),
+    "resnet101": BackboneEntry(_resnet, (8, 16, 32), ("DEFAULT", _V1, _V2), FcnOptions()),
+    "resnet50": BackboneEntry(_resnet, (8, 16, 32), ("DEFAULT", _V1, _V2), FcnOptions()),
+    "resnet18": BackboneEntry(_resnet, (8, 16, 32), ("DEFAULT", _V1), FcnOptions()),
+    "mobilenet_v2": BackboneEntry(_mobilenet, (16, 8, 32), ("DEFAULT", _V1, _V2)),
+    "vgg16": BackboneEntry(_vgg, (16,), ("DEFAULT", _V1), batchnorm=False),
+    "light": BackboneEntry(_light, (32,)),
+}
+TIMM = "timm/"
+# Which weights, strides and norms a model of timm has is known where it is built.
+_TIMM_ENTRY = BackboneEntry(_timm, (32, 16, 8))
+
+
+def backbone_entry(name: str) -> BackboneEntry:
+    """The entry of a backbone, `timm/NAME` among them.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    if name.startswith(TIMM) and name != TIMM:
+        return _TIMM_ENTRY
+    if name not in BACKBONES:
+        raise ValueError(f"no backbone {name!r}; there are {', '.join(BACKBONES)}, and timm/NAME for all of timm")
+    return BACKBONES[name]

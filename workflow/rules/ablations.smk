@@ -42,7 +42,9 @@ rule ablation_table:
     params:
         code=code("usod.commands.report"),
         wanted=lambda wildcards: json.dumps(PLAN.ablation(wildcards.table)),
-        table=lambda wildcards, input: json.dumps(PLAN.ablation(wildcards.table, ablation_places(wildcards.table, input))),
+        table=lambda wildcards, input: json.dumps(
+            PLAN.ablation(wildcards.table, ablation_places(wildcards.table, input))
+        ),
     shell:
         "usod report ablation --table {params.table:q} --csv {output.csv:q} --markdown {output.markdown:q}"
         " --latex {output.latex:q} > {log:q} 2>&1"

@@ -124,5 +124,3 @@ rule oracle_labels:
     shell:
         "usod deepusps oracle --images {input.images:q} --masks {input.masks:q} {params.labels:q} --out {output:q}"
         " > {log:q} 2>&1"
-
-

@@ -63,8 +63,8 @@ class Registry(Mapping[str, System]):
             for read in part.reads:
                 if read.name in config.methods and read.what != "model":
                     continue
-                known = [name for name in (*config.methods, *parts) if _gives(name, read.what, part, config)]
-                if read.name not in known:
+                if read.name not in parts or not _gives(read.name, read.what, part, config):
+                    known = [name for name in (*config.methods, *parts) if _gives(name, read.what, part, config)]
                     raise ValueError(f"{read.key}: no {read.name!r}; there are {', '.join(known)}")
 
     def sections(self) -> tuple[str, ...]:

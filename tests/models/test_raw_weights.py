@@ -236,3 +236,11 @@ def test_the_table_agrees_with_timm_and_with_itself(tmp_path):
             settings = timm.models.get_pretrained_cfg(known.name.removeprefix("timm/"))
             assert known.url.startswith(f"https://huggingface.co/{settings.hf_hub_id}/")
             assert known.licence.lower().replace(" ", "-").startswith(settings.license.lower())
+
+
+def test_biases_that_a_model_has_no_place_for_are_told(capsys):
+    encoder = TimmEncoder("timm/test_vit")
+    encoder.own_names({"storage_tokens": torch.zeros(1, 4, 64), "blocks.0.attn.qkv.bias": torch.ones(192)})
+    assert "use timm/test_vit_qkvb" in capsys.readouterr().err
+    encoder.own_names({"storage_tokens": torch.zeros(1, 4, 64), "blocks.0.attn.qkv.bias": torch.zeros(192)})
+    assert capsys.readouterr().err == ""

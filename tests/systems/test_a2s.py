@@ -85,7 +85,7 @@ def test_stage_1_freezes_its_encoder_and_gives_clean_labels(data):
     assert done.labels.shape == (12, 48, 48) and set(np.unique(done.labels)) <= {0, 255}
     assert all(torch.equal(v, before[k]) for k, v in done.network.backbone.state_dict().items())
     assert len(done.history) == 2 and done.history[1]["loss"] < done.history[0]["loss"]
-    assert done.network.config.head == "activation"
+    assert done.network.config.head.name == "activation"
 
 
 def test_without_pretrained_weights_stage_1_says_what_it_needs(data):

@@ -62,7 +62,7 @@ def test_tags_are_learnt_and_the_sparsity_darkens_the_map(data):
     free = pretrain(images, tags, settings, NETWORK, CPU)
     sparse = pretrain(images, tags, settings.model_copy(update={"sparsity": 0.3}), NETWORK, CPU)
     assert free.history[-1]["loss"] < 0.35 * free.history[0]["loss"]
-    assert (free.network.config.classes, free.network.config.head) == (2, "tags")
+    assert (free.network.config.head.classes, free.network.config.head.name) == (2, "tags")
     inputs = torch.from_numpy(images.read_all()).permute(0, 3, 1, 2).float() / 255
     bright = [net.network.eval()(net.network.normalise(inputs)).sigmoid().mean().item() for net in (free, sparse)]
     assert bright[1] < 0.85 * bright[0]
@@ -73,7 +73,7 @@ def test_a_round_starts_from_the_network_before_and_learns_its_labels(data):
     first = pretrain(images, tags, PretrainConfig(epochs=1, batch_size=8), NETWORK, CPU)
     settings = SelfTrainConfig(epochs=15, batch_size=8, lr=0.02, milestones=[14])
     done = selftrain(images, labels, settings, first.network, CPU)
-    assert done.network.config.head == "fin"
+    assert done.network.config.head.name == "fin"
     assert done.history[-1]["loss"] < 0.6 * done.history[0]["loss"]
     inputs = torch.from_numpy(images.read_all()).permute(0, 3, 1, 2).float() / 255
     maps = done.network.eval()(done.network.normalise(inputs)).sigmoid()[:, 0].detach().numpy()

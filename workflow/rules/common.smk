@@ -199,6 +199,24 @@ def mask_options(wildcards):
     return [*dataset_options(wildcards), "--threshold", str(section.mask_threshold)]
 
 
+def truth(wildcards):
+    """The ground truth of the training images; only what is called an oracle asks for it."""
+    if not SETTINGS.datasets[wildcards.dataset].has_masks:
+        raise WorkflowError(f"oracles learn from masks, and the data set {wildcards.dataset!r} has none")
+    return "results/{dataset}/masks.csv"
+
+
+def tags_of(wildcards, input):
+    """Where the tags of a data set come from."""
+    return SETTINGS.datasets[wildcards.dataset].tags or f"{input.scenes}/tags.csv"
+
+
+def tags_listing(wildcards):
+    """The source of the tags, with names, sizes and dates of its files: a change reads them again."""
+    source = SETTINGS.datasets[wildcards.dataset].tags
+    return [source, files_of(source, "tags")] if source else "scenes"
+
+
 # ---- stages and networks
 
 

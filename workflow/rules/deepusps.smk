@@ -1,10 +1,3 @@
-def oracle_truth(wildcards):
-    """The ground truth of the training images; only what is called an oracle asks for it."""
-    if not SETTINGS.datasets[wildcards.dataset].has_masks:
-        raise WorkflowError(f"oracles learn from masks, and the data set {wildcards.dataset!r} has none")
-    return "results/{dataset}/masks.csv"
-
-
 rule refine_labels:
     """DeepUSPS: refine the labels of one method by one stage (inter-image consistency, then self-supervision)."""
     input:
@@ -83,7 +76,7 @@ rule oracle_masks:
     """The ground truth as labels, for the tables' oracles only."""
     input:
         images="results/{dataset}/images.h5",
-        masks=oracle_truth,
+        masks=truth,
         scenes=scenes_of,
     output:
         "results/{dataset}/oracle/masks.h5",
@@ -104,7 +97,7 @@ rule oracle_labels:
     """Each pixel's best refined label, chosen with the ground truth, for the tables' oracles only."""
     input:
         images="results/{dataset}/images.h5",
-        masks=oracle_truth,
+        masks=truth,
         scenes=scenes_of,
         labels=reads("labels", "oracle-labels"),
     output:

@@ -1,25 +1,3 @@
-def caption_text(name):
-    return Path(workflow.source_path(f"../report/{name}.rst")).read_text(encoding="utf-8")
-
-
-def report_files():
-    """The files of the report's pictures and tables."""
-    return [item["file"] for items in PLAN.chapters(caption_text).values() for item in items]
-
-
-def report_plan(files=None):
-    """What `usod report page` puts together; the files as the rule names them, or where they lie."""
-    places = dict(zip(report_files(), files or report_files(), strict=True))
-    return {
-        "title": f"Saliency masks for {SETTINGS.train}: {', '.join(PLAN.finals)}",
-        "intro": " ".join(caption_text("workflow").split()),
-        "chapters": [
-            {"title": title, "items": [item | {"file": places[item["file"]]} for item in items]}
-            for title, items in PLAN.chapters(caption_text).items()
-        ],
-    }
-
-
 rule rank_doubts:
     """Rank the images by how much the methods disagree on them."""
     input:

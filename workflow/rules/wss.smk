@@ -1,14 +1,3 @@
-def tags_of(wildcards, input):
-    """Where the tags of a data set come from."""
-    return SETTINGS.datasets[wildcards.dataset].tags or f"{input.scenes}/tags.csv"
-
-
-def tags_listing(wildcards):
-    """The source of the tags, with names, sizes and dates of its files: a change reads them again."""
-    source = SETTINGS.datasets[wildcards.dataset].tags
-    return [source, files_of(source, "tags")] if source else "scenes"
-
-
 rule index_tags:
     """List what is in each training image (image-level tags, for WSS)."""
     input:

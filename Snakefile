@@ -56,6 +56,9 @@ rule all:
     localrule: True
 
 
+tell_places(places())
+
+
 onstart:
     download_weights()
 

@@ -24,6 +24,14 @@ def require_folder(given: str, key: str, or_file: bool = False) -> Path:
     raise UsageError(f"{key}: {what} {given!r}{whole}; correct the path, or start the workflow in another folder")
 
 
+def below_here(folder: str) -> str:
+    """The path as seen from the working folder where it lies below that: so the two can be moved together."""
+    path = Path(folder)
+    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
 def images_folder(given: object) -> str:
     """The folder of `images=FOLDER` as a data set's root, a relative path as it is.
 
@@ -37,7 +45,8 @@ def images_folder(given: object) -> str:
     path = Path(str(given)).expanduser()
     whole = absolute(path)
     if path.is_dir():
-        return "./demo" if str(path) == "demo" else str(path)  # as a root, demo means the bundled scenes
+        own = below_here(str(path))
+        return "./demo" if own == "demo" else own  # as a root, demo means the bundled scenes
     if path.exists():
         raise UsageError(f"images={given}: {whole} is a file; give its folder: images={path.parent}")
     remedy = "give the folder that holds the images"

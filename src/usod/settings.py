@@ -171,13 +171,15 @@ class Settings(Section):
         return require_folder(template.replace("{dataset}", dataset), f"methods.{method}.maps", or_file=True)
 
     def check_paths(self) -> None:
-        """Raises UsageError where a folder is missing that training or scoring reads: images, masks, maps."""
+        """Raises UsageError where a folder is missing that training or scoring reads: images, masks, tags, maps."""
         used = dict.fromkeys([self.train, *self.test])
         for name in used:
             for key in ("root", "masks"):
                 folder = getattr(self.datasets[name], key)
                 if folder not in (None, "demo"):
                     require_folder(folder, f"datasets.{name}.{key}")
+            if (tags := self.datasets[name].tags) not in (None, "folders"):
+                require_folder(str(tags), f"datasets.{name}.tags", or_file=True)
         for method, section in self.methods.items():
             for dataset in used if section.maps is not None else ():
                 self.imported_maps(method, dataset)

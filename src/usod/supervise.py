@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from usod.progress import say
 from usod.run_display import RunDisplay
 
 EVENTS = "USOD_EVENTS"  # as the plugin reads it
+PLACES = "USOD_PLACES"  # the file in which the workflow says where its results will be
 # What the workflow says at its end: a name and a path in the run's folder.
 PLACE = re.compile(r"(Masks|Model|Report): (\S.*)")
 # Of what it says when it runs nothing.
@@ -49,9 +51,19 @@ class Run:
     nothing_to_do: bool = False
     said: list[str] = field(default_factory=list)  # other information
     errors: list[tuple[str, str]] = field(default_factory=list)  # class of the exception, text
-    places: list[tuple[str, str]] = field(default_factory=list)  # what and path, as the workflow's last lines have it
+    places: list[tuple[str, str]] = field(default_factory=list)  # what a user looks for at the end, and where it is
     stopped: BaseException | None = None  # KeyboardInterrupt or SystemExit, when that was why it ended
     heard: bool = False  # of any event: without one Snakemake did not take its command line
+
+
+def tell_places(places: Sequence[tuple[str, str]]) -> None:
+    """By the workflow, when it has been read: what a user looks for at the end, and where it is.
+
+    Snakemake itself says nothing at its end when there is nothing to do.
+    """
+    if file := os.environ.get(PLACES):
+        with contextlib.suppress(OSError):  # a job of a cluster inherits the name, not the file
+            Path(file).write_text(json.dumps(places), encoding="utf-8")
 
 
 def supervise(command: Sequence[str], environment: Mapping[str, str], folder: Path, display: RunDisplay) -> Run:
@@ -60,6 +72,15 @@ def supervise(command: Sequence[str], environment: Mapping[str, str], folder: Pa
     Ctrl-C and SIGTERM are handed on: the first time Snakemake and its jobs stop as they do by themselves, the second
     and third time they are made to.
     """
+    with tempfile.TemporaryDirectory() as desk:
+        told = Path(desk, "places.json")
+        run = _supervised(command, {**environment, PLACES: str(told)}, folder, display)
+        if told.exists():
+            run.places = [(what, place) for what, place in json.loads(told.read_text(encoding="utf-8"))]
+    return run
+
+
+def _supervised(command: Sequence[str], environment: Mapping[str, str], folder: Path, display: RunDisplay) -> Run:
     reading, writing = os.pipe()
     process = subprocess.Popen(
         command,
@@ -160,7 +181,7 @@ class _Listener:
         """A line of standard error: the workflow's own words."""
         place = PLACE.fullmatch(line)
         if place:
-            self.run.places.append((place[1], place[2]))
+            pass  # shown at the end, with what was there already
         elif self.run.stopped is not None:
             pass  # each job says that it was stopped
         elif self.run.heard:

@@ -8,17 +8,20 @@ from functools import wraps
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import get_flag_value
 
 from usod.ablations import Variants, check_table_names, find_tables, read_ablation
 from usod.config import own_images, parse_config
 from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
 from usod.errors import UsageError, UsodError
+from usod.folders import below_here
 from usod.models.sources import missing_file
 from usod.plan import Plan
 from usod.provenance import code_digest as code, lead_to_usod
 from usod.sections import CrfConfig, read_yaml
 from usod.settings import deep_merge
+from usod.supervise import tell_places
 from usod.systems.names import RAW, SystemName, variant_folder, variant_in
 
 STARTED = time.time()
@@ -141,8 +144,7 @@ def scenes_of(wildcards):
 
 def root(wildcards):
     """Folder of a data set, below the working folder as seen from there."""
-    path = Path(SETTINGS.datasets[wildcards.dataset].root)
-    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
+    return below_here(SETTINGS.datasets[wildcards.dataset].root)
 
 
 def folder(wildcards, input):
@@ -151,8 +153,11 @@ def folder(wildcards, input):
 
 
 def results():
-    """The folder of all results: no photographs lie there."""
-    return str(Path(rules.draw_scenes.output.scenes).parents[1])
+    """The folders of all results, here and where a storage of this machine keeps them: no photographs lie there."""
+    scenes = rules.draw_scenes.output.scenes
+    stored = get_flag_value(scenes, "storage_object")
+    places = [str(scenes), *([stored.query] if stored and "://" not in stored.query else [])]
+    return [str(Path(place).parents[1]) for place in places]
 
 
 def scene_options(wildcards):
@@ -190,7 +195,8 @@ def dataset_options(wildcards):
     section = SETTINGS.datasets[wildcards.dataset]
     options = ["--layout", section.layout]
     options += ["--split", section.split] if section.split else []
-    options += ["--without", results()] if section.root != "demo" else []
+    if section.root != "demo":
+        options += [word for place in results() for word in ("--without", place)]
     return options + (["--masks", section.masks] if section.masks else [])
 
 
@@ -328,16 +334,21 @@ def print_where_to_look():
     table = Path(f"results/report/scores-{SETTINGS.test[0]}.md") if SETTINGS.test else None
     if table and table.exists():
         print(f"\n{table}\n\n{table.read_text(encoding='utf-8')}", file=sys.stderr)
-    places = [("Masks", PLAN.masks(SETTINGS.train, system)) for system in PLAN.finals]
-    places += [("Model", model) for model in PLAN.final_networks().values()]
-    for what, place in [*places, ("Report", "results/report/report.html")]:
+    for what, place in places():
         if Path(place).exists():
             print(f"{what}: {place}", file=sys.stderr)
 
 
+def places():
+    """What a user looks for at the end, and where it is."""
+    found = [("Masks", PLAN.masks(SETTINGS.train, system)) for system in PLAN.finals]
+    found += [("Model", model) for model in PLAN.final_networks().values()]
+    return [*found, ("Report", "results/report/report.html")]
+
+
 def print_errors_of_jobs():
     """The one line of each job that failed in this run; it would be buried in the jobs' logs otherwise."""
-    for log in sorted(Path("results/logs").rglob("*.log")):
+    for log in sorted(log for place in results() for log in Path(place, "logs").rglob("*.log")):
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         if log.stat().st_mtime >= STARTED and lines:
             errors = [line for line in lines if line.startswith("usod: error:")]

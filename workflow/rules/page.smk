@@ -136,7 +136,8 @@ rule write_provenance:
         code=code("usod.commands.page"),
         indices=lambda wildcards, input: pairs("--index", PLAN.data_sets(), input.indices),
         models=lambda wildcards, input: pairs("--model", PLAN.final_networks(), input.models),
-        config=lambda wildcards: as_json(SETTINGS),
+        # `gpu` says how it runs, not what it gives.
+        config=lambda wildcards: SETTINGS.model_dump_json(exclude={"gpu"}),
     shell:
         "usod report provenance {params.indices:q} {params.models:q} --config {params.config:q} --out {output:q} > {log:q} 2>&1"
 

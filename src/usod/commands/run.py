@@ -312,7 +312,7 @@ def _report(run: "Run", folder: Path, began: float) -> None:
         _print_places(folder, run.places)
     elif run.nothing_to_do:
         say("nothing to do: everything is there already")
-        _print_places(folder, _places(folder))
+        _print_places(folder, run.places)
     else:
         print("\n\n".join(filter(None, ["\n".join(run.reasons), run.plan, *run.said])))
 
@@ -322,21 +322,10 @@ def _log_since(folder: Path, began: float) -> Path | None:
     return logs[-1] if logs and logs[-1].stat().st_mtime >= began else None
 
 
-def _places(folder: Path) -> list[tuple[str, str]]:
-    """What the workflow names at its end, as far as it is there; it says nothing when there is nothing to do."""
-    patterns = (
-        ("Masks", "results/masks/*/*"),
-        ("Model", "results/*/deepusps/fusion/seed*/model.safetensors"),
-        ("Model", "results/*/a2s/stage2/model.safetensors"),
-        ("Model", "results/*/ldps/*/model.safetensors"),
-        ("Report", "results/report/report.html"),
-    )
-    return [(what, str(file)) for what, pattern in patterns for file in sorted(folder.glob(pattern))]
-
-
 def _print_places(folder: Path, places: list[tuple[str, str]]) -> None:
     for what, place in places:
-        print(f"{what + ':':7} {_shown(folder / place)}", flush=True)
+        if (folder / place).exists():
+            print(f"{what + ':':7} {_shown(folder / place)}", flush=True)
 
 
 def _shown(path: Path) -> str:

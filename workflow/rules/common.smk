@@ -348,6 +348,7 @@ def places():
 
 def print_errors_of_jobs():
     """The one line of each job that failed in this run; it would be buried in the jobs' logs otherwise."""
+    told = set()
     for log in sorted(log for place in results() for log in Path(place, "logs").rglob("*.log")):
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         if log.stat().st_mtime >= STARTED and lines:
@@ -355,4 +356,6 @@ def print_errors_of_jobs():
             if not errors and any(line.startswith("Traceback") or "command not found" in line for line in lines):
                 errors = lines[-1:]
             for line in errors:
-                print(f"{log}: {line}", file=sys.stderr)
+                if line not in told:  # a storage has a copy of each log
+                    print(f"{log}: {line}", file=sys.stderr)
+                told.add(line)

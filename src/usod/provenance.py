@@ -44,7 +44,7 @@ def digests(inputs: Mapping[str, str | Path]) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """Versions of usod and of the libraries that can change a result."""
-    names = ("usod", "torch", "torchvision", "numpy", "scipy", "scikit-image", "numba", "pillow", "h5py")
+    names = ("usod", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-image", "numba", "pillow", "h5py")
     return {name: metadata.version(name) for name in names}
 
 

@@ -36,7 +36,7 @@ from usod.errors import UsodError
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.model_file import load_model, save_model
-from usod.models.weights import MODEL_KEY, read_tensors
+from usod.models.weight_files import MODEL_KEY, read_tensors
 from usod.sections import read_yaml
 
 BATCH = 250

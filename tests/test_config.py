@@ -89,12 +89,13 @@ def test_a_folder_of_images_is_all_that_is_needed(tmp_path):
         (".", "place", "."),
         ("demo", "demo", "./demo"),  # the word alone means the bundled scenes
         (2024, "2024", "2024"),
-        ("~/photos", "photos", "{home}/photos"),
+        ("~/photos", "photos", "photos"),  # below the working folder, so the two can be moved together
+        ("~/../elsewhere", "elsewhere", "../elsewhere"),
     ],
 )
 def test_the_data_set_is_called_after_its_folder(tmp_path, monkeypatch, given, name, root):
     place = tmp_path / "place"
-    for folder in ("photos", "demo", "2024"):
+    for folder in ("photos", "demo", "2024", "../elsewhere"):
         (place / folder).mkdir(parents=True)
     monkeypatch.chdir(place)
     monkeypatch.setenv("HOME", str(place))

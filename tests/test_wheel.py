@@ -78,7 +78,7 @@ def test_the_source_archive_has_the_tests_and_nothing_that_was_made(built):
     with tarfile.open(file) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"tests/test_wheel.py", "Makefile", "docs/guide.md", "results/.gitkeep"} <= names
-    assert not [name for name in names if re.search(r"__pycache__|\.venv|\.snakemake|egg-info|^results/[^.]", name)]
+    assert not [name for name in names if re.search(r"__pycache__|\.venv|\.snakemake/|egg-info|^results/[^.]", name)]
 
 
 class Links(HTMLParser):

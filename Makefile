@@ -13,7 +13,8 @@ test: setup
 	pytest -n 2 --dist loadgroup -m "not slurm and not faults and not conda and not wheel"
 
 # Some minutes more: a Slurm of its own on this machine (needs root, slurm-wlm and munge; skips with a reason elsewhere),
-# runs that are killed again and again, what a change makes again, and the whole workflow from an installed wheel.
+# runs that are killed again and again, what a change makes again, a system of one's own, and the whole workflow from an
+# installed wheel.
 test-more: setup
 	pytest -n 2 --dist loadgroup -m "slurm or faults or wheel"
 

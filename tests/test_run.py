@@ -143,6 +143,7 @@ def wait_for(condition, seconds=60):
 
 
 @pytest.mark.workflow
+@pytest.mark.faults
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_the_same_again_goes_on_after(place, ending):
     """Ctrl-C and SIGTERM take the jobs along and leave no lock; after a kill -9 of all of it the lock is taken away."""

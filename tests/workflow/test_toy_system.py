@@ -14,7 +14,7 @@ from usod.errors import UsageError
 
 from .conftest import TINY, Project
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("toy")]
+pytestmark = [pytest.mark.faults, pytest.mark.workflow, pytest.mark.xdist_group("toy")]
 EMPTY = str(Path(__file__).with_name("__init__.py"))
 TOY = str(Path(__file__).with_name("toy.py"))
 TABLE = {

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -115,3 +116,13 @@ def test_digests_follow_the_content(tmp_path):
     assert first == "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
     file.write_text("22")
     assert provenance.file_digest(file) != first and provenance.file_digest(tmp_path) != folder
+
+
+@pytest.mark.parametrize(("cores", "policy"), [(None, None), (1, None), (10_000, "PASSIVE")])
+def test_threads_wait_asleep_where_there_are_more_than_cores(monkeypatch, cores, policy):
+    for name in ("PATH", "USOD_VERSION", "USOD_SOURCE"):
+        monkeypatch.setenv(name, "")  # put back afterwards
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    provenance.lead_to_usod(cores)
+    assert os.environ.get("OMP_WAIT_POLICY") == policy
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)

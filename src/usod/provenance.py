@@ -97,8 +97,11 @@ def code_digest(*modules: str) -> str:
     return " ".join([*([f"usod {usod_version()}"] if installed else []), *digest])
 
 
-def lead_to_usod() -> None:
+def lead_to_usod(cores: int | None = None) -> None:
     """Let what this process starts find this usod, by its environment.
+
+    Where the workflow is told of more `cores` than there are, threads that wait do so asleep: by default those of a
+    training turn at every barrier until their time is over, which the others wait for.
 
     PATH begins with the folder of this Python, whose `usod` the jobs call, whether its environment was activated or
     not. USOD_SOURCE is the checkout, or the workflow's folder of an installed release, USOD_VERSION its version: for
@@ -106,6 +109,8 @@ def lead_to_usod() -> None:
     """
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     os.environ["USOD_VERSION"] = usod_version()
+    if (cores or 0) > (os.cpu_count() or 1):
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ["USOD_SOURCE"] = str(checkout() or PACKAGE / "bundled")
 
 

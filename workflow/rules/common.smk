@@ -34,7 +34,7 @@ ABLATIONS = (
     "wss_figure6",
 )
 
-lead_to_usod()
+lead_to_usod(workflow.resource_settings.cores)
 
 
 def preset(name):

@@ -152,5 +152,6 @@ def test_an_installed_wheel_runs_every_step(usod, tmp_path):
     assert re.search(r"^Report: +results/report/report.html$", output, flags=re.MULTILINE)
     assert (tmp_path / "results/report/report.html").stat().st_size > 10_000
     logs = "".join(file.read_text() for file in tmp_path.glob(".snakemake/log/*.log"))
-    assert "bundled/Snakefile" in logs and str(ROOT) not in logs
+    # The dependencies may lie in the checkout's own environment.
+    assert "bundled/Snakefile" in logs and not [name for name in ("src", "Snakefile") if str(ROOT / name) in logs]
     assert "nothing to do" in anywhere(tmp_path, usod, "run", "--preset", "smoke")

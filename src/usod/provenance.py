@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -103,11 +104,12 @@ def lead_to_usod(cores: int | None = None) -> None:
     Where the workflow is told of more `cores` than there are, threads that wait do so asleep: by default those of a
     training turn at every barrier until their time is over, which the others wait for.
 
-    PATH begins with the folder of this Python, whose `usod` the jobs call, whether its environment was activated or
-    not. USOD_SOURCE is the checkout, or the workflow's folder of an installed release, USOD_VERSION its version: for
+    Where its environment was not activated, PATH begins with the folder of this Python, whose `usod` the jobs call.
+    USOD_SOURCE is the checkout, or the workflow's folder of an installed release, USOD_VERSION its version: for
     the script that fills a conda environment, which runs as a copy, in whatever folder the workflow was started.
     """
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    if shutil.which("usod") is None:
+        os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     os.environ["USOD_VERSION"] = usod_version()
     if (cores or 0) > (os.cpu_count() or 1):
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

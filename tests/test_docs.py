@@ -86,8 +86,7 @@ def test_every_configuration_is_planned(desk, block):
 
 @pytest.mark.workflow
 @pytest.mark.parametrize(
-    "line",
-    list(dict.fromkeys(line for page, line, _ in commands("snakemake") if page.name in ("README.md", "guide.md"))),
+    "line", list(dict.fromkeys(line for page, line, _ in commands("snakemake") if page.suffix == ".md"))
 )
 def test_every_call_of_snakemake_is_planned(desk, line):
     words = shlex.split(at(desk, line.partition("  #")[0]))[1:]

@@ -33,10 +33,11 @@ from usod.data.images import read_image
 from usod.data.index import build_index, read_index, read_masks, write_index
 from usod.data.mapstore import MapStore, write_maps
 from usod.errors import UsodError
+from usod.human_labels import MODEL_KEY
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.model_file import load_model, save_model
-from usod.models.weight_files import MODEL_KEY, read_tensors
+from usod.models.weight_files import read_tensors
 from usod.sections import read_yaml
 
 BATCH = 250

@@ -91,11 +91,6 @@ class Plan:
     def score_files(self, testset: str) -> list[str]:
         return [self.score(testset, name) for name in self.scored(testset)]
 
-    def networks(self, testset: str) -> dict[str, str]:
-        """What is scored on one set and comes from a network -> its model."""
-        parts = [self.parts[name] for name in self.scored(testset) if name in self.parts]
-        return {part.name: self.model(part.name) for part in parts if self._network(part)}
-
     def columns(self, testset: str) -> list[str]:
         """Columns of the pictures: each method's maps and what refines them, then the rest."""
         shown = [self.parts[name] for name in self.scored(testset) if name in self.parts and self.parts[name].column]

@@ -190,8 +190,15 @@ def _imports(path: Path) -> list[str]:
 
 
 def describe(config: Any, inputs: Mapping[str, str | Path]) -> dict[str, Any]:
-    """The attributes that every artefact carries: `config`, `inputs` (name -> sha256) and `usod_version`."""
-    return {"config": config, "inputs": digests(inputs), "usod_version": usod_version()}
+    """What every artefact carries: `config`, `inputs` (name -> sha256), `labels` (of people), `usod_version`."""
+    from usod.human_labels import of_inputs
+
+    return {
+        "config": config,
+        "inputs": digests(inputs),
+        "labels": of_inputs(inputs),
+        "usod_version": usod_version(),
+    }
 
 
 def resume_identity(origin: Mapping[str, Any], *modules: str) -> dict[str, Any]:

@@ -57,6 +57,9 @@ class MethodConfig(Section):
 
     function: str | None = Field(None, description="Handcrafted method; none: the one of the key's name")
     maps: UserPath | None = Field(None, description="Folder of map images (or MapStore) instead; {dataset} is replaced")
+    labels: str | None = Field(
+        None, description="Human labels behind maps (none, masks, image tags, ...), for the tables; null: unknown"
+    )
     params: dict[str, Any] = Field({}, description="Keyword arguments of the method's function")
     refine: dict[str, Any] = Field({}, description="Keys of deepusps.refine that differ for this method")
 

@@ -210,7 +210,7 @@ def test_evaluate_resizes_and_writes_its_files(tmp_path):
     expected.step("sub/b", maps["sub/b"], masks["sub/b"])
     assert results == pytest.approx(expected.results())
     document = json.loads((tmp_path / "out" / "rbd.json").read_text())
-    assert list(document) == [*KEYS, "protocol", "curves"]
+    assert list(document) == [*KEYS, "labels", "protocol", "curves"] and document["labels"] == "unknown"
     assert document["protocol"]["size"].endswith("1 of 2 maps were resized to it bilinearly")
     assert set(document["curves"]) == {"thresholds", "precision", "recall", "f", "f_of_pr", "e"}
     frame = pd.read_csv(tmp_path / "out" / "rbd.csv")

@@ -23,10 +23,10 @@ def scores(tmp_path):
 def test_seeds_become_mean_and_deviation_beside_the_published_rows(scores):
     paths = {
         "rbd": scores("rbd", mae=0.126),
-        "deepusps-seed0": scores("s0", f_fixed=0.84, mae=0.07, f_adaptive=0.8),
-        "deepusps-seed1": scores("s1", f_fixed=0.86, mae=0.08),
+        "deepusps-seed0": scores("s0", f_fixed=0.84, mae=0.07, f_adaptive=0.8, labels="ImageNet classes"),
+        "deepusps-seed1": scores("s1", f_fixed=0.86, mae=0.08, labels="none"),
     }
-    frame = score_table(paths, "sed2", pretraining_labels={"deepusps": "ImageNet classes"})
+    frame = score_table(paths, "sed2")
     assert list(frame["system"][-2:]) == ["rbd", "deepusps"]
     ours = frame.iloc[-1]
     assert (ours["f"], ours["f_std"]) == pytest.approx((0.85, 0.02 / 2**0.5))
@@ -35,6 +35,7 @@ def test_seeds_become_mean_and_deviation_beside_the_published_rows(scores):
     assert ours["f_adaptive"] == pytest.approx(0.65)
     assert ours["pretraining_labels"] == "ImageNet classes"
     rbd = frame.iloc[-2]
+    assert rbd["pretraining_labels"] == "unknown", "an older score does not say"
     assert rbd["mae"] == 0.126 and pd.isna(rbd["mae_std"]) and rbd["seeds"] == 1
 
     published = frame[frame["system"] == "DeepUSPS"].iloc[0]

@@ -79,7 +79,7 @@ def test_the_card_says_what_the_network_learnt_from_and_scores(model, tmp_path):
     assert "| ECSSD | 7 | 81.23 |" in card and "Working size 64x64" in card and "12 images of photos" in card
     assert f"| torch | {torch.__version__.partition('+')[0]}" in card
     settings = NetworkConfig(light_width=8)
-    save_model(path, build_network(settings), settings, input_size=64, training_labels="masks")
+    save_model(path, build_network(settings), settings, input_size=64, extra={"labels": "masks"})
     card = model_card(path)
     assert "masks. It was trained from scratch." in card and "None were measured" in card
     assert "unsupervised" not in yaml.safe_load(card.split("---")[1])["tags"]

@@ -54,7 +54,7 @@ def test_a_model_with_frozen_pretrained_weights_opens_where_those_are_absent(mod
     torch.save(build_network(NetworkConfig(name="mobilenet_v2")).backbone.state_dict(), tmp_path / "w.pth")
     network = build_network(config)
     (tmp_path / "w.pth").unlink()
-    save_model(tmp_path / "m.safetensors", network, config, training_labels="masks")
+    save_model(tmp_path / "m.safetensors", network, config, extra={"labels": "masks"})
     again, metadata = load_model(tmp_path / "m.safetensors")
     assert again.weights == network.weights == metadata["weights"]
     assert metadata["weights"]["name"] == "w.pth"

@@ -100,7 +100,7 @@ def test_own_model_as_starting_point_keeps_its_labels_and_its_head_is_left(tmp_p
     torch.manual_seed(0)
     config = NetworkConfig()
     first = build_network(config)
-    save_model(tmp_path / "model.safetensors", first, config, training_labels="image tags")
+    save_model(tmp_path / "model.safetensors", first, config, extra={"labels": "image tags"})
     start = NetworkConfig(weights=str(tmp_path / "model.safetensors"))
     second = build_network(start)
     assert "tensors loaded, 0 missing" in capsys.readouterr().err

@@ -74,9 +74,15 @@ rule import_maps:
     params:
         code=code("usod.commands.maps"),
         size=SETTINGS.size,
+        labels=lambda wildcards: (
+            ["--labels", SETTINGS.methods[wildcards.method].labels]
+            if SETTINGS.methods[wildcards.method].labels
+            else []
+        ),
         listing=lambda wildcards: files_of(imported_maps(wildcards), "maps"),
     shell:
-        "usod maps import {input.maps:q} --index {input.index:q} --out {output.maps:q} --size {params.size} > {log:q} 2>&1"
+        "usod maps import {input.maps:q} --index {input.index:q} --out {output.maps:q} --size {params.size}"
+        " {params.labels:q} > {log:q} 2>&1"
 
 
 rule maps:

@@ -2,7 +2,6 @@ rule score_table:
     """All systems' scores on a data set in one table, beside the published ones."""
     input:
         scores=lambda wildcards: PLAN.score_files(wildcards.testset),
-        models=lambda wildcards: PLAN.networks(wildcards.testset).values(),
     output:
         csv="results/report/scores-{testset}.csv",
         markdown=report(
@@ -21,12 +20,11 @@ rule score_table:
     threads: 1
     params:
         code=code("usod.commands.report"),
-        models=lambda wildcards, input: pairs("--model", PLAN.networks(wildcards.testset), input.models),
         published=lambda wildcards: SETTINGS.datasets[wildcards.testset].published_as or "none",
         reference=PLAN.published_table(),
     shell:
         "usod report scores {input.scores:q} --published {params.published:q} --reference {params.reference}"
-        " {params.models:q} --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q} > {log:q} 2>&1"
+        " --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q} > {log:q} 2>&1"
 
 
 rule plot_curves:

@@ -44,7 +44,7 @@ def stage1(
     """
     from usod.data.mapstore import ImageStore
     from usod.devices import start_device
-    from usod.models.model_file import save_model
+    from usod.models.model_file import inherited, save_model
     from usod.provenance import describe, resume_identity
     from usod.sections import ActivationConfig, parse_section
     from usod.systems import a2s
@@ -61,9 +61,10 @@ def stage1(
     with ImageStore(images) as image_store:
         identity = resume_identity(origin, "usod.systems.a2s")
         done = a2s.activate(image_store, settings, net_config, chosen, work=folder, identity=identity)
-        _write_labels(out_labels, image_store, done.labels, origin | {"created_by": "usod a2s stage1"})
+        attributes = inherited(origin, done.network) | {"created_by": "usod a2s stage1"}
+        _write_labels(out_labels, image_store, done.labels, attributes)
         if out_watched is not None:
-            _write_watched(out_watched, image_store, done, origin | {"created_by": "usod a2s stage1"})
+            _write_watched(out_watched, image_store, done, attributes)
         save_model(out_model, done.network, done.network.config, origin, input_size=image_store.size)
     write_history(history, done.history)
     discard(folder)
@@ -172,7 +173,7 @@ def _detect(
 ) -> None:
     """One process of the training; the first one writes the results."""
     from usod.data.mapstore import ImageStore, MapStore
-    from usod.models.model_file import save_model
+    from usod.models.model_file import inherited, save_model
     from usod.provenance import resume_identity
     from usod.systems import a2s
     from usod.training.history import write_history
@@ -182,7 +183,8 @@ def _detect(
         identity = resume_identity(origin, "usod.systems.a2s")
         done = a2s.detect(image_store, label_store, settings, net_config, process, work=work, identity=identity)
         if process.rank == 0:
-            _write_labels(out_labels, image_store, done.labels, origin | {"created_by": "usod a2s stage2"})
+            attributes = inherited(origin, done.network) | {"created_by": "usod a2s stage2"}
+            _write_labels(out_labels, image_store, done.labels, attributes)
             save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
             write_history(history, done.history)
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from usod.training.parallel import Process
 
 app = typer.Typer(no_args_is_help=True, help="DeepUSPS: refine handcrafted maps with networks, fuse the results.")
-ORACLE = "usod deepusps oracle"
-"""`created_by` of labels that were made with the ground truth."""
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
 
 
@@ -58,7 +56,7 @@ def refine(
     """
     from usod.data.mapstore import ImageStore, MapStore, write_maps
     from usod.devices import start_device
-    from usod.models.model_file import save_model
+    from usod.models.model_file import inherited, save_model
     from usod.provenance import describe, resume_identity
     from usod.sections import RefineConfig, parse_section
     from usod.systems import deepusps
@@ -87,7 +85,10 @@ def refine(
             work=folder,
             identity=resume_identity(origin, "usod.systems.deepusps"),
         )
-        attributes = origin | {"created_by": f"usod deepusps refine, stage {stage}", **done.notes}
+        attributes = inherited(origin, done.network) | {
+            "created_by": f"usod deepusps refine, stage {stage}",
+            **done.notes,
+        }
         with write_maps(out_labels, image_store.ids, image_store.size, image_store.original_size, attributes) as rows:
             rows.fill(done.labels)
         save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
@@ -197,9 +198,7 @@ def _fuse(
             unrefined=origin["config"]["unrefined"],
         )
         if process.rank == 0:
-            oracle = any(source.attributes["created_by"] == ORACLE for source in sources.values())
-            labels = "masks" if oracle else "none"
-            save_model(out, done.network, net_config, origin, input_size=image_store.size, training_labels=labels)
+            save_model(out, done.network, net_config, origin, input_size=image_store.size)
             write_history(history, done.history)
 
 
@@ -231,7 +230,7 @@ def oracle(
     paths = named_paths(labels or [], "--labels")
     table = read_masks(masks)
     of_id = dict(zip(table["id"], zip(table["mask"], table["threshold"], strict=True), strict=True))
-    attributes = describe({}, {"images": images, "masks": masks, **paths}) | {"created_by": ORACLE}
+    attributes = describe({}, {"images": images, "masks": masks, **paths}) | {"created_by": "usod deepusps oracle"}
     with ExitStack() as stack:
         store = stack.enter_context(ImageStore(images))
         sources = [stack.enter_context(MapStore(path)) for path in paths.values()]

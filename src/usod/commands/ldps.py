@@ -45,8 +45,8 @@ def train(
     net_config = read_network(network, weights)
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
-    inputs = {"images": images} | ({"prior": prior} if prior.is_file() else {})
-    origin = describe({"relation": settings.model_dump(), "network": net_config.model_dump(mode="json")}, inputs)
+    described = {"relation": settings.model_dump(), "network": net_config.model_dump(mode="json")}
+    origin = describe(described, {"images": images, "prior": prior})
     outputs = (out_model, history)
     run(processes(device, devices), chosen, _train, images, prior, settings, net_config, origin, outputs, folder)
     discard(folder)
@@ -130,6 +130,7 @@ def single(
     """
     from usod.data.mapstore import ImageStore, open_maps
     from usod.devices import start_device
+    from usod.models.weights import describe_weights
     from usod.sections import MergeConfig, SingleImageConfig, parse_section
     from usod.systems.ldps import refine_singly
 
@@ -140,7 +141,8 @@ def single(
     described = {"single": settings.model_dump(), "merge": merging.model_dump(), "network": net_config.model_dump()}
     with ImageStore(images) as store:
         maps = refine_singly(store, open_maps(prior), settings, merging, net_config, chosen)
-        _write(out, store, maps, described, {"images": images, "prior": prior})
+        seen = describe_weights(net_config)["labels"]
+        _write(out, store, maps, described, {"images": images, "prior": prior}, seen)
 
 
 def _write(
@@ -149,13 +151,15 @@ def _write(
     maps: Iterator[tuple[str, Any]],
     config: dict[str, Any],
     inputs: dict[str, Path],
+    seen: str = "none",
 ) -> None:
+    """`seen`: human labels behind a network that is no file of its own."""
     from usod.data.mapstore import write_maps
+    from usod.human_labels import join
     from usod.provenance import describe
 
-    # A folder of maps has no digest of its own.
-    files = {name: path for name, path in inputs.items() if path.is_file()}
-    attributes = describe(config, files) | {"created_by": "usod ldps"}
+    attributes = describe(config, inputs) | {"created_by": "usod ldps"}
+    attributes["labels"] = join(attributes["labels"], seen)
     with write_maps(out, images.ids, images.size, images.original_size, attributes) as rows:
         for key, saliency in maps:
             rows[key] = saliency

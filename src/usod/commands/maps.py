@@ -155,6 +155,10 @@ def import_maps(
     index: Index,
     out: Out,
     size: Size = 432,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Human labels that went into them: none, masks, ImageNet classes, ...; else what they say."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Take over maps made elsewhere: a method, a prior, or predictions to be scored.
@@ -171,6 +175,7 @@ def import_maps(
     maps = open_maps(source)
     require_ids(maps, list(table["id"]))
     attributes = describe({"size": size}, {"maps": source, "index": index}) | {"created_by": "usod maps import"}
+    attributes |= {"labels": labels} if labels else {}
     sizes = table[["height", "width"]].to_numpy()
     with write_maps(out, list(table["id"]), (size, size), sizes, attributes) as rows:
         for key in progress(table["id"], len(table), "importing"):

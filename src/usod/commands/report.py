@@ -27,10 +27,6 @@ def scores(
             help="The published table: deepusps_table1, ... (`usod.evaluation.published`), or none. Its F is ours."
         ),
     ] = "deepusps_table1",
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="SYSTEM=model.safetensors, once per network: says which human labels it has seen."),
-    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Put the scores of all systems into one table, beside the published rows of the same test set.
@@ -46,27 +42,10 @@ def scores(
         published,
         reference=None if "none" in (published, reference) else reference,
         f=own_f(reference),
-        pretraining_labels=_labels(systems, named_paths(model or [], "--model")),
     )
     for path in (csv, markdown, latex):
         if path is not None:
             write_table(table, path)
-
-
-def _labels(systems: dict[str, Path], models: dict[str, Path]) -> dict[str, str]:
-    """Human labels behind every system: what its own network says; none behind a system without one."""
-    if not models:
-        return {}
-    from usod.models.weight_files import read_model_header
-
-    for name in models:
-        if name not in systems:
-            raise UsageError(f"--model {name}: no score of that name; there are {', '.join(systems)}")
-    labels = {
-        name: (read_model_header(models[name]) or {}).get("labels", "unknown") if name in models else "none"
-        for name in systems
-    }
-    return {name.partition("-seed")[0]: of_system for name, of_system in labels.items()}
 
 
 @app.command()

@@ -53,9 +53,7 @@ def pretrain(
         identity = resume_identity(origin, "usod.systems.wss")
         done = wss.pretrain(store, matrix, settings, net_config, chosen, work=folder, identity=identity)
         extra = origin | {"tags": names}
-        save_model(
-            out_model, done.network, done.network.config, extra, input_size=store.size, training_labels="image tags"
-        )
+        save_model(out_model, done.network, done.network.config, extra, input_size=store.size)
     write_history(history, done.history)
     discard(folder)
 
@@ -90,14 +88,13 @@ def selftrain(
     settings = parse_section(SelfTrainConfig, config)
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
-    before, header = load_model(model_before)
+    before, _ = load_model(model_before)
     inputs = {"images": images, "labels": labels, "model_before": model_before}
     origin = describe({"selftrain": settings.model_dump()}, inputs)
     with ImageStore(images) as store, MapStore(labels) as label_store:
         identity = resume_identity(origin, "usod.systems.wss")
         done = wss.selftrain(store, label_store, settings, before, chosen, work=folder, identity=identity)
-        tagged = "image tags" if "image tags" in header["labels"] else "none"
-        save_model(out_model, done.network, done.network.config, origin, input_size=store.size, training_labels=tagged)
+        save_model(out_model, done.network, done.network.config, origin, input_size=store.size)
     write_history(history, done.history)
     discard(folder)
 

@@ -13,6 +13,8 @@ from usod.errors import UsodError
 class MapFolder:
     """A folder of map images (PNG and the like), read like a MapStore; ids are relative paths without their endings."""
 
+    labels = "unknown"
+
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._files: dict[str, Path] = {}

@@ -127,6 +127,11 @@ class Store:
             raise ValueError(f"{name} claims {len(table)} rows, more than the file has bytes")
         return table
 
+    @property
+    def labels(self) -> str:
+        """The human labels that went into it (`usod.human_labels`)."""
+        return str(self.attributes.get("labels", "unknown"))
+
     def __len__(self) -> int:
         return len(self.ids)
 

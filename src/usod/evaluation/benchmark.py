@@ -178,7 +178,7 @@ def evaluate(
     predictions : maps by id, e.g. `usod.data.mapstore.open_maps(path)`; ids without a mask are ignored
     masks : the table of `usod.data.index.read_masks`, or any mapping of id to (H, W) bool
     per_image_csv : file for `Benchmark.per_image`
-    json_path : file for the results, with `protocol` (how they were made, in words) and `curves`
+    json_path : file for the results, `labels` (`usod.human_labels`), `protocol` (how they were made, in words), `curves`
     normalize, empty : as for `Benchmark`
     size : "mask" scores at the mask's size; "map" resizes the mask to the map instead, by nearest neighbour, which is
         how DeepUSPS scores its 432x432 maps
@@ -214,7 +214,8 @@ def evaluate(
             benchmark.per_image().to_csv(temporary, index=False, float_format="%.6f")
     if json_path is not None:
         curves = {name: np.round(values, 6).tolist() for name, values in benchmark.curves().items()}
-        document = benchmark.results() | {"protocol": describe_protocol(benchmark, size, resized), "curves": curves}
+        labels, protocol = getattr(predictions, "labels", "unknown"), describe_protocol(benchmark, size, resized)
+        document = benchmark.results() | {"labels": labels, "protocol": protocol, "curves": curves}
         write_text(json_path, json.dumps(document, indent=1) + "\n")
     return benchmark.results()
 

@@ -17,6 +17,7 @@ from usod.errors import UsageError, UsodError
 from usod.evaluation import typeset
 from usod.evaluation.benchmark import MEASURES
 from usod.evaluation.published import published
+from usod.human_labels import join
 
 OURS = "this run"
 
@@ -65,7 +66,6 @@ def score_table(
     *,
     reference: str | None = "deepusps_table1",
     f: str = "f_fixed",
-    pretraining_labels: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """The published rows for `dataset`, in the paper's order, then a row for every system of this run.
 
@@ -77,7 +77,6 @@ def score_table(
         paper does not have there are only this run's rows.
     reference : a key of `usod.evaluation.published.TABLES`, or None for this run's rows only
     f : the key of a score that is this run's `f`; the default is the F of the DeepUSPS paper
-    pretraining_labels : system (without its seed) -> the human labels that went into it
 
     Returns
     -------
@@ -97,9 +96,7 @@ def score_table(
             f"f={f!r} is not an F of a score; use one of {', '.join(k for k in MEASURES if k[:2] == 'f_')}"
         )
     rows = _published_rows(reference, dataset) if reference is not None else []
-    labels = pretraining_labels or {}
-    for system, paths in _by_system(json_paths).items():
-        rows.append(_own_row(system, paths, f) | {"pretraining_labels": labels.get(system, "")})
+    rows += [_own_row(system, paths, f) for system, paths in _by_system(json_paths).items()]
     columns = [*LEADING, *(column for key in MEASURES for column in (key, f"{key}_std"))]
     return pd.DataFrame(rows, columns=columns)
 
@@ -144,7 +141,8 @@ def _own_row(system: str, paths: list[Path], f: str) -> dict[str, Any]:
     row = {"system": system, "group": OURS, "source": OURS, "n": int(means["n"]), "seeds": len(paths)}
     for key in MEASURES:
         row |= {key: means[key], f"{key}_std": deviations[key]}
-    return row | {"f": means[f], "f_std": deviations[f], "f_definition": f}
+    labels = join(*map(read_labels, paths))
+    return row | {"f": means[f], "f_std": deviations[f], "f_definition": f, "pretraining_labels": labels}
 
 
 def read_score(path: Path) -> dict[str, float]:
@@ -156,6 +154,11 @@ def read_score(path: Path) -> dict[str, float]:
         raise UsodError(f"{path}: cannot be read ({error.strerror}); run `usod evaluate --json` first") from error
     except (ValueError, TypeError, KeyError) as error:
         raise UsodError(f"{path}: not a score of `usod evaluate` ({error}); delete it and score again") from error
+
+
+def read_labels(path: Path) -> str:
+    """The human labels behind the maps of a score, whose file `read_score` could read."""
+    return str(json.loads(path.read_text(encoding="utf-8")).get("labels", "unknown"))
 
 
 def write_table(frame: pd.DataFrame, path: str | Path, title: str = "") -> None:
@@ -192,7 +195,7 @@ def _printed(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]
     """Headings, and (group, cells) of every row; measures that no row has are left out."""
     extra = [key for key in HEADINGS if frame[key].notna().any()]
     headings = ["Method", "Group", "F ↑", "MAE ↓", "Which F", *(f"{HEADINGS[key]} ↑" for key in extra)]
-    headings += ["Labels used in pretraining", "Source"]
+    headings += ["Human labels", "Source"]
     rows = []
     for _, row in frame.iterrows():
         numbers = [typeset.percent(row["f"], row["f_std"]), typeset.percent(row["mae"], row["mae_std"])]

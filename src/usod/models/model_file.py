@@ -12,10 +12,11 @@ from torch import nn
 
 from usod.errors import UsodError
 from usod.files import atomic_path
+from usod.human_labels import MODEL_KEY, join
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
-from usod.models.weight_files import MODEL_KEY, read_model_header
+from usod.models.weight_files import read_model_header
 from usod.provenance import versions
 
 FORMAT = "usod-model"
@@ -29,7 +30,6 @@ def save_model(
     extra: dict[str, Any] | None = None,
     *,
     input_size: int | tuple[int, int] | None = None,
-    training_labels: str = "none",
 ) -> None:
     """Write a network to a .safetensors file, whole or not at all; the same network gives the same bytes.
 
@@ -37,10 +37,9 @@ def save_model(
     ----------
     network : a `SaliencyNet`, possibly compiled or in a data-parallel wrapper, on any device
     config : what `build_network` made it from
-    extra : anything that JSON can hold, kept as it is (the step's configuration, the digests of its inputs, ...)
+    extra : anything that JSON can hold, kept as it is (the step's configuration, the digests of its inputs, ...); its
+        `labels`, human labels behind the inputs, are joined to those of the pretraining
     input_size : side or (height, width) in pixels that it was trained at; None if it had none
-    training_labels : human labels that the training itself used: "none", or such as "image tags" (WSS) or "masks"
-        (oracles). They are joined to those of the pretraining.
 
     Raises
     ------
@@ -55,7 +54,6 @@ def save_model(
             raise TypeError(f"save_model takes a SaliencyNet, not {type(network).__name__}")
         inner = wrapped
     mean, std = inner.mean_std
-    labels = [name for name in (inner.weights["labels"], training_labels) if name != "none"]
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -64,7 +62,7 @@ def save_model(
         "mean": mean,
         "std": std,
         "weights": inner.weights,
-        "labels": "+".join(labels) or "none",
+        "labels": join(inner.weights["labels"], (extra or {}).get("labels", "none")),
         "versions": versions(),
         "extra": extra or {},
     }
@@ -73,6 +71,11 @@ def save_model(
     content = safetensors.torch.save(tensors, metadata={MODEL_KEY: json.dumps(header, sort_keys=True)})
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def inherited(origin: dict[str, Any], network: SaliencyNet) -> dict[str, Any]:
+    """`origin`, as `describe` gave it, for what a network has made: with the human labels of its pretraining too."""
+    return origin | {"labels": join(network.weights["labels"], origin["labels"])}
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[SaliencyNet, dict[str, Any]]:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from usod.errors import UsodError
 from usod.files import atomic_path
+from usod.human_labels import MODEL_KEY
 from usod.progress import progress, say
 
-MODEL_KEY = "usod_model"
 MEGABYTE = 2**20
 TIMEOUT = 30.0  # seconds without an answer
 

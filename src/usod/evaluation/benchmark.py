@@ -178,7 +178,7 @@ def evaluate(
     predictions : maps by id, e.g. `usod.data.mapstore.open_maps(path)`; ids without a mask are ignored
     masks : the table of `usod.data.index.read_masks`, or any mapping of id to (H, W) bool
     per_image_csv : file for `Benchmark.per_image`
-    json_path : file for the results, `labels` (`usod.human_labels`), `protocol` (how they were made, in words), `curves`
+    json_path : file for the results, `labels` (`usod.human_labels`), `protocol` (how, in words) and `curves`
     normalize, empty : as for `Benchmark`
     size : "mask" scores at the mask's size; "map" resizes the mask to the map instead, by nearest neighbour, which is
         how DeepUSPS scores its 432x432 maps

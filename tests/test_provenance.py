@@ -126,3 +126,16 @@ def test_threads_wait_asleep_where_there_are_more_than_cores(monkeypatch, cores,
     provenance.lead_to_usod(cores)
     assert os.environ.get("OMP_WAIT_POLICY") == policy
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+
+
+@pytest.mark.parametrize(("python", "kept"), [(sys.executable, True), ("/usr/bin/python3", False)])
+def test_the_jobs_call_the_usod_of_this_python(monkeypatch, tmp_path, python, kept):
+    """A wrapper of this environment stays in its place; one of another environment, activated or not, does not."""
+    (tmp_path / "usod").write_text(f"#!{python}\n")
+    (tmp_path / "usod").chmod(0o755)
+    for name in ("USOD_VERSION", "USOD_SOURCE"):
+        monkeypatch.setenv(name, "")  # put back afterwards
+    monkeypatch.setenv("PATH", str(tmp_path))
+    provenance.lead_to_usod()
+    found = shutil.which("usod")
+    assert found == (str(tmp_path / "usod") if kept else str(Path(sys.executable).parent / "usod"))

@@ -104,16 +104,26 @@ def lead_to_usod(cores: int | None = None) -> None:
     Where the workflow is told of more `cores` than there are, threads that wait do so asleep: by default those of a
     training turn at every barrier until their time is over, which the others wait for.
 
-    Where its environment was not activated, PATH begins with the folder of this Python, whose `usod` the jobs call.
+    The jobs call the `usod` of this Python, whether its environment was activated or another one: unless PATH leads to
+    a script of this Python already, it begins with its folder.
     USOD_SOURCE is the checkout, or the workflow's folder of an installed release, USOD_VERSION its version: for
     the script that fills a conda environment, which runs as a copy, in whatever folder the workflow was started.
     """
-    if shutil.which("usod") is None:
+    if not _is_of_this_python(shutil.which("usod")):
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     os.environ["USOD_VERSION"] = usod_version()
     if (cores or 0) > (os.cpu_count() or 1):
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ["USOD_SOURCE"] = str(checkout() or PACKAGE / "bundled")
+
+
+def _is_of_this_python(command: str | None) -> bool:
+    """Whether a script begins with the path of this Python, or of one beside it."""
+    if command is None:
+        return False
+    with Path(command).open("rb") as file:
+        first = file.readline(4096).decode(errors="replace").strip()
+    return first.startswith("#!") and Path(first[2:].strip()).parent == Path(sys.executable).parent
 
 
 def checkout() -> Path | None:

@@ -21,7 +21,7 @@ from usod.training.parallel import Process
 
 CPU = torch.device("cpu")
 NETWORK = NetworkConfig(light_width=8)
-ATTRIBUTES = {"created_by": "test", "config": {}, "inputs": {}, "usod_version": "0"}
+ATTRIBUTES = {"created_by": "test", "config": {}, "inputs": {}, "usod_version": "0", "labels": "none"}
 FAST = RefineConfig(epochs=2, batch_size=4, lr=3e-3, crf={"bilateral_sxy": 8})
 
 

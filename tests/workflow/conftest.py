@@ -1,3 +1,4 @@
+import copy
 import os
 import subprocess
 import sys
@@ -36,6 +37,19 @@ TINY = {
     "benchmark": {"stages": False, "crf": None},
     "report": {"examples": 2},
 }
+
+
+A2S = {
+    f"demo/a2s/{stage}/{name}"
+    for stage in ("stage1", "stage2")
+    for name in ("labels.h5", "model.safetensors", "history.csv")
+}
+
+
+def changed(**sections):
+    config = copy.deepcopy(TINY)
+    config.update(sections)
+    return config
 
 
 class Project:

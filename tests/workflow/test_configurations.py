@@ -1,0 +1,179 @@
+"""What is planned for a configuration, what a wrong one is told, and what comes of a folder of one's own images."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from .conftest import A2S, ROOT, TINY, changed
+
+pytestmark = pytest.mark.workflow
+
+
+def test_a_configuration_on_the_command_line_stands_alone(project):
+    """Whatever config.yaml lies in the folder."""
+    (project.folder / "mine.yaml").write_text(yaml.safe_dump(changed(methods={"bsca": {}}, systems=["deepusps"])))
+    planned = project.planned("--configfile", str(project.folder / "mine.yaml"))
+    assert "demo/maps/bsca.h5" in planned and not [name for name in planned if "rbd" in name or "a2s" in name]
+
+
+def test_a_preset_by_name_is_the_base_of_ones_own_keys(project):
+    planned = project.planned("--config", "preset=smoke", "methods={bsca: {}}", "systems=[ldps]")
+    assert "demo/ldps/bsca/labels.h5" in planned and "demo/ldps/rbd/labels.h5" in planned
+    done = project.snakemake("--dry-run", "--config", "preset=nosuch")
+    assert done.returncode and "preset=nosuch: no such file" in done.stdout and "own_images" in done.stdout
+
+
+def test_the_jobs_find_usod_without_an_activated_environment(project):
+    done = project.snakemake("results/demo/index.csv", path="/usr/bin:/bin")
+    assert done.returncode == 0, done.stdout
+
+
+def test_systems_that_are_not_asked_for_are_not_trained(project):
+    project.configure(changed(systems=["a2s"]))
+    planned = project.planned()
+    assert planned >= A2S and not [
+        name for name in planned if "deepusps" in name or "stages-" in name or "ldps" in name
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"sise": 64}, "sise: unknown key"),
+        (
+            {"network": {"name": "mobilenet_v2", "weights": "no/such.safetensors"}},
+            "network.weights: there is no file no/such.safetensors",
+        ),
+        (
+            {"datasets": {"demo": {"root": "nowhere", "tags": "folders"}, "demo-test": {"root": "demo"}}},
+            "datasets.demo.root: no folder 'nowhere'",
+        ),
+        ({"methods": {"theirs": {"maps": "no/{dataset}"}}}, "methods.theirs.maps: no folder or file 'no/demo'"),
+        ({"ablations": ["nosuch"]}, "ablations: no table 'nosuch'"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_before_any_work(project, change, line):
+    project.configure(changed(**change))
+    done = project.snakemake()
+    assert done.returncode != 0 and "Traceback" not in done.stdout
+    assert len([text for text in done.stdout.splitlines() if line in text]) == 1
+    assert not (project.folder / "results").exists()
+
+
+def test_weights_are_brought_once_and_read_by_every_training(project, tmp_path):
+    (tmp_path / "w.safetensors").touch()
+    mine = str(tmp_path / "w.safetensors")
+    project.configure(changed(network={"name": "timm/test_resnet", "weights": mine}, systems=["deepusps", "a2s"]))
+    brought = {name for name in project.planned() if name.startswith("weights/")}
+    assert len(brought) == 2 and {name.rpartition(".")[2] for name in brought} == {"weights", "json"}
+    done = project.snakemake("--dry-run", "--printshellcmds").stdout
+    (file,) = (name for name in brought if name.endswith(".weights"))
+    trainings = [line for line in done.splitlines() if "--network" in line and "weights bring" not in line]
+    assert len(trainings) == 7 and all(f"--weights results/{file}" in line for line in trainings)
+    assert f"--weights {mine} --out results/{file}" in done
+
+
+def test_without_internet_a_run_ends_before_its_first_job(project, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(project.folder / "empty"))
+    project.configure(changed(network={"name": "timm/vit_small_patch14_dinov2", "weights": "DEFAULT"}))
+    assert project.snakemake("--dry-run").returncode == 0
+    done = project.snakemake("--keep-going")
+    lines = [line for line in done.stdout.splitlines() if "vit_small_patch14_dinov2.lvd142m of timm is not in" in line]
+    assert done.returncode == 1 and len(lines) == 1 and "HF_HUB_OFFLINE is set" in lines[0]
+    assert not (project.folder / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["masks", "all"])
+def test_a_table_called_like_a_target_is_one_line(project, name):
+    shutil.copy(ROOT / "workflow/presets/ablations/a2s_table8.yaml", project.folder / f"{name}.yaml")
+    project.configure(changed(ablations=[f"{name}.yaml"]))
+    done = project.snakemake("--dry-run")
+    assert done.returncode != 0 and f"ablations: {name}.yaml: rename it" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("fault", ["truncated", "empty", "mask size"])
+def test_bad_data_is_one_line_and_leaves_nothing_half_written(project, tmp_path, fault):
+    data = tmp_path / "data"
+    for kind in ("images", "masks"):
+        (data / kind).mkdir(parents=True)
+    if fault != "empty":
+        Image.effect_noise((64, 48), 90).convert("RGB").save(data / "images/a.jpg")
+        Image.new("L", (30, 48) if fault == "mask size" else (64, 48), 255).save(data / "masks/a.png")
+    if fault == "truncated":
+        (data / "images/a.jpg").write_bytes((data / "images/a.jpg").read_bytes()[:600])
+    project.configure(changed(datasets={"d": {"root": str(data)}}, train="d", test=["d"], systems=["deepusps"]))
+    target = "results/d/masks.csv" if fault == "mask size" else "results/d/index.csv"
+    done = project.snakemake(target)
+    errors = [text for text in done.stdout.splitlines() if "usod: error:" in text]
+    assert done.returncode != 0 and len(errors) == 1
+    assert {"truncated": "a.jpg", "empty": "data", "mask size": "a.png"}[fault] in errors[0]
+    assert list((project.folder / "results/d").glob("*")) == []
+
+
+def test_a_folder_of_odd_files_ends_with_masks(project, tmp_path):
+    folder = tmp_path / "my photos"
+    (folder / "Urlaub Köln").mkdir(parents=True)
+    for number, name in enumerate(("a b.jpg", "Urlaub Köln/ä.png", "copy.jpg", "phone.jpg", "c.webp", "c.gif")):
+        image = Image.effect_noise((64, 48), 90).convert("RGB")
+        image.paste((200, 40, 40 * number), (20, 12, 44, 36))
+        exif = Image.Exif()
+        exif[0x0112] = 6 if name == "phone.jpg" else 1  # held upright
+        image.save(folder / name, **({"exif": exif} if name.endswith("jpg") else {}))
+    shutil.copy(folder / "a b.jpg", folder / "copy.jpg")
+    (folder / "notes.txt").write_text("not an image")
+    refine, fuse = {"iterations": 0, "epochs": 1, "min_steps": 0}, {**TINY["deepusps"]["fuse"], "min_steps": 0}
+    small = changed(systems=["deepusps"], deepusps={"refine": refine, "fuse": fuse})
+    for key in ("datasets", "train", "test", "scenes", "a2s", "wss", "ldps"):
+        del small[key]
+    small["network"] = {"name": "light", "light_width": 8, "weights": "none", "freeze_batchnorm": False}
+    small["methods"] = {"mc": {}}
+    (project.folder / "small.yaml").write_text(yaml.safe_dump(small))
+    done = project.snakemake("--configfile", str(project.folder / "small.yaml"), "--config", f"images={folder}")
+    assert done.returncode == 0 and "Masks: results/masks/my-photos/deepusps-seed0" in done.stdout, done.stdout
+    masks = project.folder / "results/masks/my-photos/deepusps-seed0"
+    sizes = {p.relative_to(masks).as_posix(): Image.open(p).size for p in masks.rglob("*.png")}
+    upright = ("a b.png", "Urlaub Köln/ä.png", "copy.png", "c.webp.png", "c.gif.png")
+    expected = dict.fromkeys(upright, (64, 48)) | {"phone.png": (48, 64)}
+    assert sizes == expected
+    assert set(np.unique(np.asarray(Image.open(masks / "c.gif.png")))) <= {0, 255}
+    assert not list((project.folder / "results/my-photos").glob("masks.csv"))
+
+
+def test_ones_own_images_need_no_configuration_and_every_folder_has_its_results(project):
+    (project.folder / "config.yaml").unlink()
+    for folder in ("photos", "other photos"):
+        (project.folder / folder).mkdir()
+    first = project.planned("--config", "images=photos")
+    assert {"masks/photos/deepusps-seed0", "photos/deepusps/fusion/seed0/model.safetensors"} <= first
+    second = project.planned("--config", "images=other photos")
+    assert not {name for name in first & second if not name.startswith(("report/", "weights/"))}
+
+
+def test_a_folder_of_photographs_can_be_the_working_folder(project):
+    """Its results are no photographs, whatever lies in them when it is run again."""
+    for number in range(3):
+        Image.effect_noise((64, 48), 90).convert("RGB").save(project.folder / f"{number}.jpg")
+    (project.folder / "config.yaml").unlink()
+    name = project.folder.name
+    for _ in range(2):
+        done = project.snakemake(f"results/{name}/index.csv", "--config", "images=.")
+        assert done.returncode == 0, done.stdout
+        (project.folder / f"results/masks/{name}/deepusps-seed0").mkdir(parents=True, exist_ok=True)
+        Image.new("L", (64, 48), 255).save(project.folder / f"results/masks/{name}/deepusps-seed0/0.png")
+    assert "Nothing to be done" in done.stdout
+    assert pd.read_csv(project.folder / f"results/{name}/index.csv")["id"].astype(str).tolist() == ["0", "1", "2"]
+
+
+def test_the_smoke_preset_plans(project):
+    shutil.copy(ROOT / "workflow/presets/smoke.yaml", project.folder / "config.yaml")
+    assert {"demo/a2s/stage2/model.safetensors", "report/activations-demo.png"} <= project.planned()
+
+
+def test_the_default_configuration_is_the_demo(project):
+    shutil.copy(ROOT / "config.yaml", project.folder / "config.yaml")
+    assert len([name for name in project.planned() if name.endswith("labels.h5")]) == 12

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from timing import best_of
 
-from usod.inference.predict import autocast
+from usod.devices import autocast
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.systems.ldps import Refiner
-from usod.training.loop import as_input
 
 
 def main() -> None:
@@ -43,7 +42,7 @@ def main() -> None:
     @torch.inference_mode()
     def run(network: torch.nn.Module, part: str = "") -> None:
         with autocast(device, "auto"):
-            inputs = as_input(plain, torch.from_numpy(images).to(device))
+            inputs = plain.as_input(torch.from_numpy(images).to(device))
             (network.backbone if part else network)(inputs)
 
     calls = {

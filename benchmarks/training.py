@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from usod.crf import CRFParams, DenseCRF
-from usod.devices import available_memory, describe_device, pick_device
+from usod.devices import autocast, available_memory, describe_device, pick_device
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
@@ -29,9 +29,11 @@ from usod.progress import set_quiet
 from usod.sections import CrfConfig, FuseConfig, RefineConfig
 from usod.systems.deepusps import Fusion, PseudoLabels, Refinement
 from usod.training.checkpoint import Checkpoint
-from usod.training.loop import Objective, Schedule, Trainer, as_input, autocast
+from usod.training.inputs import Inputs
+from usod.training.loop import Schedule, Trainer
 from usod.training.losses import f_beta_loss
 from usod.training.moving_average import MovingAverage
+from usod.training.objective import Objective
 from usod.training.parallel import Process
 
 # DeepUSPS 4.1: 4 methods x 3 stages x 25 epochs, then 200 epochs of fusion, on 2500 images.
@@ -43,7 +45,7 @@ def bare_step_seconds(config: NetworkConfig, batch: int, size: int, device: torc
     """Seconds of one step of the network alone."""
     network = build_network(config).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
-    inputs = as_input(network, torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8, device=device))
+    inputs = network.as_input(torch.randint(0, 256, (batch, size, size, 3), dtype=torch.uint8, device=device))
     target = (torch.rand(batch, size, size, device=device) > 0.8).float()
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-6, fused=device.type == "cuda")
     seconds = []
@@ -65,7 +67,9 @@ def epochs(
 ) -> list[dict[str, float]]:
     """History rows of two epochs: in the first the CRF's lattices are built."""
     schedule = Schedule(epochs=2, batch_size=batch, lr=1e-6)
-    return Trainer(network, images, objective, schedule, Process(device), Checkpoint(None, ""), "benchmark").fit()
+    return Trainer(
+        network, Inputs(images, device), objective, schedule, Process(device), Checkpoint(None, ""), "benchmark"
+    ).fit()
 
 
 def report(name: str, row: dict[str, float], bare: float, batch: int) -> None:

@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from usod.errors import UsageError, UsodError
 from usod.progress import say
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 Result = TypeVar("Result")
+Precision = Literal["auto", "float32", "bf16"]
 LOCKS = Path(tempfile.gettempdir()) / "usod-devices"
 
 
@@ -52,6 +53,16 @@ def pick_device(name: str = "auto") -> "torch.device":
     if device.index is not None and device.index >= torch.cuda.device_count():
         raise UsodError(f"--device {name}: there are only {torch.cuda.device_count()} CUDA devices")
     return device
+
+
+def autocast(device: "torch.device", precision: Precision) -> Any:
+    """bf16 autocast where it is asked for, or by itself on a GPU that computes it natively."""
+    import torch
+
+    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" or (precision == "auto" and native):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
 
 
 def start_device(name: str, threads: int) -> "torch.device":

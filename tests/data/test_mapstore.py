@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usod.data.mapstore import ImageStore, MapFolder, MapStore, open_maps, to_uint8, write_images, write_map, write_maps
+from usod.data.mapstore import ImageStore, MapFolder, MapStore, open_maps, write_images, write_map, write_maps
+from usod.data.store import to_uint8
 from usod.errors import UsodError
 
 ATTRIBUTES = {"created_by": "test", "config": {"a": 1}, "inputs": {"x": "0" * 64}, "usod_version": "0"}

@@ -10,6 +10,7 @@ from usod.models.config import NetworkConfig
 from usod.sections import RefineConfig
 from usod.systems.deepusps import PseudoLabels, Refinement
 from usod.training.checkpoint import Checkpoint
+from usod.training.inputs import Inputs
 from usod.training.loop import Schedule, Trainer
 from usod.training.moving_average import MovingAverage
 from usod.training.parallel import Process
@@ -41,7 +42,7 @@ def train(device):
     crf = DenseCRF(images, CRFParams(bilateral_sxy=10), device)
     objective = (Watched if device.type == "cuda" else Refinement)(labels, average, crf, RefineConfig())
     schedule = Schedule(epochs=3, batch_size=4, lr=1e-3, precision="float32")
-    Trainer(network, images, objective, schedule, Process(device), Checkpoint(None, ""), "test").fit()
+    Trainer(network, Inputs(images, device), objective, schedule, Process(device), Checkpoint(None, ""), "test").fit()
     return average.read(slice(None))
 
 

@@ -11,9 +11,8 @@ from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.sections import ActivationConfig, FuseConfig, PretrainConfig, RectifyConfig, RefineConfig, RelationConfig
 from usod.systems import a2s, deepusps, ldps, wss
-from usod.training import loop
+from usod.training import inputs, objective
 from usod.training.moving_average import MovingAverage
-from usod.training.placement import fetch, place
 
 GPU = torch.device("cuda")
 LABELS = np.zeros((6, 64, 64), np.uint8)
@@ -26,9 +25,10 @@ def fake_gpu(request, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (free, 2**40))
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
     # It looks at the values of which images are mirrored.
-    monkeypatch.setattr(
-        loop, "_flip", lambda tensor, rows: torch.where(rows.to(GPU)[:, None, None, None], tensor.flip(-1), tensor)
-    )
+    for module in (inputs, objective):
+        monkeypatch.setattr(
+            module, "flip", lambda tensor, rows: torch.where(rows.to(GPU)[:, None, None, None], tensor.flip(-1), tensor)
+        )
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
 
@@ -54,25 +54,23 @@ SYSTEMS = {
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_step_of_training(fake_gpu, system):
-    head, objective = SYSTEMS[system]
+    head, make = SYSTEMS[system]
     network = on_gpu(
         build_network(NetworkConfig(light_width=8, head={"name": head} | ({"classes": 5} if head == "tags" else {})))
     )
     rows, flipped = torch.tensor([0, 3, 4]), torch.tensor([True, False, True])
-    inputs = [loop._flip(loop.as_input(network, fetch(place(torch.from_numpy(IMAGES), GPU), rows, GPU)), flipped)]
-    if head == "relation":
-        inputs.append(fetch(place(torch.from_numpy(LABELS), GPU), rows, GPU)[:, None].float() / 255)
-    output, objective = network(*inputs), objective()
-    prediction = loop.as_probability(output, flipped) if head in ("auto", "ram", "fin") else output
-    loss = objective.loss(prediction[:, 0] if head == "relation" and prediction.ndim == 4 else prediction, rows)
+    given = inputs.Inputs(IMAGES, GPU, guides=LABELS if head == "relation" else None)
+    output, aim = network(*given.of(network, rows, flipped)), make()
+    prediction = aim.read(output, flipped)
+    loss = aim.loss(prediction, rows)
     assert loss.shape == (3,) and loss.device.type == "cuda"
     if isinstance(prediction, torch.Tensor):
-        observed = objective.observe(prediction.detach(), rows)
+        observed = aim.observe(prediction.detach(), rows)
         if observed is not None:
-            objective.remember(observed, rows)
-    if isinstance(objective, a2s.Activation):
-        objective.look(network.eval())
-        assert objective.looks[0].device.type == "cpu"
+            aim.remember(observed, rows)
+    if isinstance(aim, a2s.Activation):
+        aim.look(network.eval())
+        assert aim.looks[0].device.type == "cpu"
 
 
 def test_filtering_on_kept_lattices(fake_gpu):

@@ -7,15 +7,17 @@ from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.sections import FuseConfig
 from usod.training.checkpoint import Checkpoint
-from usod.training.loop import Schedule, Trainer, as_probability, batches
+from usod.training.inputs import Inputs
+from usod.training.loop import Schedule, Trainer, batches
 from usod.training.losses import f_beta_loss
 from usod.training.moving_average import MovingAverage
+from usod.training.objective import Memoryless, as_probability
 from usod.training.parallel import Process
 
 CPU = torch.device("cpu")
 
 
-class Bright:
+class Bright(Memoryless):
     """Learns which pixels are bright, and counts what it sees."""
 
     def __init__(self, images, stop_in=None):
@@ -55,12 +57,12 @@ def images():
     return blocks()
 
 
-def trainer(images, work=None, identity="x", objective=None, read=None, **changes):
+def trainer(images, work=None, identity="x", objective=None, **changes):
     torch.manual_seed(0)
     network = build_network(NetworkConfig(light_width=8))
     schedule = Schedule(**{"epochs": 3, "batch_size": 5, "lr": 3e-3, "flip": True, **changes})
     checkpoint = Checkpoint(work, identity)
-    return Trainer(network, images, objective or Bright(images), schedule, Process(CPU), checkpoint, "test", read=read)
+    return Trainer(network, Inputs(images), objective or Bright(images), schedule, Process(CPU), checkpoint, "test")
 
 
 def weights(trained):
@@ -160,7 +162,9 @@ def test_one_prediction_that_is_not_finite_ends_the_epoch_and_nothing_of_it_is_k
             probability[2, 0, 5] = value
         return probability
 
-    broken = trainer(images, tmp_path / "work", objective=Averaging(images), read=read)
+    objective = Averaging(images)
+    objective.read = read
+    broken = trainer(images, tmp_path / "work", objective=objective)
     with pytest.raises(UsodError, match="^test: 1 of 11 predictions are not finite in epoch 2; lower lr, or set prec"):
         broken.fit()
     assert len(calls) == 4

@@ -9,11 +9,13 @@ import torch
 
 from tests.training.test_loop import Bright, blocks, weights
 from usod import memory
-from usod.data.mapstore import MapStore, to_uint8, write_maps
+from usod.data.mapstore import MapStore, write_maps
+from usod.data.store import to_uint8
 from usod.errors import UsageError, UsodError
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.training.checkpoint import Checkpoint
+from usod.training.inputs import Inputs
 from usod.training.loop import Schedule, Trainer
 from usod.training.parallel import Process, run
 
@@ -43,7 +45,7 @@ def train(process, batch_sizes, out):
         network = build_network(NetworkConfig(light_width=8))
         schedule = Schedule(epochs=2, batch_size=batch_size, lr=3e-3, flip=True)
         objective = Weighty(images)
-        trainer = Trainer(network, images, objective, schedule, process, Checkpoint(None, "x"), "test")
+        trainer = Trainer(network, Inputs(images), objective, schedule, process, Checkpoint(None, "x"), "test")
         losses = [row["loss"] for row in trainer.fit()]
         results.append((weights(trainer), losses, objective.seen, objective.area))
     if process.rank == 0:
@@ -60,7 +62,7 @@ def train_batchnorm(process):
     network = build_network(NetworkConfig(name="mobilenet_v2", weights="none", output_stride=32))
     images = np.zeros((4, 32, 32, 3), np.uint8)
     schedule = Schedule(epochs=1, batch_size=4, lr=1e-3)
-    Trainer(network, images, Bright(images), schedule, process, Checkpoint(None, "x"), "test").fit()
+    Trainer(network, Inputs(images), Bright(images), schedule, process, Checkpoint(None, "x"), "test").fit()
 
 
 LEFT = 64_000  # bytes that the machine is said to leave

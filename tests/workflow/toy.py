@@ -55,8 +55,10 @@ def train(images, config, network, model, history, *maps):
     from usod.provenance import describe
     from usod.training.fit import fit, new_network
     from usod.training.history import write_history
-    from usod.training.loop import Memoryless, Schedule
+    from usod.training.inputs import Inputs
+    from usod.training.loop import Schedule
     from usod.training.losses import f_beta_loss
+    from usod.training.objective import Memoryless
     from usod.training.parallel import Process
 
     settings, network = parse_section(ToyConfig, config), parse_section(NetworkConfig, network)
@@ -69,7 +71,7 @@ def train(images, config, network, model, history, *maps):
             return f_beta_loss(probability, (torch.from_numpy(mean)[rows] > 0.5).float(), 1.0)
 
     net, process = new_network(network, seed=0), Process(torch.device("cpu"))
-    rows = fit("toy", net, pixels, Mean(), settings, Schedule.of(settings, settings.lr, 0), process)
+    rows = fit("toy", net, Inputs(pixels), Mean(), settings, Schedule.of(settings, settings.lr, 0), process)
     save_model(model, net, network, describe({}, {"images": images}), input_size=size)
     write_history(Path(history), rows)
 

@@ -167,7 +167,8 @@ def import_maps(
     """
     from usod.data.images import resize_map
     from usod.data.index import read_index
-    from usod.data.mapstore import open_maps, require_ids, write_maps
+    from usod.data.mapstore import open_maps, write_maps
+    from usod.data.store import require_ids
     from usod.progress import progress
     from usod.provenance import describe
 

@@ -119,7 +119,6 @@ def look(
     from usod.evaluation.figures import save, stages_figure
     from usod.models.fin import TagHead
     from usod.models.model_file import load_model
-    from usod.training.loop import as_input
 
     network, _ = load_model(model)
     if not isinstance(network.head, TagHead):
@@ -129,7 +128,7 @@ def look(
     with ImageStore(images) as store:
         pixels = np.stack([store[key] for key in store.ids[:: max(1, len(store) // count)][:count]])
     with torch.inference_mode():
-        seen = network.head.look(network.backbone.stages(as_input(network, torch.from_numpy(pixels))))
+        seen = network.head.look(network.backbone.stages(network.as_input(torch.from_numpy(pixels))))
     columns = {
         name: [m / max(float(m.max()), 1e-6) if name != "F" else m for m in maps.numpy()] for name, maps in seen.items()
     }

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from usod.data.images import resize_map
 from usod.data.index import load_mask
-from usod.data.mapstore import Maps, require_ids
+from usod.data.mapstore import Maps
+from usod.data.store import require_ids
 from usod.errors import UsageError, UsodError
 from usod.evaluation import measures
 from usod.files import atomic_path, write_text

@@ -14,7 +14,7 @@ from usod.data.images import read_image, resize_image, resize_map, tell_broken
 from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
 from usod.data.tree import image_files, png_names
-from usod.devices import as_memory_allows, pick_device
+from usod.devices import Precision, as_memory_allows, autocast, pick_device
 from usod.errors import UsodError
 from usod.files import atomic_path
 from usod.inference.render import render
@@ -23,7 +23,6 @@ from usod.models.relation import RelationNet
 from usod.progress import progress, say
 from usod.provenance import describe
 from usod.sections import CrfConfig
-from usod.training.loop import Precision, as_input, autocast
 
 
 class Model:
@@ -73,7 +72,7 @@ class Model:
         """
         pixels = torch.tensor(images).to(self.device)  # a copy: arrays made by Pillow are read-only
         with autocast(self.device, self.precision):
-            logits = self.network(as_input(self.network, pixels))
+            logits = self.network(self.network.as_input(pixels))
         probability = F.sigmoid(logits[:, 0].float())
         if not probability.isfinite().all():  # a CRF would spread it over its image, a PNG file hide it
             raise UsodError(

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from usod.data.mapstore import to_uint8
+from usod.data.store import to_uint8
 from usod.errors import UsageError
 from usod.inference.guided_filter import guided_filter
 

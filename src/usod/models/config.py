@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
@@ -15,6 +15,7 @@ from usod.models.registry import (
     BackboneEntry,
     Head,
     HeadOptions,
+    PatchOptions,
     backbone_entry,
 )
 
@@ -34,6 +35,32 @@ def _or_a_name(schema: dict[str, Any]) -> None:
     """A head may be given by its name alone."""
     alternatives = {key: schema.pop(key) for key in ("discriminator", "oneOf")}
     schema["anyOf"] = [{"enum": list(alternatives["discriminator"]["mapping"])}, alternatives]
+
+
+class FeatureConfig(BaseModel):
+    """Which features of a frozen encoder are computed, and how they are kept."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: int | None = Field(
+        default=None,
+        ge=32,
+        le=4096,
+        description="Side of the image that the encoder is given, in pixels, brought to whole patches; null: the "
+        "working size. A larger one makes the grid finer, and time and room grow with its square.",
+    )
+    layers: list[Annotated[int, Field(lt=0)]] | None = Field(
+        default=None,
+        min_length=1,
+        description="Layers whose features are put together, counted from the last, -1: blocks of a vision "
+        "transformer, stages of a convolutional network (brought to the finest one's grid). null: [-1] of a vision "
+        "transformer, [-2, -1] of others.",
+    )
+    dtype: Literal["float16", "int8"] = Field(
+        default="float16",
+        description="How they are kept. int8, with a scale for every channel of every image, takes half the room; "
+        "docs/scale.md has what it costs.",
+    )
 
 
 class NetworkConfig(BaseModel):
@@ -79,8 +106,8 @@ class NetworkConfig(BaseModel):
         json_schema_extra=_or_a_name,
         description="Head, a name or {name: ..., and its own keys}. fcn: DeepUSPS's 1x1 convolution and fixed bilinear "
         "upsampling; skip: a small decoder with global context; ram: A2S's detector; activation: A2S's first stage; "
-        "relation: LDPS, which takes a prior map too; tags, fin: WSS's two stages; auto: fcn for DRN and ResNets, skip "
-        "for all others.",
+        "relation: LDPS, which takes a prior map too; tags, fin: WSS's two stages; patch: one hidden layer on every "
+        "cell; auto: patch where the encoder is frozen, fcn for DRN and ResNets, skip for all others.",
     )
     reflect_padding: int = Field(
         default=0,
@@ -99,6 +126,13 @@ class NetworkConfig(BaseModel):
     freeze_batchnorm_affine: bool = Field(
         default=False, description="With freeze_batchnorm: scale and shift of the batch norms are kept too."
     )
+    frozen: bool = Field(
+        default=False,
+        description="The encoder stays as it is and only the head learns. Its features are computed once for every "
+        "data set (results/DATASET/features) and shared by all trainings that ask for them; a head on them trains in "
+        "seconds.",
+    )
+    features: FeatureConfig = Field(default=FeatureConfig(), description="Of a frozen encoder.")
     light_width: int = Field(
         default=16,
         ge=8,
@@ -149,6 +183,10 @@ class NetworkConfig(BaseModel):
         if self.output_stride is not None and self.output_stride not in entry.output_strides:
             strides = " or ".join(map(str, sorted(entry.output_strides)))
             raise ValueError(f"output_stride: {self.name} has {strides}, not {self.output_stride}")
+        if self.frozen:
+            self._check_frozen()
+        elif "features" in self.model_fields_set and self.features != FeatureConfig():
+            raise ValueError("features: only of a frozen encoder; add frozen: true")
         if self.freeze_batchnorm and not entry.batchnorm:
             raise ValueError(f"freeze_batchnorm: {self.name} has no batch norms, leave it out")
         if self.freeze_batchnorm and self.weights == "none":
@@ -156,6 +194,14 @@ class NetworkConfig(BaseModel):
         if self.freeze_batchnorm_affine and not self.freeze_batchnorm:
             raise ValueError("freeze_batchnorm_affine: needs freeze_batchnorm: true")
         return self
+
+    def _check_frozen(self) -> None:
+        if self.weights == "none":
+            raise ValueError("frozen: there is nothing to keep with weights: none")
+        if self.reflect_padding:
+            raise ValueError("reflect_padding: not with frozen: true, whose features are those of the image itself")
+        if self.resolved_head.by_strides:
+            raise ValueError(f"head: {self.resolved_head.name} does not go with frozen: true; use patch, skip or ram")
 
     @property
     def entry(self) -> BackboneEntry:
@@ -186,11 +232,19 @@ class NetworkConfig(BaseModel):
     @property
     def resolved_head(self) -> HeadOptions:
         """`head`, or the one that suits the backbone."""
+        if isinstance(self.head, AutoOptions) and self.frozen:
+            return PatchOptions()
         return self.entry.head if isinstance(self.head, AutoOptions) else self.head
 
     def head_as(self, kind: type[H]) -> H:
         """The options of a head of one kind: the network's own if its head is one, else the defaults."""
         return self.head if isinstance(self.head, kind) else kind()
+
+    @property
+    def encoder(self) -> "NetworkConfig":
+        """What decides the features of a frozen encoder: this network with a head of no consequence."""
+        kept = {"head": PatchOptions(), "freeze_batchnorm": False, "freeze_batchnorm_affine": False}
+        return self.model_copy(update=kept)
 
     def with_head(self, head: HeadOptions) -> "NetworkConfig":
         """The same network with another head."""

@@ -48,6 +48,30 @@ class FCNHead(nn.Module):
         return logits[..., : size[0], : size[1]]
 
 
+class PatchHead(nn.Module):
+    """A logit for every cell by one hidden layer, enlarged bilinearly: all that good frozen features need.
+
+    The features are brought to mean 0 and deviation 1 over their channels first, so that encoders of any scale learn
+    at the same rate.
+
+    Parameters
+    ----------
+    channels : of the deepest stage
+    width : of the hidden layer
+    """
+
+    def __init__(self, channels: int, width: int = 64) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, channels, affine=False)
+        self.hidden = nn.Conv2d(channels, width, 1)
+        self.classify = _to_logit(width)
+
+    def forward(self, stages: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Five stages, (height, width) of the image -> (B, 1, height, width) logits."""
+        logits = self.classify(torch.relu(self.hidden(self.norm(stages[-1]))))
+        return functional.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
+
+
 class Context(nn.Module):
     """The deepest features, each joined with their average over the image: every pixel sees the whole image."""
 

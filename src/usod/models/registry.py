@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,6 +29,8 @@ class HeadOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = ""
+    # Whether it enlarges its result by the backbone's strides; features that are kept lie on a grid of their own.
+    by_strides: ClassVar[bool] = False
 
     def build(self, backbone: Backbone) -> nn.Module:
         """The head, with random weights, for the stages of `backbone`."""
@@ -51,6 +53,7 @@ class FcnOptions(HeadOptions):
     """DeepUSPS's 1x1 convolution and fixed bilinear upsampling."""
 
     name: Literal["fcn"] = "fcn"
+    by_strides = True
     init_std: float = Field(
         default=1.0,
         gt=0,
@@ -73,6 +76,18 @@ class SkipOptions(HeadOptions):
         from usod.models.heads import SkipHead
 
         return SkipHead(backbone.channels, backbone.strides, backbone.decoder_width)
+
+
+class PatchOptions(HeadOptions):
+    """One hidden layer on every cell of the deepest stage, enlarged to the image: for features that are kept."""
+
+    name: Literal["patch"] = "patch"
+    width: int = Field(default=64, ge=1, le=4096, description="Channels of the hidden layer.")
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        from usod.models.heads import PatchHead
+
+        return PatchHead(backbone.channels[-1], self.width)
 
 
 class RamOptions(HeadOptions):
@@ -155,6 +170,7 @@ class FinOptions(HeadOptions):
     """WSS's second stage: the extended foreground inference net."""
 
     name: Literal["fin"] = "fin"
+    by_strides = True
 
     def build(self, backbone: Backbone) -> nn.Module:
         from usod.models.fin import FINHead
@@ -166,6 +182,7 @@ Head = Annotated[
     AutoOptions
     | FcnOptions
     | SkipOptions
+    | PatchOptions
     | RamOptions
     | ActivationOptions
     | RelationOptions
@@ -249,7 +266,8 @@ def _timm(config: NetworkConfig) -> Backbone:
     from usod.models.timm_encoder import TimmEncoder
 
     named = not config.weights_are_file and config.weights not in ("none", "DEFAULT")
-    return TimmEncoder(config.name, config.output_stride, config.weights if named else "")
+    depth = -min(config.features.layers or [-1]) if config.frozen else 1
+    return TimmEncoder(config.name, config.output_stride, config.weights if named else "", depth)
 
 
 _V1, _V2 = "IMAGENET1K_V1", "IMAGENET1K_V2"

@@ -1,10 +1,14 @@
 """The saliency network of every system here: a backbone and a head."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from usod.errors import UsageError
 from usod.models.config import NORMALISATIONS, NetworkConfig
+from usod.models.frozen import FrozenEncoder
 from usod.models.stages import Backbone
 
 
@@ -37,21 +41,56 @@ class SaliencyNet(nn.Module):
         """(B, 3, H, W) RGB in [0, 1] -> what `forward` takes: mean subtracted, divided by the standard deviation."""
         return (image - self.mean) / self.std
 
-    def forward(self, image: Tensor) -> Tensor:
+    def as_input(self, images: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 RGB -> what `forward` takes: normalised float32, channels last in memory."""
+        inputs = self.normalise(images.permute(0, 3, 1, 2).float() / 255)
+        return inputs.contiguous(memory_format=torch.channels_last)
+
+    def learnt_state(self) -> dict[str, Tensor]:
+        """The tensors that training can change: all but those of a frozen encoder."""
+        frozen = self.config.frozen
+        return {k: tensor for k, tensor in self.state_dict().items() if not (frozen and k.startswith("backbone."))}
+
+    @property
+    def encoder_identity(self) -> dict[str, Any]:
+        """What decides the features of its frozen encoder, for images of one size: as a FeatureStore notes it.
+
+        Raises
+        ------
+        UsageError
+            If its encoder is not frozen.
+        """
+        if not isinstance(self.backbone, FrozenEncoder):
+            raise UsageError("network: its encoder learns, and has no features to keep; add frozen: true")
+        mean, std = self.mean_std
+        return {
+            "name": self.config.name,
+            "weights": self.weights["sha256"],
+            "normalisation": [*mean, *std],
+            "output_stride": self.config.output_stride,
+            "size": self.backbone.side,
+            "layers": self.backbone.layers,
+        }
+
+    def forward(self, image: Tensor, features: Tensor | None = None) -> Tensor:
         """Logits of "this pixel is salient"; their sigmoid is the saliency map.
 
         Parameters
         ----------
         image : (B, 3, H, W) float, normalised RGB (see `normalise`); any H, W >= 32, and larger than
             `config.reflect_padding`
+        features : (B, C, h, w) of a frozen encoder for these images, where they are at hand
 
         Returns
         -------
         (B, 1, H, W) of the image's dtype
         """
-        return self.head(self._stages(image), image.shape[-2:])
+        return self.head(self._stages(image, features), image.shape[-2:])
 
-    def _stages(self, image: Tensor) -> list[Tensor]:
+    def _stages(self, image: Tensor, features: Tensor | None = None) -> list[Tensor]:
+        if features is not None:
+            assert isinstance(self.backbone, FrozenEncoder)
+            return self.backbone.stages_of(features)
         margin = self.config.reflect_padding
         if not margin:
             return self.backbone.stages(image)

@@ -1,10 +1,11 @@
 """The interface that all backbones share: five stages of features, and batch norms that can be frozen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from usod.errors import UsageError
 from usod.models.config import NORMALISATIONS
 
 
@@ -20,6 +21,7 @@ class Backbone(nn.Module):
     mean_std : mean and standard deviation, per RGB channel in [0, 1], of the input that its weights expect
     relation_stages : the four stages that LDPS reads
     decoder_width : channels of a small decoder that goes with it
+    frozen_layers : layers, counted from the last, -1, whose features are worth keeping where it stays as it is
     """
 
     name: str
@@ -28,6 +30,7 @@ class Backbone(nn.Module):
     mean_std = NORMALISATIONS["imagenet"]
     relation_stages: tuple[int, int, int, int] = (0, 1, 3, 4)
     decoder_width = 64
+    frozen_layers: tuple[int, ...] = (-2, -1)
     _frozen_batchnorm = False
 
     def stages(self, image: Tensor) -> list[Tensor]:
@@ -46,6 +49,21 @@ class Backbone(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """The deepest stage of `stages`."""
         return self.stages(image)[-1]
+
+    def layer_shapes(self, layers: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Channels and strides of layers, counted from the last: of the stages, where it is not said otherwise.
+
+        Raises UsageError where it has no such layer.
+        """
+        for layer in layers:
+            if not -len(self.channels) <= layer < 0:
+                raise UsageError(f"network.features.layers: {self.name} has -{len(self.channels)} to -1, not {layer}")
+        return [self.channels[layer] for layer in layers], [self.strides[layer] for layer in layers]
+
+    def layer_features(self, image: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """The features of `layer_shapes`, each (B, channels, ...)."""
+        stages = self.stages(image)
+        return [stages[layer] for layer in layers]
 
     def own_names(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Tensors of a weights file under this backbone's names, where the file's differ."""

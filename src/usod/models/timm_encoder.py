@@ -4,7 +4,7 @@ import contextlib
 import io
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
@@ -41,6 +41,7 @@ class TimmEncoder(Backbone):
     name : `timm/NAME`, or `timm/NAME.TAG`: which weights DEFAULT are
     output_stride : 8, 16 or 32, where the model can be dilated; None: the model's own
     tag : of other weights than the name's; with them the normalisation can differ
+    depth : how many of a vision transformer's last blocks `layer_features` is asked for
 
     Raises
     ------
@@ -48,7 +49,7 @@ class TimmEncoder(Backbone):
         If timm has no such model, or it cannot have this output stride or images of any size.
     """
 
-    def __init__(self, name: str, output_stride: int | None = None, tag: str = "") -> None:
+    def __init__(self, name: str, output_stride: int | None = None, tag: str = "", depth: int = 1) -> None:
         super().__init__()
         self.name = name
         model = _create(name, output_stride, tag)
@@ -60,7 +61,10 @@ class TimmEncoder(Backbone):
         if output_stride is not None and strides[-1] != output_stride:
             raise UsageError(f"network.output_stride: {name} has {strides[-1]}, and cannot be dilated; leave it out")
         if self.tokens:
-            last = 1
+            last = depth
+            self.frozen_layers = (-1,)
+            if not 1 <= depth <= (blocks := len(_feature_info(model))):
+                raise UsageError(f"network.features.layers: {name} has -{blocks} to -1, not -{depth}")
             finer = _finer_strides(self.patch)
             self.strides = (*finer, *(self.patch,) * (STAGES - len(finer)))
             self.channels = (shapes[-1][0],) * STAGES
@@ -95,8 +99,21 @@ class TimmEncoder(Backbone):
             image, indices=self.indices, norm=self.tokens, output_fmt="NCHW", intermediates_only=True
         )
 
+    def layer_shapes(self, layers: Sequence[int]) -> tuple[list[int], list[int]]:
+        """As `Backbone.layer_shapes`; of a vision transformer the layers are its blocks."""
+        if not self.tokens:
+            return super().layer_shapes(layers)
+        return [self.channels[-1]] * len(layers), [self.patch] * len(layers)
+
+    def layer_features(self, image: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """As `Backbone.layer_features`; a vision transformer's final norm is applied to all of them."""
+        if not self.tokens:
+            return super().layer_features(image, layers)
+        features = self.encode_all(image)
+        return [features[layer] for layer in layers]
+
     def pyramid(self, tokens: Tensor, size: torch.Size) -> list[Tensor]:
-        """Five stages from the tokens of `encode`, for an image of `size`: what a head wants of cached features too."""
+        """Five stages from the tokens of `encode`, for an image of `size`."""
         made: dict[int, Tensor] = {}
         for stride in self.strides:
             if stride not in made:

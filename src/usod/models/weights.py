@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
+from usod.models.frozen import FrozenEncoder
 from usod.models.registry import TIMM
 from usod.models.sources import Published, labels_of_tag, missing_file, published_file, published_name
 from usod.models.stages import Backbone
@@ -59,6 +60,8 @@ def load_weights(network: nn.Module, config: NetworkConfig) -> LoadReport:
     """
     backbone = network if isinstance(network, Backbone) else network.backbone
     assert isinstance(backbone, Backbone)
+    if isinstance(backbone, FrozenEncoder):
+        backbone = backbone.encoder
     source = weights_file(config)
     if source is None:
         return LoadReport()
@@ -140,7 +143,7 @@ def weights_file(config: NetworkConfig) -> Path | None:
 def _unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of the backbone, out of whatever network it was saved in."""
     named = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    for inner in ("encoder_q.", "backbone."):
+    for inner in ("encoder_q.", "backbone.", "encoder."):
         # MoCo also saves the slowly moving encoder_k; A2S and others start from encoder_q.
         if any(name.startswith(inner) for name in named):
             named = {name.removeprefix(inner): tensor for name, tensor in named.items() if name.startswith(inner)}

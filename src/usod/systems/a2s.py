@@ -18,7 +18,9 @@ from torch.nn import functional
 
 from usod.crf import CRFParams, DenseCRF
 from usod.crf import refine as crf_refine
-from usod.data.mapstore import ImageStore, MapStore, to_uint8
+from usod.data.features import FeatureStore
+from usod.data.mapstore import ImageStore, MapStore
+from usod.data.store import to_uint8
 from usod.errors import UsodError
 from usod.models.activation import Decisions, inter_class_variance
 from usod.models.build import build_network
@@ -30,8 +32,10 @@ from usod.sections import ActivationConfig, RectifyConfig
 from usod.training.a2s_losses import adb_loss, detection_loss
 from usod.training.crf import crf_of
 from usod.training.fit import Trained, fit, new_network
-from usod.training.loop import Memoryless, Schedule, as_input, as_it_is
+from usod.training.inputs import Inputs
+from usod.training.loop import Schedule
 from usod.training.moving_average import Averaging, MovingAverage
+from usod.training.objective import Memoryless, as_it_is
 from usod.training.parallel import Process
 
 
@@ -44,6 +48,8 @@ class Activation(Memoryless):
     ----------
     watched : (W, H, W, 3) uint8, images whose activation `look` keeps
     """
+
+    read = staticmethod(as_it_is)
 
     def __init__(self, config: ActivationConfig, watched: np.ndarray | None = None):
         self.config = config
@@ -135,8 +141,8 @@ def activate(
     net = activation_network(network, config.train_encoder)
     watched = np.linspace(0, len(pixels) - 1, min(config.watch, len(pixels))).round().astype(int).tolist()
     objective = Activation(config, pixels[watched])
-    schedule, read = Schedule.of(config, config.lr, config.seed), {"read": as_it_is, "after_epoch": objective.look}
-    history = fit("A2S stage 1", net, pixels, objective, config, schedule, Process(device), work, identity, **read)
+    schedule, inputs = Schedule.of(config, config.lr, config.seed), Inputs(pixels, device)
+    history = fit("A2S stage 1", net, inputs, objective, config, schedule, Process(device), work, identity)
     notes = {"watched": watched, "looks": [look.numpy() for look in objective.looks]}
     return Trained(net, history, pseudo_labels(net, pixels, config, device), notes)
 
@@ -184,7 +190,7 @@ def _decisions(network: SaliencyNet, pixels: np.ndarray, batch: int = 8) -> Iter
     """sign(F) theta of (N, H, W, 3) uint8 images, batch by batch: (B, H, W) float32."""
     device = next(network.parameters()).device
     for start in range(0, len(pixels), batch):
-        inputs = as_input(network, torch.from_numpy(pixels[start : start + batch]).to(device))
+        inputs = network.as_input(torch.from_numpy(pixels[start : start + batch]).to(device))
         with torch.no_grad():
             decision = network(inputs).float()[:, 0]
         yield decision
@@ -228,6 +234,7 @@ def detect(
     config: RectifyConfig,
     network: NetworkConfig,
     process: Process,
+    features: FeatureStore | None = None,
     work: Path | None = None,
     identity: Any = None,
 ) -> Trained:
@@ -237,6 +244,7 @@ def detect(
     ----------
     labels : same ids and size as the images
     network : A2S's detector is `head: ram`; any other head learns too
+    features : of the network's frozen encoder for these images, where they were computed
 
     Raises
     ------
@@ -248,5 +256,6 @@ def detect(
     net = new_network(network, config.seed)
     objective = Rectification(targets, config, process.device, crf_of(pixels, config.crf, process.device))
     schedule = Schedule.of(config, config.lr, config.seed)
-    history = fit("A2S stage 2", net, pixels, objective, config, schedule, process, work, identity)
+    inputs = Inputs.with_features(pixels, images.ids, net, process.device, features)
+    history = fit("A2S stage 2", net, inputs, objective, config, schedule, process, work, identity)
     return Trained(net, history, to_uint8(objective.average.read(slice(None)).numpy()))

@@ -16,15 +16,19 @@ import torch
 from torch import Tensor
 
 from usod.crf import DenseCRF
-from usod.data.mapstore import ImageStore, MapStore, to_uint8
+from usod.data.features import FeatureStore
+from usod.data.mapstore import ImageStore, MapStore
+from usod.data.store import to_uint8
 from usod.models.config import NetworkConfig
 from usod.progress import say
 from usod.sections import FuseConfig, RefineConfig, enough_epochs
 from usod.training.crf import crf_of
 from usod.training.fit import Trained, fit, new_network
-from usod.training.loop import Memoryless, Schedule
+from usod.training.inputs import Inputs
+from usod.training.loop import Schedule
 from usod.training.losses import certain_as_label, f_beta_loss
 from usod.training.moving_average import Averaging, MovingAverage
+from usod.training.objective import Memoryless
 from usod.training.parallel import Process
 from usod.training.placement import Kept
 
@@ -119,6 +123,7 @@ def refine(
     network: NetworkConfig,
     device: torch.device,
     crf_memory_gb: float | None = None,
+    features: FeatureStore | None = None,
     work: Path | None = None,
     identity: Any = None,
 ) -> Trained:
@@ -129,6 +134,7 @@ def refine(
     images : the unlabelled images
     maps : the handcrafted maps (stage 0) or the MVA labels of the stage before, same ids and size
     stage : chooses the learning rate and the discretisation
+    features : of the network's frozen encoder for these images, where they were computed
     crf_memory_gb : for CRF lattices that are kept between epochs; None: a quarter of the memory that is free
     work : folder for the resume state
     identity : what determines the result beside `config` (digests of the inputs)
@@ -159,7 +165,8 @@ def refine(
     average = MovingAverage(len(pixels), images.size, config.alpha, config.bias_correction, device)
     objective = Refinement(PseudoLabels(labels["labels"], gamma, device), average, crf, config)
     schedule = Schedule.of(config, config.lr_of_stage(stage), seed)
-    history = fit(f"stage {stage}", net, pixels, objective, config, schedule, process, work, identity)
+    inputs = Inputs.with_features(pixels, images.ids, net, device, features)
+    history = fit(f"stage {stage}", net, inputs, objective, config, schedule, process, work, identity)
     refined = np.concatenate([to_uint8(average.read(slice(i, i + 64)).numpy()) for i in range(0, len(pixels), 64)])
     movement = float(
         np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(refined, labels["labels"], strict=True)])
@@ -174,6 +181,7 @@ def fuse(
     config: FuseConfig,
     network: NetworkConfig,
     process: Process,
+    features: FeatureStore | None = None,
     work: Path | None = None,
     identity: Any = None,
     unrefined: Collection[str] = (),
@@ -185,6 +193,7 @@ def fuse(
     sources : name -> refined labels; one or more
     seed : of the new layers and of the order of the images
     process : this one's device and part in the training (`usod.training.parallel.run`)
+    features : as of `refine`
     unrefined : names of the sources that are handcrafted maps: binarised as in 3.1, relative to their mean
     """
     pixels, labels = _read(process, images, sources)
@@ -197,8 +206,9 @@ def fuse(
             gamma = discretisation_threshold(maps, config.threshold_factor)
         targets.append(PseudoLabels(maps, gamma, process.device))
     schedule = Schedule.of(config, config.lr, seed)
-    name = f"fusion, seed {seed}"
-    return Trained(net, fit(name, net, pixels, Fusion(targets, config), config, schedule, process, work, identity))
+    inputs = Inputs.with_features(pixels, images.ids, net, process.device, features)
+    objective = Fusion(targets, config)
+    return Trained(net, fit(f"fusion, seed {seed}", net, inputs, objective, config, schedule, process, work, identity))
 
 
 def is_stable(attributes: Mapping[str, Any], stage: int, config: RefineConfig) -> bool:

@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from usod.data.images import resize_map
-from usod.data.mapstore import ImageStore, Maps, require_ids, to_uint8
+from usod.data.mapstore import ImageStore, Maps
+from usod.data.store import require_ids, to_uint8
+from usod.devices import autocast
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
 from usod.models.registry import RelationOptions
@@ -24,7 +26,9 @@ from usod.models.relation import RelationNet, at_pairs, merge
 from usod.progress import progress, say
 from usod.sections import MergeConfig, RelationConfig, SingleImageConfig
 from usod.training.fit import Trained, fit, new_network
-from usod.training.loop import Memoryless, Schedule, as_input, as_logits, autocast
+from usod.training.inputs import Inputs
+from usod.training.loop import Schedule
+from usod.training.objective import Memoryless, as_logits
 from usod.training.parallel import Process
 from usod.training.placement import Kept
 
@@ -40,6 +44,8 @@ class Relation(Memoryless):
     priors : (N, H, W) uint8
     device : where the predictions will be
     """
+
+    read = staticmethod(as_logits)
 
     def __init__(self, priors: np.ndarray, config: RelationConfig, device: torch.device | str = "cpu"):
         self.config = config
@@ -124,8 +130,8 @@ def train(
     net = new_network(network, config.seed)
     epochs = max(1, round(config.iterations * config.batch_size / len(pixels)))
     schedule = Schedule.of(config, config.lr, config.seed, epochs=epochs, lr_every="step", nesterov=False)
-    objective, reading = Relation(priors, config, process.device), {"read": as_logits, "guides": priors}
-    history = fit("LDPS", net, pixels, objective, config, schedule, process, work, identity, **reading)
+    objective, inputs = Relation(priors, config, process.device), Inputs(pixels, process.device, guides=priors)
+    history = fit("LDPS", net, inputs, objective, config, schedule, process, work, identity)
     return Trained(net, history, notes={"left_out": int(len(guided) - guided.sum())})
 
 
@@ -175,7 +181,7 @@ class Refiner:
         prior = torch.tensor(priors, dtype=torch.float32, device=self.device)
         pixels = torch.tensor(images, device=self.device)
         with autocast(self.device, "auto"):
-            logits = self.network(as_input(self.network, pixels), prior[:, None])
+            logits = self.network(self.network.as_input(pixels), prior[:, None])
         return self.merge(prior, logits[:, 0].float().sigmoid()).cpu().numpy()
 
     def merge(self, prior: Tensor, refined: Tensor) -> Tensor:
@@ -227,7 +233,7 @@ def refine_singly(
             continue
         net.load_state_dict(start)
         torch.manual_seed(config.seed)
-        logits = _fit_one(net, as_input(net, torch.tensor(images[key], device=device)[None]), given, config)
+        logits = _fit_one(net, net.as_input(torch.tensor(images[key], device=device)[None]), given, config)
         yield key, refiner.merge(given, logits.sigmoid())[0].cpu().numpy()
 
 

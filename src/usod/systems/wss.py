@@ -23,7 +23,9 @@ from usod.models.saliency_net import SaliencyNet
 from usod.progress import say
 from usod.sections import PretrainConfig, SelfTrainConfig
 from usod.training.fit import Trained, fit, new_network
-from usod.training.loop import Memoryless, Schedule, as_it_is
+from usod.training.inputs import Inputs
+from usod.training.loop import Schedule
+from usod.training.objective import Memoryless, as_it_is
 from usod.training.parallel import Process
 from usod.training.placement import Kept
 
@@ -35,6 +37,8 @@ class Tagging(Memoryless):
     ----------
     tags : (N, K) bool
     """
+
+    read = staticmethod(as_it_is)
 
     def __init__(self, tags: np.ndarray, config: PretrainConfig, device: torch.device | str = "cpu"):
         self.config = config
@@ -97,7 +101,7 @@ def pretrain(
     network = network.with_head(network.head_as(TagsOptions).model_copy(update={"classes": tags.shape[1]}))
     net = new_network(network, config.seed)
     objective, schedule = Tagging(tags, config, device), Schedule.of(config, config.lr, config.seed)
-    history = fit("WSS, tags", net, pixels, objective, config, schedule, process, work, identity, read=as_it_is)
+    history = fit("WSS, tags", net, Inputs(pixels, device), objective, config, schedule, process, work, identity)
     return Trained(net, history)
 
 
@@ -133,5 +137,5 @@ def selftrain(
     process = Process(device)
     objective = Bootstrapping(process.read_all(labels, images.ids), config.delta, device)
     schedule = Schedule.of(config, config.lr, config.seed)
-    pixels = process.read_all(images)
-    return Trained(net, fit("WSS", net, pixels, objective, config, schedule, process, work, identity))
+    inputs = Inputs(process.read_all(images), device)
+    return Trained(net, fit("WSS", net, inputs, objective, config, schedule, process, work, identity))

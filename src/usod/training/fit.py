@@ -12,7 +12,9 @@ from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
 from usod.sections import Section
 from usod.training.checkpoint import Checkpoint
-from usod.training.loop import Objective, Schedule, Trainer
+from usod.training.inputs import Inputs
+from usod.training.loop import Schedule, Trainer
+from usod.training.objective import Objective
 from usod.training.parallel import Process
 
 
@@ -42,25 +44,23 @@ def new_network(config: NetworkConfig, seed: int, described: dict[str, str] | No
 def fit(
     name: str,
     network: SaliencyNet,
-    images: np.ndarray,
+    inputs: Inputs,
     objective: Objective,
     settings: Section,
     schedule: Schedule,
     process: Process,
     work: Path | None = None,
     identity: Any = None,
-    **options: Any,
 ) -> list[dict[str, float]]:
     """Train `network`, going on where an earlier try of the same training stopped; one history row per epoch.
 
     Parameters
     ----------
     name : for the log
-    images : (N, H, W, 3) uint8
+    inputs : what the network takes of every image
     settings : of the step, in full: they are part of what makes it the same training
     work, identity : folder of the resume state (None: none is kept), and what determines the result beside `settings`,
         the network and the seed (digests of the inputs)
-    options : of `Trainer`: `read`, `guides`, `after_epoch`
     """
     same = [settings.model_dump(), network.config.model_dump(mode="json"), name, schedule.seed, identity]
-    return Trainer(network, images, objective, schedule, process, Checkpoint(work, same), name, **options).fit()
+    return Trainer(network, inputs, objective, schedule, process, Checkpoint(work, same), name).fit()

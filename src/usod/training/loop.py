@@ -1,69 +1,24 @@
 """The one training loop: images in memory, an objective per system, exact resume after every epoch."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from usod.devices import describe_device, seed_everything
+from usod.devices import Precision, autocast, describe_device, seed_everything
 from usod.errors import UsodError
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import duration, say
 from usod.sections import Section
 from usod.training.checkpoint import Checkpoint
+from usod.training.inputs import Inputs
+from usod.training.objective import Objective
 from usod.training.parallel import Process
-from usod.training.placement import Kept
 from usod.training.stopwatch import Stopwatch
-
-Precision = Literal["auto", "float32", "bf16"]
-Reader = Callable[[Any, Tensor], Any]
-
-
-class Objective(Protocol):
-    """What a system wants from its network, and what it keeps of the predictions.
-
-    `rows` (B,) are image numbers, on the CPU: they pick from what lies there and on the device (`placement.fetch`).
-    """
-
-    def loss(self, prediction: Any, rows: Tensor) -> Tensor:
-        """(B,) losses for predictions of the images `rows`: probabilities (B, H, W), or what `Trainer.read` gives."""
-        ...
-
-    def observe(self, prediction: Any, rows: Tensor) -> Tensor | None:
-        """What there is to remember (B, ...) of the detached predictions of a forward pass, if anything.
-
-        Where several processes train together, each calls it for its own part of the batch.
-        """
-        ...
-
-    def remember(self, observed: Tensor, rows: Tensor) -> None:
-        """Keep what `observe` gave; every process is told about the whole batch, so that all know the same."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
-
-
-class Memoryless:
-    """What an objective has that keeps nothing of the predictions; `loss` is its own."""
-
-    def observe(self, prediction: Any, rows: Tensor) -> None:
-        """There is nothing to remember."""
-
-    def remember(self, observed: Tensor, rows: Tensor) -> None:
-        """Never called."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """There is nothing to restore."""
 
 
 @dataclass(frozen=True)
@@ -101,20 +56,6 @@ class Schedule:
         return (1 - epoch / self.epochs) ** 0.9 if self.lr_decay == "poly" else 1.0
 
 
-def as_input(network: SaliencyNet, images: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 RGB -> what the network takes: (B, 3, H, W) normalised float32, channels last in memory."""
-    inputs = network.normalise(images.permute(0, 3, 1, 2).float() / 255)
-    return inputs.contiguous(memory_format=torch.channels_last)
-
-
-def autocast(device: torch.device, precision: Precision) -> Any:
-    """bf16 autocast where it is asked for, or by itself on a GPU that computes it natively."""
-    native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "bf16" or (precision == "auto" and native):
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
-
-
 def batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Row numbers of one epoch in random order; a last batch of one image joins the one before it.
 
@@ -136,41 +77,32 @@ class Trainer:
     Parameters
     ----------
     network : (B, 3, H, W) normalised images -> logits (B, 1, H, W)
-    images : (N, H, W, 3) uint8 RGB, kept on the device where they fit (`placement.place`)
+    inputs : what it takes of every image
     objective : see `Objective`
     schedule : see `Schedule`; a batch is shared among the processes that train together
     process : the device, and the part in the training
     checkpoint : resume state, written by the first process
     name : for the log
-    read : network output and which images were mirrored -> what the objective takes
-    guides : (N, H, W) uint8, a map for each image that the network takes as (B, 1, H, W) in [0, 1] beside it
-    after_epoch : called with the network in evaluation mode before the first epoch and after every one
     """
 
     def __init__(
         self,
         network: SaliencyNet,
-        images: np.ndarray,
+        inputs: Inputs,
         objective: Objective,
         schedule: Schedule,
         process: Process,
         checkpoint: Checkpoint,
         name: str,
-        read: Reader | None = None,
-        after_epoch: Callable[[SaliencyNet], None] | None = None,
-        guides: np.ndarray | None = None,
     ):
         self.device = process.device
         self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.images = Kept(images, self.device)
-        self.guides = None if guides is None else Kept(guides, self.device)
+        self.inputs = inputs
         self.objective = objective
         self.schedule = schedule
         self.process = process
         self.checkpoint = checkpoint
         self.name = name
-        self.read = read or as_probability
-        self.after_epoch = after_epoch
         self.optimiser = _optimiser(network, schedule, fused=self.device.type == "cuda")
         self.history: list[dict[str, float]] = []
         self._broken = torch.zeros((), device=self.device)  # predictions of this epoch that are not finite
@@ -181,7 +113,7 @@ class Trainer:
         schedule, start = self.schedule, time.monotonic()
         first = len(self.history)
         say(
-            f"{self.name}: {len(self.images)} images of {'x'.join(map(str, self.images.values.shape[1:3]))}, "
+            f"{self.name}: {len(self.inputs)} images of {'x'.join(map(str, self.inputs.size))}, "
             f"{schedule.epochs} epochs from {first}, on {describe_device(self.device)}"
         )
         if self.device.type == "cuda":
@@ -217,24 +149,24 @@ class Trainer:
         total, self._broken = torch.zeros(2, device=self.device)
         watch = Stopwatch(self.device)
         began = time.perf_counter()
-        steps = list(batches(len(self.images), self.schedule.batch_size, generator))
+        steps = list(batches(len(self.inputs), self.schedule.batch_size, generator))
         for number, rows in enumerate(steps):
             if self.schedule.lr_every == "step":
                 self._set_lr(epoch + number / len(steps))
             total += self._step(rows, generator, watch)
         loss, broken = self.process.sum(torch.stack([total, self._broken])).tolist()
-        loss /= len(self.images)
+        loss /= len(self.inputs)
         took = time.perf_counter() - began
         seconds = watch.seconds()
         if broken or not np.isfinite(loss):
-            what = f"{broken:.0f} of {len(self.images)} predictions are" if broken else "the loss is"
+            what = f"{broken:.0f} of {len(self.inputs)} predictions are" if broken else "the loss is"
             raise UsodError(f"{self.name}: {what} not finite in epoch {epoch + 1}; lower lr, or set precision: float32")
         return {
             "epoch": epoch + 1,
             "loss": loss,
             "lr": self.schedule.lr * lr_factor,
             "seconds": took,
-            "images_per_s": len(self.images) / took,
+            "images_per_s": len(self.inputs) / took,
             **{f"seconds_{part}": seconds[part] for part in ("data", "network", "crf", "average")},
             "device_memory_mb": self._peak_memory() / 2**20,
         }
@@ -252,15 +184,13 @@ class Trainer:
             flipped = torch.rand(len(batch), generator=generator) < 0.5
         rows, flipped = self.process.part(batch), self.process.part(flipped)
         idle = len(rows) == 0
-        if idle:  # fewer images than processes: all must take the step, this one without a say in it
+        if idle:  # fewer images than processes: all must take the step, the loss of this one counts nothing
             rows, flipped = batch[:1], flipped.new_zeros(1)
-        inputs = [_flip(as_input(self.network, self.images[rows]), flipped)]
-        if self.guides is not None:
-            inputs.append(_flip(self.guides[rows][:, None].float() / 255, flipped))
+        inputs = self.inputs.of(self.network, rows, flipped)
         watch.stop("data")
         with autocast(self.device, self.schedule.precision):
             output = self._forward(*inputs)
-        prediction = self._finite(self.read(output, flipped))
+        prediction = self._finite(self.objective.read(output, flipped))
         losses = self.objective.loss(prediction, rows) * (0.0 if idle else 1.0)
         self.optimiser.zero_grad(set_to_none=True)
         # The gradient is averaged over the processes: together they take the mean over the batch.
@@ -286,10 +216,9 @@ class Trainer:
         return prediction.nan_to_num(0.5, 1.0, 0.0)
 
     def _look(self) -> None:
-        if self.after_epoch is not None:
-            self.network.eval()
-            self.after_epoch(self.network)
-            self.network.train()
+        self.network.eval()
+        self.objective.look(self.network)
+        self.network.train()
 
     def _peak_memory(self) -> float:
         return float(torch.cuda.max_memory_allocated(self.device)) if self.device.type == "cuda" else 0.0
@@ -297,7 +226,7 @@ class Trainer:
     def _save(self) -> None:
         self.checkpoint.save(
             {
-                "network": self.network.state_dict(),
+                "network": self.network.learnt_state(),
                 "optimiser": self.optimiser.state_dict(),
                 "objective": self.objective.state_dict(),
                 "history": self.history,
@@ -307,26 +236,11 @@ class Trainer:
     def _resume(self) -> None:
         state = self.checkpoint.load()
         if state is not None:
-            self.network.load_state_dict(state["network"])
+            self.network.load_state_dict(state["network"], strict=not self.network.config.frozen)
             self.optimiser.load_state_dict(state["optimiser"])
             self.objective.load_state_dict(state["objective"])
             self.history = state["history"]
             say(f"{self.name}: going on after epoch {len(self.history)}")
-
-
-def as_probability(logits: Tensor, flipped: Tensor) -> Tensor:
-    """Logits (B, 1, H, W), some of mirrored images -> probabilities (B, H, W) of the images as they are."""
-    return _flip(logits.float().sigmoid(), flipped)[:, 0]
-
-
-def as_logits(logits: Tensor, flipped: Tensor) -> Tensor:
-    """Logits (B, 1, H, W), some of mirrored images -> logits (B, H, W) of the images as they are."""
-    return _flip(logits.float(), flipped)[:, 0]
-
-
-def as_it_is(output: Any, flipped: Tensor) -> Any:
-    """What the network gives, of which it does not matter whether an image was mirrored."""
-    return output
 
 
 def _optimiser(network: SaliencyNet, schedule: Schedule, fused: bool) -> torch.optim.Optimizer:
@@ -343,10 +257,3 @@ def _groups(network: SaliencyNet, schedule: Schedule) -> list[dict[str, Any]]:
         {"params": [p for p in part.parameters() if p.requires_grad], "lr": lr, "base_lr": lr} for part, lr in parts
     ]
     return [group for group in groups if group["params"]]
-
-
-def _flip(tensor: Tensor, rows: Tensor) -> Tensor:
-    if not rows.any():
-        return tensor
-    chosen = rows.to(tensor.device, non_blocking=True)[:, None, None, None]
-    return torch.where(chosen, tensor.flip(-1), tensor)

@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from usod.training.objective import as_probability
 from usod.training.placement import fetch, place
 
 if TYPE_CHECKING:
     from usod.crf import DenseCRF
+    from usod.models.saliency_net import SaliencyNet
 
 
 class MovingAverage:
@@ -87,6 +89,8 @@ class MovingAverage:
 class Averaging:
     """What an objective has that averages its predictions, perhaps after a CRF; `loss` is its own."""
 
+    read = staticmethod(as_probability)
+
     def __init__(self, average: MovingAverage, crf: "DenseCRF | None" = None):
         self.average = average
         self.crf = crf
@@ -96,6 +100,9 @@ class Averaging:
         return (
             self.crf.refine(probability, rows) if self.crf is not None and self.average.touches(rows) else probability
         )
+
+    def look(self, network: "SaliencyNet") -> None:
+        """There is nothing to look at."""
 
     def remember(self, observed: Tensor, rows: Tensor) -> None:
         self.average.update(rows, observed)

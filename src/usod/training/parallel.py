@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from usod.data.mapstore import Store
+from usod.data.store import Store
 from usod.errors import UsageError, UsodError
 from usod.files import write_text
 from usod.memory import allocate, disk_explained, fits, room, share_memory

@@ -1,0 +1,118 @@
+"""What a network takes of every image of a training: its pixels, and what goes with them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from usod.data.features import FeatureStore
+from usod.memory import host_memory
+from usod.models.saliency_net import SaliencyNet
+from usod.training.placement import Kept
+
+# Of the memory that is free, what features may take: trainings run side by side, and keep images and labels too.
+SHARE = 8
+
+
+class KeptFeatures:
+    """`features[rows]`, for rows (B,) on the CPU: (B, C, h, w) float32 on the device.
+
+    They stay in memory, or on the device, where they take no more than an eighth of what is free; else each batch is
+    read from the file, and the memory does not grow with the number of images.
+
+    Parameters
+    ----------
+    store : of the same images
+    ids : which row is which image
+
+    Raises
+    ------
+    UsodError
+        If an image is not in the store, or its row is damaged.
+    """
+
+    def __init__(self, store: FeatureStore, ids: Sequence[str], device: torch.device | str = "cpu"):
+        store.require(ids)
+        self.store, self.ids, self.device = store, list(ids), torch.device(device)
+        self.values: Kept | None = None
+        if store.nbytes <= host_memory() / SHARE:
+            self.values = Kept(np.stack([store.raw(key) for key in self.ids]), self.device)
+        self.scale = None if store.scale is None else Kept(store.scales(self.ids), self.device)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        if self.values is not None:
+            values = self.values[rows]
+        else:
+            read = np.stack([self.store.raw(self.ids[row]) for row in rows.tolist()])
+            values = Kept(read)[torch.arange(len(rows))].to(self.device)
+        values = values.float()
+        if self.scale is not None:
+            values = values * self.scale[rows].float()[:, None, None]
+        return values.permute(0, 3, 1, 2)
+
+
+class Inputs:
+    """Pixels, and beside them maps or features, kept on the device where they fit (`placement.place`).
+
+    Parameters
+    ----------
+    images : (N, H, W, 3) uint8 RGB
+    device : of the training
+    guides : (N, H, W) uint8, a map for each image that the network takes as (B, 1, H, W) in [0, 1] beside it
+    features : of the network's frozen encoder, in the order of the images
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        device: torch.device | str = "cpu",
+        guides: np.ndarray | None = None,
+        features: KeptFeatures | None = None,
+    ):
+        self.size = images.shape[1:3]
+        self._pixels = Kept(images, device)
+        self._guides = None if guides is None else Kept(guides, device)
+        self._features = features
+
+    @classmethod
+    def with_features(
+        cls,
+        images: np.ndarray,
+        ids: Sequence[str],
+        network: SaliencyNet,
+        device: torch.device | str,
+        features: FeatureStore | None = None,
+    ) -> "Inputs":
+        """Images `ids` with the features of the network's frozen encoder, where there are any.
+
+        Raises
+        ------
+        UsodError
+            If they are of another encoder, or lack an image.
+        """
+        if features is None:
+            return cls(images, device)
+        features.require_of(network.encoder_identity)
+        return cls(images, device, features=KeptFeatures(features, ids, device))
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def of(self, network: SaliencyNet, rows: Tensor, flipped: Tensor) -> list[Tensor]:
+        """The arguments of the network's forward pass for images `rows` (B,), mirrored where `flipped` (B,)."""
+        found = [flip(network.as_input(self._pixels[rows]), flipped)]
+        if self._guides is not None:
+            found.append(flip(self._guides[rows][:, None].float() / 255, flipped))
+        if self._features is not None:
+            # Not quite the features of the mirrored image; they were computed once, for the image as it is.
+            found.append(flip(self._features[rows], flipped))
+        return found
+
+
+def flip(tensor: Tensor, rows: Tensor) -> Tensor:
+    """(B, C, H, W) with those images mirrored whose entry in `rows` (B,) is true."""
+    if not rows.any():
+        return tensor
+    chosen = rows.to(tensor.device, non_blocking=True)[:, None, None, None]
+    return torch.where(chosen, tensor.flip(-1), tensor)

@@ -1,0 +1,78 @@
+"""What a system wants from its network: the part of a training that is its own."""
+
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from usod.models.saliency_net import SaliencyNet
+from usod.training.inputs import flip
+
+
+class Objective(Protocol):
+    """What a system wants from its network, and what it keeps of the predictions.
+
+    `rows` (B,) are image numbers, on the CPU: they pick from what lies there and on the device (`placement.fetch`).
+    """
+
+    def read(self, output: Any, flipped: Tensor) -> Any:
+        """What the network gives, for images some of which are mirrored -> what `loss` and `observe` take."""
+        ...
+
+    def loss(self, prediction: Any, rows: Tensor) -> Tensor:
+        """(B,) losses for predictions of the images `rows`: probabilities (B, H, W), or what `read` gives."""
+        ...
+
+    def observe(self, prediction: Any, rows: Tensor) -> Tensor | None:
+        """What there is to remember (B, ...) of the detached predictions of a forward pass, if anything.
+
+        Where several processes train together, each calls it for its own part of the batch.
+        """
+        ...
+
+    def remember(self, observed: Tensor, rows: Tensor) -> None:
+        """Keep what `observe` gave; every process is told about the whole batch, so that all know the same."""
+        ...
+
+    def look(self, network: SaliencyNet) -> None:
+        """Called with the network in evaluation mode before the first epoch and after every one."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def as_probability(logits: Any, flipped: Tensor) -> Any:
+    """Logits (B, 1, H, W), some of mirrored images -> probabilities (B, H, W) of the images as they are."""
+    return flip(logits.float().sigmoid(), flipped)[:, 0]
+
+
+def as_logits(logits: Any, flipped: Tensor) -> Any:
+    """Logits (B, 1, H, W), some of mirrored images -> logits (B, H, W) of the images as they are."""
+    return flip(logits.float(), flipped)[:, 0]
+
+
+def as_it_is(logits: Any, flipped: Tensor) -> Any:
+    """What the network gives, of which it does not matter whether an image was mirrored."""
+    return logits
+
+
+class Memoryless:
+    """What an objective has that keeps nothing of the predictions; `loss` is its own."""
+
+    read = staticmethod(as_probability)
+
+    def observe(self, prediction: Any, rows: Tensor) -> None:
+        """There is nothing to remember."""
+
+    def remember(self, observed: Tensor, rows: Tensor) -> None:
+        """Never called."""
+
+    def look(self, network: SaliencyNet) -> None:
+        """There is nothing to look at."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """There is nothing to restore."""

@@ -21,6 +21,7 @@ include: "workflow/rules/contents.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/maps.smk"
+include: "workflow/rules/features.smk"
 
 
 for system in SETTINGS.registry.values():

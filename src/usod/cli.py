@@ -20,6 +20,7 @@ from usod.commands import (
     devices,
     evaluate,
     export,
+    features,
     ldps,
     maps,
     masks,
@@ -54,6 +55,7 @@ for command in (pictures.examples, pictures.changes, pictures.watched, page.cost
 data.app.command()(demo.demo)
 app.command("evaluate")(evaluate.evaluate)
 app.command("evaluate-epochs")(evaluate.evaluate_epochs)
+app.command("features")(features.features)
 app.command("predict")(predict.predict)
 app.command("export")(export.export)
 

@@ -3,12 +3,16 @@
 The rules ask this; it asks the systems' descriptions, and knows none of them. Files are paths from the working folder.
 """
 
+import hashlib
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from usod.ablations import Variants
 from usod.errors import UsageError
+from usod.models.config import NetworkConfig
+from usod.models.registry import TIMM
 from usod.systems.description import Part, System
 from usod.systems.names import SystemName
 
@@ -163,6 +167,22 @@ class Plan:
             raise UsageError(f"{system}: has no network of its own")
         return self.file(self.settings.train, self.tables.shared(network, name.variant), "model")
 
+    def encoder(self, system: str) -> NetworkConfig | None:
+        """The network behind a system where its encoder is frozen, so that its features can be kept."""
+        name = self.name(system)
+        network = self._network(self._part(name)) if name.part not in self.methods else None
+        trains = self._part(SystemName(network, name.variant)).trains if network else None
+        return trains if trains is not None and trains.frozen else None
+
+    def encoders(self) -> dict[str, NetworkConfig]:
+        """Name of a file of features -> a network with that frozen encoder, of all variants."""
+        trained = [part.trains for settings in self.tables.settings.values() for part in settings.parts.values()]
+        return {features_name(network): network for network in trained if network is not None and network.frozen}
+
+    def features(self, dataset: str, network: NetworkConfig) -> str:
+        """The features of a frozen encoder for the images of a data set."""
+        return f"results/{dataset}/features/{features_name(network)}.h5"
+
     def files(self, system: str) -> list[str]:
         """All that a system leaves, for its target.
 
@@ -316,3 +336,12 @@ class Plan:
             "histories": {row: [at.get(file, file) for file in files] for row, files in self.histories(table).items()},
             "published_as": {s: self.settings.datasets[s].published_as for s in sets},
         }
+
+
+def features_name(network: NetworkConfig) -> str:
+    """A file of features: its encoder in words, and a digest of all that decides them."""
+    encoder = network.encoder
+    tag = Path(encoder.weights).stem if encoder.weights_are_file else encoder.weights
+    decides = encoder.model_dump_json(include={"name", "weights", "normalisation", "output_stride", "features"})
+    words = re.sub(r"[^\w.-]", "-", f"{encoder.name.removeprefix(TIMM)}.{tag}")
+    return f"{words}-{hashlib.sha256(decides.encode()).hexdigest()[:8]}"

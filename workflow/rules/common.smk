@@ -117,11 +117,14 @@ def memory(wildcards, input, attempt, rulename):
     """MB of a job with a network: PyTorch and CUDA in each of its processes, and what it keeps of every image.
 
     Images, labels and moving averages take 12 bytes a pixel at most, 4 times the bytes of the images. The stores are
-    compressed by a fifth on photographs. More after a failure, which may have been this.
+    compressed by a fifth on photographs. Features are read as they are wanted, or kept where there is room. More after
+    a failure, which may have been this.
     """
     asked = workflow.resource_settings.overwrite_resources.get(rulename, {})
     processes = max(1, int(asked["gpu"].value)) if "gpu" in asked else 1
-    return int(8000 * processes + 5 * input.size_mb) * attempt
+    kept = Path(str(input.get("features") or ""))
+    read = kept.stat().st_size / 1e6 if kept.is_file() else 0
+    return int(8000 * processes + 5 * max(0, input.size_mb - read)) * attempt
 
 
 def pairs(option, names, files):
@@ -263,6 +266,25 @@ for system in SETTINGS.systems:
 def weights_option(wildcards, input):
     """Where a job reads its weights: not where the network's settings say, but the file of the rule."""
     return ["--weights", input.weights] if input.weights else []
+
+
+# Name below results/DATASET/features -> a network with that frozen encoder.
+ENCODERS = PLAN.encoders()
+
+
+def features(network_of, dataset="dataset"):
+    """The features of a frozen encoder, of the network that a function of the wildcards gives; nothing where it learns."""
+
+    def of(wildcards):
+        network = network_of(wildcards)
+        return PLAN.features(wildcards[dataset], network) if network and network.frozen else []
+
+    return of
+
+
+def features_option(wildcards, input):
+    """Where a job reads the features of its network's frozen encoder."""
+    return ["--features", input.features] if input.features else []
 
 
 def own_weights(wildcards):

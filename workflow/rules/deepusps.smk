@@ -5,6 +5,7 @@ rule refine_labels:
         maps=reads("labels", "{method}-iter{stage}"),
         model=reads("model", "{method}-iter{stage}"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].network),
+        features=features(lambda wildcards: VARIANTS[wildcards.variant].network),
     output:
         labels="results/{dataset}/deepusps/{variant}{method}/iter{stage}/labels.h5",
         model="results/{dataset}/deepusps/{variant}{method}/iter{stage}/model.safetensors",
@@ -27,10 +28,11 @@ rule refine_labels:
         ),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].network),
         weights=weights_option,
+        features=features_option,
         model_before=lambda wildcards, input: ["--model-before", *input.model] if input.model else [],
     shell:
         "usod devices run --count {resources.gpu} -- usod deepusps refine --images {input.images:q}"
-        " --maps {input.maps:q} --stage {wildcards.stage} --config {params.refine:q} --network {params.network:q} {params.weights:q}"
+        " --maps {input.maps:q} --stage {wildcards.stage} --config {params.refine:q} --network {params.network:q} {params.weights:q} {params.features:q}"
         " {params.model_before:q} --out-labels {output.labels:q} --out-model {output.model:q} --history {output.history:q}"
         " --threads {threads} > {log:q} 2>&1"
 
@@ -41,6 +43,7 @@ rule fuse_labels:
         images="results/{dataset}/images.h5",
         labels=reads("labels", "deepusps-seed{seed}"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].network),
+        features=features(lambda wildcards: VARIANTS[wildcards.variant].network),
     output:
         model="results/{dataset}/deepusps/{variant}fusion/seed{seed}/model.safetensors",
         history="results/{dataset}/deepusps/{variant}fusion/seed{seed}/history.csv",
@@ -66,9 +69,10 @@ rule fuse_labels:
         fuse=lambda wildcards: VARIANTS[wildcards.variant].deepusps.fuse.model_dump_json(exclude={"seeds"}),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].network),
         weights=weights_option,
+        features=features_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod deepusps fuse --images {input.images:q} {params.labels:q}"
-        " --seed {wildcards.seed} --devices {resources.gpu} --config {params.fuse:q} --network {params.network:q} {params.weights:q}"
+        " --seed {wildcards.seed} --devices {resources.gpu} --config {params.fuse:q} --network {params.network:q} {params.weights:q} {params.features:q}"
         " --out {output.model:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 

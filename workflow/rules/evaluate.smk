@@ -3,6 +3,7 @@ rule predict_maps:
     input:
         model=model_of,
         images="results/{testset}/images.h5",
+        features=features(lambda wildcards: PLAN.encoder(wildcards.system), "testset"),
     output:
         maps="results/scores/{testset}/{system}.h5",
     log:
@@ -27,9 +28,10 @@ rule predict_maps:
             else as_json(SETTINGS.benchmark.crf)
         ),
         batch=SETTINGS.benchmark.batch_size,
+        features=features_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod predict {input.model:q} {input.images:q} --out {output.maps:q}"
-        " --crf {params.crf:q} --batch {params.batch} --threads {threads} > {log:q} 2>&1"
+        " {params.features:q} --crf {params.crf:q} --batch {params.batch} --threads {threads} > {log:q} 2>&1"
 
 
 rule refine_with_crf:

@@ -9,6 +9,7 @@ from usod.commands.options import (
     ConfigText,
     Device,
     Devices,
+    Features,
     Network,
     Quiet,
     Threads,
@@ -43,6 +44,7 @@ def refine(
     weights: WeightsFile = None,
     device: Device = "auto",
     threads: Threads = 0,
+    features: Features = None,
     crf_memory_gb: Annotated[
         float | None, typer.Option(min=0, help="For CRF lattices kept between epochs; none: a quarter of what is free.")
     ] = None,
@@ -54,6 +56,9 @@ def refine(
     Example: usod deepusps refine --images images.h5 --maps rbd.h5 --stage 0 --out-labels iter0.h5
     --out-model iter0.safetensors --history iter0.csv
     """
+    from contextlib import ExitStack
+
+    from usod.data.features import FeatureStore
     from usod.data.mapstore import ImageStore, MapStore, write_maps
     from usod.devices import start_device
     from usod.models.model_file import inherited, save_model
@@ -69,7 +74,8 @@ def refine(
     folder = resume_folder(work, out_model)
     described = {"stage": stage, "refine": settings.model_dump(), "network": net_config.model_dump(mode="json")}
     origin = describe(described, {"images": images, "maps": maps})
-    with ImageStore(images) as image_store, MapStore(maps) as map_store:
+    with ExitStack() as stack:
+        image_store, map_store = stack.enter_context(ImageStore(images)), stack.enter_context(MapStore(maps))
         if deepusps.is_stable(map_store.attributes, stage, settings):
             _hand_on(map_store, model_before, out_labels, out_model, history)
             discard(folder)
@@ -81,6 +87,7 @@ def refine(
             settings,
             net_config,
             chosen,
+            features=stack.enter_context(FeatureStore(features)) if features else None,
             crf_memory_gb=crf_memory_gb,
             work=folder,
             identity=resume_identity(origin, "usod.systems.deepusps"),
@@ -112,6 +119,7 @@ def fuse(
     device: Device = "auto",
     devices: Devices = 1,
     threads: Threads = 0,
+    features: Features = None,
     work: Work = None,
     quiet: Quiet = False,
 ) -> None:
@@ -156,6 +164,7 @@ def fuse(
         origin,
         out,
         history,
+        features,
         folder,
     )
     discard(folder)
@@ -171,11 +180,13 @@ def _fuse(
     origin: dict[str, Any],
     out: Path,
     history: Path,
+    features: Path | None,
     work: Path | None,
 ) -> None:
     """One process of the training; the first one writes the results."""
     from contextlib import ExitStack
 
+    from usod.data.features import FeatureStore
     from usod.data.mapstore import ImageStore, MapStore
     from usod.models.model_file import save_model
     from usod.provenance import resume_identity
@@ -193,6 +204,7 @@ def _fuse(
             settings,
             net_config,
             process,
+            features=stack.enter_context(FeatureStore(features)) if features else None,
             work=work,
             identity=identity,
             unrefined=origin["config"]["unrefined"],

@@ -23,6 +23,9 @@ Network = Annotated[str | None, typer.Option(help="The network: JSON, or the pat
 WeightsFile = Annotated[
     Path | None, typer.Option("--weights", help="The file of the network's weights: a copy of what its JSON names.")
 ]
+Features = Annotated[
+    Path | None, typer.Option(help="Features of the network's frozen encoder for the images (usod features).")
+]
 Work = Annotated[
     str | None,
     typer.Option(help="Folder for the resume state; else .resume beside the model. none: nothing can be resumed."),

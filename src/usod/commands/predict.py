@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from usod.commands.options import Device, Quiet, Threads
+from usod.commands.options import Device, Features, Quiet, Threads
 
 
 class Type(StrEnum):
@@ -41,6 +41,7 @@ def predict(
     crf: Annotated[
         str, typer.Option(help="Dense CRF on the predictions: none, default, JSON or a YAML file.")
     ] = "none",
+    features: Features = None,
     device: Device = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
     threads: Threads = 0,
@@ -65,6 +66,8 @@ def predict(
     settings = None if crf == "none" else parse_section(CrfConfig, None if crf == "default" else crf, "--crf")
     if (out.suffix == ".h5") != (len(inputs) == 1 and inputs[0].suffix == ".h5"):
         raise UsageError(f"--out {out}: an images.h5 gives a MapStore (.h5), images and folders give a folder")
+    if features is not None and out.suffix != ".h5":
+        raise UsageError("--features: of an images.h5 only; without it the encoder sees the images themselves")
     if out.suffix == ".h5" and kind is not Type.map:
         raise UsageError(f"--type {kind.value}: a MapStore holds maps; give a folder for --out, or --type map")
     binarise(np.zeros((1, 1)), threshold)  # a wrong one is refused before any work
@@ -72,7 +75,7 @@ def predict(
     network = Model(model, device, crf=settings)
     say(f"{model}: working size {network.size}, on {describe_device(network.device)}")
     if out.suffix == ".h5":
-        predict_store(network, model, inputs[0], out, batch)
+        predict_store(network, model, inputs[0], out, batch, features)
     else:
         predict_files(network, expanded(inputs), out, batch, draw, overwrite)
 

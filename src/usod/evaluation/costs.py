@@ -53,7 +53,7 @@ def cost_table(results: str | Path, systems: Steps | None = None) -> pd.DataFram
     )
     last = ["oracles", "ablations", "prediction", "scoring", "report"]
     own = [group for step in found.index if (group := step.partition(":")[0]) not in last]
-    groups = [*dict.fromkeys(["data", "maps", *systems, *own]), *last]
+    groups = [*dict.fromkeys(["data", "maps", "features", *systems, *own]), *last]
     order = sorted(found.index, key=lambda step: (groups.index(step.partition(":")[0]), step))
     return found.loc[order].reset_index()[list(COLUMNS)]
 
@@ -74,6 +74,8 @@ def step_of(record: Path, systems: Steps | None = None) -> str:
     kind = rest[0] if len(rest) > 1 else "data"
     if kind == "maps":
         return f"maps: {name.partition('.')[0]}"
+    if kind == "features":
+        return "features"
     if kind == "oracle":
         return "oracles"
     if kind == "data":

@@ -1,6 +1,7 @@
 """Predicting saliency maps with a trained model."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from usod.crf import CRFParams, refine
+from usod.data.features import FeatureStore
 from usod.data.images import read_image, resize_image, resize_map, tell_broken
 from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
@@ -62,8 +64,12 @@ class Model:
         return resize_map(self.predict_batch(small[None])[0], image.shape[:2])
 
     @torch.inference_mode()
-    def predict_batch(self, images: np.ndarray) -> np.ndarray:
+    def predict_batch(self, images: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
         """(B, size, size, 3) uint8 RGB -> (B, size, size) float32 in [0, 1].
+
+        Parameters
+        ----------
+        features : (B, h, w, C) of the network's frozen encoder for these images, where they are at hand
 
         Raises
         ------
@@ -72,7 +78,8 @@ class Model:
         """
         pixels = torch.tensor(images).to(self.device)  # a copy: arrays made by Pillow are read-only
         with autocast(self.device, self.precision):
-            logits = self.network(self.network.as_input(pixels))
+            given = None if features is None else torch.from_numpy(features).to(self.device).permute(0, 3, 1, 2)
+            logits = self.network(self.network.as_input(pixels), *([] if given is None else [given]))
         probability = F.sigmoid(logits[:, 0].float())
         if not probability.isfinite().all():  # a CRF would spread it over its image, a PNG file hide it
             raise UsodError(
@@ -83,21 +90,30 @@ class Model:
             probability = refine(pixels, probability, CRFParams(**self.crf.model_dump()))
         return probability.cpu().numpy()
 
-    def predict_all(self, images: Iterable[tuple[str, np.ndarray]], batch: int) -> Iterator[tuple[str, np.ndarray]]:
-        """Pairs (id, image at working size) -> pairs (id, map at working size), in batches."""
+    def predict_all(
+        self, images: Iterable[tuple[str, np.ndarray]], batch: int, features: FeatureStore | None = None
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Pairs (id, image at working size) -> pairs (id, map at working size), in batches; `features` by the ids."""
         waiting: list[tuple[str, np.ndarray]] = []
         for item in images:
             waiting.append(item)
             if len(waiting) == batch:
-                yield from self._flush(waiting)
+                yield from self._flush(waiting, features)
                 waiting = []
         if waiting:
-            yield from self._flush(waiting)
+            yield from self._flush(waiting, features)
 
-    def _flush(self, items: list[tuple[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
-        images = [image for _, image in items]
-        parts = list(as_memory_allows(lambda part: self.predict_batch(np.stack(images[part])), len(items)))
-        yield from zip([key for key, _ in items], np.concatenate(parts), strict=True)
+    def _flush(
+        self, items: list[tuple[str, np.ndarray]], features: FeatureStore | None
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        keys, images = zip(*items, strict=True)
+
+        def predicted(part: slice) -> np.ndarray:
+            given = None if features is None else np.stack([features[key] for key in keys[part]])
+            return self.predict_batch(np.stack(images[part]), given)
+
+        parts = list(as_memory_allows(predicted, len(items)))
+        yield from zip(keys, np.concatenate(parts), strict=True)
 
 
 def load(path: str | Path, device: str = "auto", crf: CrfConfig | None = None) -> Model:
@@ -105,21 +121,30 @@ def load(path: str | Path, device: str = "auto", crf: CrfConfig | None = None) -
     return Model(path, device, crf=crf)
 
 
-def predict_store(model: Model, path: Path, images: Path, out: Path, batch: int) -> None:
+def predict_store(model: Model, path: Path, images: Path, out: Path, batch: int, features: Path | None = None) -> None:
     """Maps of all images of an ImageStore into a MapStore of the same size; `path` is the model's file.
+
+    Parameters
+    ----------
+    features : of the model's frozen encoder for these images
 
     Raises
     ------
     UsodError
-        If the images are not at the model's working size.
+        If the images are not at the model's working size, or the features are of another encoder or lack an image.
     """
-    with ImageStore(images) as pixels:
+    with ExitStack() as stack:
+        pixels = stack.enter_context(ImageStore(images))
+        kept = stack.enter_context(FeatureStore(features)) if features else None
+        if kept is not None:
+            kept.require_of(model.network.encoder_identity)
+            kept.require(pixels.ids)
         if pixels.size != (model.size, model.size):
             raise UsodError(f"{images}: images of {pixels.size}, but the model works at {model.size}x{model.size}")
         crf = model.crf.model_dump() if model.crf else None
         attributes = describe({"crf": crf}, {"model": path, "images": images}) | {"created_by": "usod predict"}
         with write_maps(out, pixels.ids, pixels.size, pixels.original_size, attributes) as rows:
-            maps = model.predict_all(iter(pixels), batch)
+            maps = model.predict_all(iter(pixels), batch, kept)
             for key, saliency in progress(maps, len(pixels), "predicting"):
                 rows[key] = saliency
 

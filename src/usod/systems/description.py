@@ -53,6 +53,7 @@ class Part:
     final : one of the networks or maps that the system ends with: has masks, is exported, named in the report
     column : shown in the pictures
     method : the method whose maps it refines; `heading`: of its column among the stages of that method
+    trains : what its network is built from
     truth : made with the ground truth; only parts of the same system may read it
     title : its name in figures of trainings
     files : key -> file below `results/DATASET`, where `folder` does not say it
@@ -70,6 +71,7 @@ class Part:
     column: bool = True
     method: str | None = None
     heading: str = ""
+    trains: "NetworkConfig | None" = None
     truth: bool = False
     title: str = ""
     files: Mapping[str, str] = field(default_factory=dict)

@@ -74,6 +74,7 @@ class A2s(System):
             "a2s/{variant}stage2",
             settings=(config.detector, config.a2s.stage2),
             reads=(Read(config.a2s.labels, "a2s.labels"),),
+            trains=config.detector,
             maps="labels",
             final=True,
         )

@@ -91,6 +91,7 @@ class DeepUsps(System):
                 settings=(config.network, fuse.model_dump(exclude={"seeds"})),
                 reads=tuple(Read(label, "deepusps.labels") for label in config.fused_labels),
                 final=True,
+                trains=config.network,
                 column=seed == fuse.seeds[0],
             )
 
@@ -121,6 +122,7 @@ def _stage(config: DeepUspsSettings, method: str, stage: int, last: bool) -> Par
         scored="stage",
         column=last,
         method=method,
+        trains=config.network,
         heading=f"iteration {stage}" if stage else "consistency",
     )
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 """What is planned for a configuration, what a wrong one is told, and what comes of a folder of one's own images."""
 
 import shutil
@@ -75,6 +77,24 @@ def test_weights_are_brought_once_and_read_by_every_training(project, tmp_path):
     trainings = [line for line in done.splitlines() if "--network" in line and "weights bring" not in line]
     assert len(trainings) == 7 and all(f"--weights results/{file}" in line for line in trainings)
     assert f"--weights {mine} --out results/{file}" in done
+
+
+def test_features_of_a_frozen_encoder_are_computed_once_for_all_that_learn_from_them(project, tmp_path):
+    (tmp_path / "w.safetensors").touch()
+    network = {"name": "timm/test_vit", "weights": str(tmp_path / "w.safetensors"), "frozen": True}
+    project.configure(changed(network=network, systems=["deepusps"]))
+    files = [name for name in project.planned() if "/features/" in name]
+    assert sorted(Path(name).parent.parent.name for name in files) == ["demo", "demo-test"]
+    (train,) = (name for name in files if name.startswith("demo/"))
+    calls = project.snakemake("--dry-run", "--printshellcmds").stdout.splitlines()
+    readers = [line for line in calls if f"--features results/{train}" in line]
+    assert sum(" deepusps refine " in line for line in readers) == 4 and sum(" fuse " in line for line in readers) == 1
+    assert all("--features" in line for line in calls if " usod predict " in line and "images.h5" in line)
+    # Another head reads the same file; other layers do not.
+    project.configure(changed(network=network | {"head": "skip"}, systems=["deepusps"]))
+    assert train in project.planned()
+    project.configure(changed(network=network | {"features": {"layers": [-2]}}, systems=["deepusps"]))
+    assert train not in project.planned()
 
 
 def test_without_internet_a_run_ends_before_its_first_job(project, monkeypatch):

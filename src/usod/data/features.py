@@ -103,7 +103,7 @@ class FeatureWriter(StoreWriter):
         """
         number = self._number[key] if isinstance(key, str) else key
         largest = float(np.abs(row).max(initial=0))
-        if not largest <= np.finfo(np.float16).max:
+        if not largest <= float(np.finfo(np.float16).max):
             raise UsodError(f"features of {key!r} are not finite as float16; use another layer of the encoder")
         if self._rows.dtype == np.int8:
             self._scale[number], row = quantised(row)

@@ -51,8 +51,8 @@ class FCNHead(nn.Module):
 class PatchHead(nn.Module):
     """A logit for every cell by one hidden layer, enlarged bilinearly: all that good frozen features need.
 
-    The features are brought to mean 0 and deviation 1 over their channels first, so that encoders of any scale learn
-    at the same rate.
+    The features of each image are brought to mean 0 and deviation 1 first, so that encoders of any scale learn at the
+    same rate.
 
     Parameters
     ----------

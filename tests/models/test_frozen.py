@@ -1,0 +1,259 @@
+"""Frozen encoders: features at hand give what the images themselves give, and nothing of the encoder moves."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pydantic
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional
+
+from usod.data.features import FeatureStore
+from usod.data.mapstore import ImageStore, write_images, write_maps
+from usod.errors import UsageError, UsodError
+from usod.inference.features import write_features_of
+from usod.inference.predict import Model, predict_store
+from usod.models.build import build_network
+from usod.models.config import NetworkConfig
+from usod.models.model_file import load_model, save_model
+from usod.models.timm_encoder import TimmEncoder
+from usod.provenance import describe
+from usod.sections import FuseConfig, RefineConfig
+from usod.systems import deepusps
+from usod.training import inputs
+from usod.training.checkpoint import Checkpoint
+from usod.training.inputs import KeptFeatures
+from usod.training.parallel import Process
+
+ENCODERS = ("timm/test_vit", "timm/test_resnet", "mobilenet_v2")
+CPU = torch.device("cpu")
+IDS = [f"i{i}" for i in range(6)]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Name -> a file of random weights; frozen encoders want some."""
+    folder, found = tmp_path_factory.mktemp("weights"), {}
+    for name in ENCODERS:
+        torch.manual_seed(1)
+        found[name] = folder / f"{name.removeprefix('timm/')}.safetensors"
+        encoder = build_network(NetworkConfig(name=name)).backbone.train()
+        with torch.no_grad():
+            for _ in range(30):  # statistics of the batch norms, without which nothing is left at the end
+                encoder.stages(torch.randn(4, 3, 64, 64))
+        save_file({key: tensor.contiguous() for key, tensor in encoder.state_dict().items()}, found[name])
+    return found
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Six images of 64x64 whose left or right half is bright, and that half as their label."""
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 90, (6, 64, 64, 3)).astype(np.uint8)
+    masks = np.zeros((6, 64, 64), np.uint8)
+    for row in range(6):
+        masks[row, :, 32 * (row % 2) : 32 * (row % 2 + 1)] = 255
+    pixels[masks > 0] += 150
+    sizes, attributes = np.full((6, 2), 64), describe({}, {}) | {"created_by": "test"}
+    with write_images(folder / "images.h5", IDS, (64, 64), sizes, attributes) as rows:
+        rows.fill(pixels)
+    with write_maps(folder / "maps.h5", IDS, (64, 64), sizes, attributes) as rows:
+        rows.fill(masks)
+    return ImageStore(folder / "images.h5")
+
+
+def frozen(weights, name="timm/test_vit", **keys):
+    return NetworkConfig(name=name, weights=str(weights[name]), frozen=True, **keys)
+
+
+def network_of(config):
+    torch.manual_seed(0)
+    return build_network(config).eval()
+
+
+def kept(images, config, path):
+    attributes = describe({}, {"images": images.path}) | {"created_by": "test"}
+    write_features_of(images, network_of(config), path, attributes, batch=4)
+    return FeatureStore(path)
+
+
+@torch.no_grad()
+def test_the_grid_is_that_of_the_chosen_blocks_side_by_side(weights):
+    network = network_of(frozen(weights, features={"layers": [-2, -1]}))
+    image = torch.rand(2, 3, 64, 96)
+    plain = TimmEncoder("timm/test_vit", depth=2).eval()
+    plain.load_state_dict(network.backbone.encoder.state_dict())
+    expected = plain.model.forward_intermediates(
+        image, indices=2, norm=True, output_fmt="NCHW", intermediates_only=True
+    )
+    torch.testing.assert_close(network.backbone.features(image), torch.cat(expected, 1))
+
+
+@torch.no_grad()
+def test_stages_of_a_convolutional_encoder_come_to_the_finer_grid(weights):
+    network = network_of(frozen(weights, "timm/test_resnet"))
+    image = torch.rand(1, 3, 64, 64)
+    *_, fourth, fifth = network.backbone.encoder.stages(image)
+    grid = network.backbone.features(image)
+    assert grid.shape == (1, 192 + 96, 4, 4)
+    assert torch.equal(grid[:, :192], fourth)
+    enlarged = functional.interpolate(fifth, (4, 4), mode="bilinear", align_corners=False)
+    assert torch.equal(grid[:, 192:], enlarged)
+
+
+@torch.no_grad()
+def test_the_encoder_can_be_given_a_larger_image_in_whole_patches(weights):
+    network = network_of(frozen(weights, features={"size": 100}))
+    image = torch.rand(1, 3, 64, 64)
+    assert network.backbone.given_size((64, 64)) == (96, 96)
+    assert network.backbone.features(image).shape[-2:] == (6, 6)
+    assert network(network.normalise(image)).shape == (1, 1, 64, 64)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("head", ["patch", "skip", "ram"])
+def test_features_at_hand_give_what_the_images_give(weights, images, tmp_path, name, head, dtype):
+    config = frozen(weights, name, head=head, features={"dtype": dtype})
+    network = network_of(config)
+    save_model(tmp_path / "m.safetensors", network, config, input_size=64)
+    kept(images, config, tmp_path / "f.h5").close()
+    model = Model(tmp_path / "m.safetensors", "cpu")
+    for out, features in (("1.h5", None), ("2.h5", tmp_path / "f.h5")):
+        predict_store(model, tmp_path / "m.safetensors", images.path, tmp_path / out, 4, features)
+    with deepusps.MapStore(tmp_path / "1.h5") as plain, deepusps.MapStore(tmp_path / "2.h5") as cached:
+        assert np.ptp(plain.read_all()) > 0
+        difference = np.abs(plain.read_all().astype(int) - cached.read_all())
+    assert difference.mean() < (0.3 if dtype == "float16" else 2)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_batches_are_the_same_from_memory_and_from_the_file(weights, images, tmp_path, monkeypatch, stream, dtype):
+    monkeypatch.setattr(inputs, "host_memory", lambda: 0 if stream else 2**40)
+    store = kept(images, frozen(weights, features={"dtype": dtype}), tmp_path / "f.h5")
+    features = KeptFeatures(store, IDS[::-1])
+    assert (features.values is None) == stream
+    rows = torch.tensor([4, 0])
+    expected = np.stack([store["i1"], store["i5"]]).transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(features[rows].numpy(), expected)
+
+
+def test_a_mirrored_image_goes_with_mirrored_features(weights, images, tmp_path):
+    store = kept(images, frozen(weights), tmp_path / "f.h5")
+    network, pixels = network_of(frozen(weights)), images.read_all()
+    given = inputs.Inputs.with_features(pixels, IDS, network, "cpu", store)
+    rows = torch.tensor([3, 1])
+    plain, mirrored = (given.of(network, rows, torch.tensor([flip, False])) for flip in (False, True))
+    for before, after in zip(plain, mirrored, strict=True):
+        assert torch.equal(before[0].flip(-1), after[0]) and torch.equal(before[1], after[1])
+
+
+def test_only_the_head_learns_and_only_it_is_kept_for_a_resume(weights, images, tmp_path):
+    config = frozen(weights)
+    store = kept(images, config, tmp_path / "f.h5")
+    settings = FuseConfig(epochs=30, batch_size=3, lr=3e-3)
+    with deepusps.MapStore(images.path.parent / "maps.h5") as maps:
+        done = deepusps.fuse(
+            images, {"a": maps}, 0, settings, config, Process(CPU), features=store, work=tmp_path / "work"
+        )
+    assert done.history[-1]["loss"] < done.history[0]["loss"] / 2
+    before = build_network(config).backbone.state_dict()
+    assert all(torch.equal(value, before[key]) for key, value in done.network.backbone.state_dict().items())
+    state = torch.load(next((tmp_path / "work").glob("*.pt")), weights_only=True)
+    assert state["network"] and all(key.startswith("head.") for key in state["network"])
+
+
+def test_a_resumed_training_is_the_one_that_was_not_stopped(weights, images, tmp_path, monkeypatch):
+    config, settings = frozen(weights), RefineConfig(epochs=4, batch_size=3, lr=3e-3, crf=None)
+    store = kept(images, config, tmp_path / "f.h5")
+
+    def stage(work):
+        with deepusps.MapStore(images.path.parent / "maps.h5") as maps:
+            return deepusps.refine(images, maps, 0, settings, config, CPU, features=store, work=work)
+
+    whole, saved, save = stage(None), [], Checkpoint.save
+
+    def stops(self, state):
+        save(self, state)
+        saved.append(state)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", stops)
+    with pytest.raises(KeyboardInterrupt):
+        stage(tmp_path / "work")
+    monkeypatch.setattr(Checkpoint, "save", save)
+    resumed = stage(tmp_path / "work")
+    assert len(saved) == 2 and np.array_equal(resumed.labels, whole.labels)
+    theirs = whole.network.state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in resumed.network.state_dict().items())
+
+
+def test_a_model_file_holds_its_encoder(weights, tmp_path):
+    config = frozen(weights)
+    network = network_of(config)
+    save_model(tmp_path / "m.safetensors", network, config, input_size=64)
+    weightless = config.model_copy(update={"weights": str(tmp_path / "gone.safetensors")})
+    save_model(tmp_path / "n.safetensors", network, weightless, input_size=64)
+    image = torch.rand(1, 3, 64, 64)
+    for name in ("m", "n"):
+        loaded, _ = load_model(tmp_path / f"{name}.safetensors")
+        assert torch.equal(loaded(image), network(image))
+
+
+def test_features_of_other_weights_are_refused(weights, images, tmp_path):
+    store = kept(images, frozen(weights), tmp_path / "f.h5")
+    other = tmp_path / "other.safetensors"
+    torch.manual_seed(2)
+    save_file(build_network(NetworkConfig(name="timm/test_vit")).backbone.state_dict(), other)
+    config = NetworkConfig(name="timm/test_vit", weights=str(other), frozen=True)
+    with pytest.raises(UsodError, match="features of an encoder with weights"):
+        inputs.Inputs.with_features(np.zeros((6, 64, 64, 3), np.uint8), IDS, network_of(config), "cpu", store)
+
+
+def test_one_command_computes_them_and_another_learns_from_them(weights, images, tmp_path):
+    network = frozen(weights).model_dump_json()
+    usod = [sys.executable, "-m", "usod"]
+    made = [*usod, "features", "--images", images.path, "--network", network, "--out", tmp_path / "f.h5"]
+    subprocess.run(made, check=True)
+    out = [
+        "--out-labels",
+        tmp_path / "l.h5",
+        "--out-model",
+        tmp_path / "m.safetensors",
+        "--history",
+        tmp_path / "h.csv",
+    ]
+    given = ["--images", images.path, "--maps", images.path.parent / "maps.h5", "--features", tmp_path / "f.h5"]
+    small = ["--config", '{"epochs": 1, "crf": null}', "--network", network]
+    subprocess.run([*usod, "deepusps", "refine", *given, *small, *out], check=True)
+    with deepusps.MapStore(tmp_path / "l.h5") as labels:
+        assert labels.labels == "unknown", "random weights of an unknown file"
+    learns = [*usod, "features", "--images", images.path, "--network", '{"name": "light"}', "--out", tmp_path / "g.h5"]
+    failed = subprocess.run(learns, capture_output=True, text=True)
+    assert failed.returncode == 2 and "add frozen: true" in failed.stderr and not (tmp_path / "g.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"weights": "none"}, "frozen: there is nothing to keep with weights: none"),
+        ({"head": "fcn"}, "head: fcn does not go with frozen: true; use patch, skip or ram"),
+        ({"reflect_padding": 32}, "reflect_padding: not with frozen: true"),
+        ({"frozen": False, "features": {"size": 64}}, "features: only of a frozen encoder; add frozen: true"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(weights, keys, message):
+    given = {"name": "timm/test_vit", "weights": str(weights["timm/test_vit"]), "frozen": True} | keys
+    with pytest.raises(pydantic.ValidationError, match=message):
+        NetworkConfig(**given)
+
+
+def test_a_layer_that_is_not_there_is_one_line(weights):
+    for name, message in (("timm/test_vit", "timm/test_vit has -6 to -1, not -9"), ("mobilenet_v2", "has -5 to -1")):
+        with pytest.raises(UsageError, match=f"network.features.layers: .*{message}"):
+            build_network(frozen(weights, name, features={"layers": [-9]}))

@@ -1,8 +1,7 @@
-from pathlib import Path
-
 """What is planned for a configuration, what a wrong one is told, and what comes of a folder of one's own images."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd

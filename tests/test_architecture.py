@@ -14,14 +14,15 @@ MODULES = sorted(
 )
 
 FORBIDDEN = {
-    "data": ("handcrafted", "crf", "models", "training", "systems", "evaluation", "inference", "commands"),
-    "handcrafted": ("crf", "models", "training", "systems", "evaluation", "inference", "commands"),
-    "crf": ("handcrafted", "models", "training", "systems", "evaluation", "inference", "commands"),
-    "models": ("handcrafted", "crf", "training", "systems", "evaluation", "inference", "commands"),
-    "training": ("systems", "evaluation", "inference", "commands"),
-    "systems": ("evaluation", "inference", "commands"),
-    "evaluation": ("handcrafted", "crf", "training", "systems", "inference", "commands"),
-    "inference": ("systems", "evaluation", "commands"),
+    "data": ("handcrafted", "crf", "models", "training", "systems", "evaluation", "reporting", "inference", "commands"),
+    "handcrafted": ("crf", "models", "training", "systems", "evaluation", "reporting", "inference", "commands"),
+    "crf": ("handcrafted", "models", "training", "systems", "evaluation", "reporting", "inference", "commands"),
+    "models": ("handcrafted", "crf", "training", "systems", "evaluation", "reporting", "inference", "commands"),
+    "training": ("systems", "evaluation", "reporting", "inference", "commands"),
+    "systems": ("evaluation", "reporting", "inference", "commands"),
+    "evaluation": ("handcrafted", "crf", "models", "training", "systems", "reporting", "inference", "commands"),
+    "reporting": ("handcrafted", "crf", "training", "systems", "inference", "commands"),
+    "inference": ("systems", "evaluation", "reporting", "commands"),
 }
 
 

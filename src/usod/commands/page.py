@@ -22,8 +22,8 @@ def costs(
 
     Example: usod report costs results --csv costs.csv --figure costs.svg
     """
-    from usod.evaluation.costs import cost_figure, cost_table, write_costs
-    from usod.evaluation.figures import save
+    from usod.reporting.costs import cost_figure, cost_table, write_costs
+    from usod.reporting.figures import save
     from usod.systems.descriptions import SYSTEMS
 
     table = cost_table(results, {name: system.step for name, system in SYSTEMS.items()})
@@ -45,8 +45,8 @@ def provenance(
 
     Example: usod report provenance --index ECSSD=results/ECSSD/index.csv --out provenance.md
     """
-    from usod.evaluation.provenance_page import provenance_page
     from usod.files import write_text
+    from usod.reporting.provenance_page import provenance_page
 
     try:
         settings = json.loads(config)
@@ -65,8 +65,8 @@ def page(
     Example: usod report page --out report.html --plan '{"title": "T", "chapters": [{"title": "Scores", "items":
     [{"file": "scores.md"}]}]}'
     """
-    from usod.evaluation.page import make_page, parse_plan
     from usod.files import write_text
+    from usod.reporting.page import make_page, parse_plan
 
     try:
         values = json.loads(plan)

@@ -29,7 +29,7 @@ def examples(
     from usod.data.index import load_mask, read_masks
     from usod.data.mapstore import ImageStore, MapStore
     from usod.evaluation.agreement import read_ranked
-    from usod.evaluation.figures import save, stages_figure
+    from usod.reporting.figures import save, stages_figure
 
     of_id = {}
     if masks is not None:
@@ -72,7 +72,7 @@ def changes(
 
     from usod.data.index import load_mask, read_masks
     from usod.data.mapstore import ImageStore, MapStore
-    from usod.evaluation.figures import save, stages_figure
+    from usod.reporting.figures import save, stages_figure
 
     mae = [pd.read_csv(path, dtype={"id": str}).set_index("id")["mae"] for path in (scores_before, scores_after)]
     change = (mae[1] - mae[0]).dropna().sort_values()
@@ -103,7 +103,7 @@ def watched(
     import numpy as np
 
     from usod.data.mapstore import ImageStore, MapStore
-    from usod.evaluation.figures import save, stages_figure
+    from usod.reporting.figures import save, stages_figure
 
     with ImageStore(images) as store, MapStore(maps) as looks:
         parts = [name.partition("/") for name in looks.ids]

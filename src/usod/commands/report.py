@@ -24,7 +24,7 @@ def scores(
     reference: Annotated[
         str,
         typer.Option(
-            help="The published table: deepusps_table1, ... (`usod.evaluation.published`), or none. Its F is ours."
+            help="The published table: deepusps_table1, ... (`usod.reporting.published`), or none. Its F is ours."
         ),
     ] = "deepusps_table1",
     quiet: Quiet = False,
@@ -33,8 +33,8 @@ def scores(
 
     Example: usod report scores results/scores/ecssd/*.json --published ECSSD --csv scores.csv
     """
-    from usod.evaluation.published import own_f
-    from usod.evaluation.tables import score_table, write_table
+    from usod.reporting.published import own_f
+    from usod.reporting.tables import score_table, write_table
 
     systems = {file.stem: file for file in files}
     table = score_table(
@@ -59,7 +59,7 @@ def curves(
 
     Example: usod report curves results/scores/ecssd/*.json --out curves.svg
     """
-    from usod.evaluation.figures import curves_figure, save
+    from usod.reporting.figures import curves_figure, save
 
     scores = _read_scores(files)
     wanted = systems.split() or list(scores)
@@ -83,8 +83,8 @@ def stages(
     """
     import pandas as pd
 
-    from usod.evaluation.figures import label_quality_figure, save
     from usod.files import atomic_path
+    from usod.reporting.figures import label_quality_figure, save
 
     of_system = _read_scores(files)
     rows = []
@@ -120,7 +120,7 @@ def ablation(
     Example: usod report ablation --csv out.csv --table '{"title": "T", "rows": {"A": {"ECSSD": ["a.json"]}},
     "histories": {"A": ["history.csv"]}}'
     """
-    from usod.evaluation.ablation_table import ablation_table, write_ablation_table
+    from usod.reporting.ablation_table import ablation_table, write_ablation_table
 
     try:
         wanted = json.loads(table)
@@ -144,7 +144,7 @@ def training(
 
     Example: usod report training --history rbd=history.csv --out training.svg
     """
-    from usod.evaluation.figures import save, training_figure
+    from usod.reporting.figures import save, training_figure
 
     save(training_figure(named_paths(history, "--history"), columns=column), out)
 
@@ -164,7 +164,7 @@ def scatter(
     """
     import pandas as pd
 
-    from usod.evaluation.figures import save, scatter_figure
+    from usod.reporting.figures import save, scatter_figure
 
     if len(name) != 2:
         raise UsageError(f"--name: given {len(name)} times; give two, for the two files")

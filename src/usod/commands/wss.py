@@ -116,9 +116,9 @@ def look(
 
     from usod.data.mapstore import ImageStore
     from usod.errors import UsageError
-    from usod.evaluation.figures import save, stages_figure
     from usod.models.fin import TagHead
     from usod.models.model_file import load_model
+    from usod.reporting.figures import save, stages_figure
     from usod.training.loop import as_input
 
     network, _ = load_model(model)

@@ -7,7 +7,7 @@ import pytest
 
 from usod.errors import UsageError, UsodError
 from usod.evaluation import MEASURES
-from usod.evaluation.tables import canonical_dataset, score_table, to_latex, to_markdown, write_table
+from usod.reporting.tables import canonical_dataset, score_table, to_latex, to_markdown, write_table
 
 
 @pytest.fixture

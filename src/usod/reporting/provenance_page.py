@@ -10,9 +10,9 @@ import yaml
 
 from usod.data.index import read_index
 from usod.devices import describe_device, pick_device
-from usod.evaluation import typeset
 from usod.models.weight_files import read_model_header
 from usod.provenance import file_digest, versions
+from usod.reporting import typeset
 
 
 def provenance_page(indices: Mapping[str, Path], models: Mapping[str, Path], config: Mapping[str, Any]) -> str:

@@ -3,8 +3,8 @@
 import pytest
 
 from usod.errors import UsageError
-from usod.evaluation import MEASURES, published
-from usod.evaluation.published import COLUMNS, TABLES, own_f
+from usod.evaluation import MEASURES
+from usod.reporting.published import COLUMNS, TABLES, own_f, published
 
 
 def value(table, method, dataset, measure="f"):

@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from usod.errors import UsageError, UsodError
-from usod.evaluation.tables import HEADINGS
 from usod.files import atomic_path
+from usod.reporting.tables import HEADINGS
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from usod.errors import UsodError
-from usod.evaluation.ablation_table import ablation_table, write_ablation_table
 from usod.evaluation.benchmark import MEASURES
+from usod.reporting.ablation_table import ablation_table, write_ablation_table
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from PIL import Image
 
 from usod.errors import UsageError, UsodError
 from usod.evaluation import Benchmark
-from usod.evaluation import figures as f
+from usod.reporting import figures as f
 
 
 def make_quality(kinds=("moving average", "prediction")):

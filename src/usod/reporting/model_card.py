@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from usod.errors import UsodError
-from usod.evaluation import typeset
-from usod.evaluation.tables import HEADINGS, read_score
 from usod.models.weight_files import read_model_header
+from usod.reporting import typeset
+from usod.reporting.tables import HEADINGS, read_score
 
 _SCORES = ("f_fixed", "f_adaptive", "f_max", "s_measure", "e_mean", "mae")
 

@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 
 from usod.errors import UsageError, UsodError
-from usod.evaluation import typeset
 from usod.evaluation.benchmark import MEASURES
-from usod.evaluation.published import published
 from usod.human_labels import join
+from usod.reporting import typeset
+from usod.reporting.published import published
 
 OURS = "this run"
 
@@ -75,7 +75,7 @@ def score_table(
         row NAME: mean, and standard deviation with n - 1 in the denominator (NaN for a single seed).
     dataset : key of the test set; case and punctuation do not matter (`canonical_dataset`). For a data set that the
         paper does not have there are only this run's rows.
-    reference : a key of `usod.evaluation.published.TABLES`, or None for this run's rows only
+    reference : a key of `usod.reporting.published.TABLES`, or None for this run's rows only
     f : the key of a score that is this run's `f`; the default is the F of the DeepUSPS paper
 
     Returns

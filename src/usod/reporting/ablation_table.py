@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from usod.errors import UsodError
-from usod.evaluation import typeset
-from usod.evaluation.published import published
-from usod.evaluation.tables import F_NAMES, canonical_dataset, read_score
+from usod.reporting import typeset
+from usod.reporting.published import published
+from usod.reporting.tables import F_NAMES, canonical_dataset, read_score
 
 COLUMNS = (
     *("row", "dataset", "seeds", "n", "f", "f_std", "mae", "mae_std"),
@@ -29,7 +29,7 @@ def ablation_table(
     ----------
     rows : name, as in the published table -> data set -> JSON files of `usod evaluate`, one for each seed
     histories : name -> history.csv of each training that is scored, where there was one
-    reference : a key of `usod.evaluation.published.TABLES`
+    reference : a key of `usod.reporting.published.TABLES`
     published_as : data set -> its name in the published table
     f : the F that is reported
 

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from usod.errors import UsodError
-from usod.evaluation import typeset
-from usod.evaluation.figures import PALETTE, panels
+from usod.reporting import typeset
+from usod.reporting.figures import PALETTE, panels
 
 COLUMNS = ("step", "jobs", "seconds", "cpu_seconds", "memory_mb", "device_memory_mb")
 

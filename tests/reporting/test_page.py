@@ -10,8 +10,8 @@ from PIL import Image
 
 from usod.data.index import build_index, write_index
 from usod.errors import UsageError, UsodError
-from usod.evaluation.costs import cost_table, step_of, write_costs
-from usod.evaluation.page import make_page, parse_plan
+from usod.reporting.costs import cost_table, step_of, write_costs
+from usod.reporting.page import make_page, parse_plan
 from usod.systems.descriptions import SYSTEMS
 
 

@@ -29,9 +29,6 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)))
 
-STAGES = ("handcrafted", "inter-image\nconsistency", "iteration 1", "iteration 2")
-"""Names of DeepUSPS's stages 0, 1, 2, 3 (Figures 6 and 8)."""
-
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "usod",
@@ -120,15 +117,13 @@ def _thumbnail(cell: NDArray, shape: tuple[int, int], width: int = 240) -> NDArr
     return np.asarray(Image.fromarray(cell).resize(size, Image.Resampling.BILINEAR))
 
 
-def label_quality_figure(quality: pd.DataFrame, stage_names: Sequence[str] = STAGES) -> Figure:
+def label_quality_figure(quality: pd.DataFrame) -> Figure:
     """How good the pseudo-labels are after every stage, a line per method (DeepUSPS, Figures 6 and 8).
 
     Parameters
     ----------
-    quality : columns `method`, `stage` (0 handcrafted, 1 inter-image consistency, 2 iteration 1, ...), and any of
-        `f`, `mae`, `precision`, `recall` in [0, 1], a panel each. With a column `kind` (e.g. "moving average" and
-        "prediction") the kinds have lines of their own, the first one solid, the others dashed.
-    stage_names : tick labels; stages beyond them are numbered on
+    quality : columns `method`, `stage` (its name; a method's stages in their order), and any of `f`, `mae`,
+        `precision`, `recall` in [0, 1], a panel each
 
     Raises
     ------
@@ -140,20 +135,11 @@ def label_quality_figure(quality: pd.DataFrame, stage_names: Sequence[str] = STA
     if not measures or not {"method", "stage"} <= set(quality):
         raise UsageError("label quality needs the columns method, stage and at least one of f, mae, precision, recall")
     figure, all_axes = panels(len(measures))
-    kinds = list(quality["kind"].unique()) if "kind" in quality else [None]
-    stages = sorted(quality["stage"].unique())
-    names = [stage_names[s] if s < len(stage_names) else f"iteration {s - 1}" for s in stages]
     for axes, (key, label) in zip(all_axes, measures.items(), strict=True):
-        for (method, lines), colour, marker in zip(
+        for (method, line), colour, marker in zip(
             quality.groupby("method", sort=False), cycle(PALETTE), cycle(MARKERS), strict=False
         ):
-            for kind, dash in zip(kinds, cycle(DASHES), strict=False):
-                line = (lines if kind is None else lines[lines["kind"] == kind]).sort_values("stage")
-                text = f"{method}" if kind is None else f"{method}, {kind}"
-                axes.plot(
-                    line["stage"], 100 * line[key], color=colour, marker=marker, ls=dash, label=text, ms=4, lw=1.4
-                )
-        axes.set_xticks(stages, names, fontsize=7)
+            axes.plot(line["stage"], 100 * line[key], color=colour, marker=marker, label=f"{method}", ms=4, lw=1.4)
         axes.set_ylabel(f"{label} (%)")
     _legend_below(figure, all_axes[0])
     return figure

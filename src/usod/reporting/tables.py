@@ -7,9 +7,9 @@ mean and standard deviation, as DeepUSPS reports its three runs.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -20,6 +20,7 @@ from usod.reporting import typeset
 from usod.reporting.published import published
 
 OURS = "this run"
+Read = TypeVar("Read")
 
 LEADING = ("system", "group", "source", "n", "seeds", "f", "f_std", "f_definition", "pretraining_labels")
 
@@ -147,18 +148,26 @@ def _own_row(system: str, paths: list[Path], f: str) -> dict[str, Any]:
 
 def read_score(path: Path) -> dict[str, float]:
     """`n` and the keys of `MEASURES` from a JSON file of `usod evaluate`; UsodError if it is not one."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return {key: float(document[key]) for key in ("n", *MEASURES)}
-    except OSError as error:
-        raise UsodError(f"{path}: cannot be read ({error.strerror}); run `usod evaluate --json` first") from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise UsodError(f"{path}: not a score of `usod evaluate` ({error}); delete it and score again") from error
+    return _read(path, lambda document: {key: float(document[key]) for key in ("n", *MEASURES)})
+
+
+def read_curves(path: Path) -> dict[str, list[float]]:
+    """`Benchmark.curves()` from a JSON file of `usod evaluate`; UsodError if it has none."""
+    return _read(path, lambda document: dict(document["curves"]))
 
 
 def read_labels(path: Path) -> str:
-    """The human labels behind the maps of a score, whose file `read_score` could read."""
-    return str(json.loads(path.read_text(encoding="utf-8")).get("labels", "unknown"))
+    """The human labels behind the maps of a score, "unknown" where it does not say; UsodError if it is none."""
+    return _read(path, lambda document: str(document.get("labels", "unknown")))
+
+
+def _read(path: Path, part: Callable[[dict[str, Any]], Read]) -> Read:
+    try:
+        return part(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsodError(f"{path}: cannot be read ({error.strerror}); run `usod evaluate --json` first") from error
+    except (AttributeError, ValueError, TypeError, KeyError) as error:
+        raise UsodError(f"{path}: not a score of `usod evaluate` ({error}); delete it and score again") from error
 
 
 def write_table(frame: pd.DataFrame, path: str | Path, title: str = "") -> None:

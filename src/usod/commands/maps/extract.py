@@ -1,4 +1,4 @@
-"""`usod maps`: handcrafted maps, and MapStores to and from folders of PNG files."""
+"""`usod maps extract`: maps of a handcrafted method."""
 
 import json
 from pathlib import Path
@@ -6,13 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from usod.commands.maps import Size, app
 from usod.commands.options import Quiet, Workers
-
-app = typer.Typer(no_args_is_help=True, help="Extract handcrafted maps; turn MapStores into PNG files and back.")
-Store = Annotated[Path, typer.Argument(help="MapStore (.h5).")]
-Out = Annotated[Path, typer.Option(help="MapStore to write (.h5).")]
-Index = Annotated[Path, typer.Option(help="Index of the images (usod data index).")]
-Size = Annotated[int, typer.Option(min=8, help="Side of the square working size in pixels.")]
+from usod.errors import UsageError, UsodError
 
 
 @app.command()
@@ -36,7 +32,6 @@ def extract(
 
     Example: usod maps extract rbd --index index.csv --out rbd.h5 --workers 4
     """
-    from usod.errors import UsageError
     from usod.handcrafted import METHODS
 
     if method not in METHODS:
@@ -55,7 +50,6 @@ def _extract_files(
 ) -> None:
     from usod.data.images import tell_broken
     from usod.data.mapstore import write_map
-    from usod.errors import UsageError, UsodError
     from usod.handcrafted.extract import extract_maps
     from usod.progress import progress
 
@@ -81,7 +75,6 @@ def _extract_index(
     from usod.data.index import read_index
     from usod.data.mapstore import to_uint8, write_maps
     from usod.data.partial import PartialMaps
-    from usod.errors import UsodError
     from usod.handcrafted.extract import extract_maps
     from usod.progress import progress, say
     from usod.provenance import code_digest, describe, versions
@@ -112,94 +105,7 @@ def _extract_index(
         done.remove()
 
 
-@app.command()
-def merge(
-    parts: Annotated[list[Path], typer.Argument(help="MapStores that together hold every image of the index.")],
-    index: Index,
-    out: Out,
-    quiet: Quiet = False,
-) -> None:
-    """Put the parts of one data set's maps together, in the order of its index.
-
-    Example: usod maps merge rbd.1-of-2.h5 rbd.2-of-2.h5 --index index.csv --out rbd.h5
-    """
-    from contextlib import ExitStack
-
-    from usod.data.index import read_index
-    from usod.data.mapstore import MapStore, write_maps
-    from usod.errors import UsodError
-    from usod.provenance import describe
-
-    table = read_index(index)
-    with ExitStack() as stack:
-        stores = [stack.enter_context(MapStore(part)) for part in parts]
-        of_id = {key: store for store in stores for key in store.ids}
-        missing = [key for key in table["id"] if key not in of_id]
-        if missing:
-            raise UsodError(f"{parts[0]} and the other parts lack {len(missing)} images of {index}, e.g. {missing[0]}")
-        shapes = {store.size for store in stores if len(store)}
-        if len(shapes) > 1:
-            raise UsodError(f"{parts[0]} and the other parts hold maps of different sizes")
-        attributes = describe(stores[0].attributes["config"], {"index": index}) | {
-            "created_by": stores[0].attributes["created_by"]
-        }
-        sizes = table[["height", "width"]].to_numpy()
-        with write_maps(out, list(table["id"]), shapes.pop(), sizes, attributes) as rows:
-            for key in table["id"]:
-                rows[key] = of_id[key].raw(key)
-
-
-@app.command("import")
-def import_maps(
-    source: Annotated[Path, typer.Argument(help="Folder of map images named like the ids, or a MapStore.")],
-    index: Index,
-    out: Out,
-    size: Size = 432,
-    labels: Annotated[
-        str | None,
-        typer.Option(help="Human labels that went into them: none, masks, ImageNet classes, ...; else what they say."),
-    ] = None,
-    quiet: Quiet = False,
-) -> None:
-    """Take over maps made elsewhere: a method, a prior, or predictions to be scored.
-
-    Example: usod maps import pngs --index index.csv --out maps.h5
-    """
-    from usod.data.images import resize_map
-    from usod.data.index import read_index
-    from usod.data.mapstore import open_maps, require_ids, write_maps
-    from usod.progress import progress
-    from usod.provenance import describe
-
-    table = read_index(index)
-    maps = open_maps(source)
-    require_ids(maps, list(table["id"]))
-    attributes = describe({"size": size}, {"maps": source, "index": index}) | {"created_by": "usod maps import"}
-    attributes |= {"labels": labels} if labels else {}
-    sizes = table[["height", "width"]].to_numpy()
-    with write_maps(out, list(table["id"]), (size, size), sizes, attributes) as rows:
-        for key in progress(table["id"], len(table), "importing"):
-            rows[key] = resize_map(maps[key], (size, size))
-
-
-@app.command()
-def info(store: Store, quiet: Quiet = False) -> None:
-    """Print what a MapStore says of itself.
-
-    Example: usod maps info rbd.h5
-    """
-    from usod.data.mapstore import MapStore
-
-    with MapStore(store) as maps:
-        means = [float(saliency.mean()) for _, saliency in maps]
-        print(f"{store}: {len(maps)} maps of {maps.shape[0]}x{maps.shape[1]}, all checksums right")
-        print(f"mean saliency: {sum(means) / max(1, len(means)):.4f}")
-        for key, value in maps.attributes.items():
-            print(f"{key}: {json.dumps(value) if isinstance(value, dict) else value}")
-
-
 def _parameters(text: str) -> dict[str, Any]:
-    from usod.errors import UsageError
 
     try:
         values = json.loads(text)
@@ -211,7 +117,6 @@ def _parameters(text: str) -> dict[str, Any]:
 
 
 def _chunk(text: str) -> tuple[int, int]:
-    from usod.errors import UsageError
 
     number, _, count = text.partition("-of-")
     if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):

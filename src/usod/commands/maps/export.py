@@ -1,4 +1,4 @@
-"""`usod maps export`: maps and masks as PNG files. A file of its own: how masks are cut does not concern the maps."""
+"""`usod maps export`: maps and masks as PNG files."""
 
 import os
 from pathlib import Path
@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
+from usod.commands.maps import Store, app
 from usod.commands.options import Quiet
+from usod.errors import UsageError, UsodError
 
-Store = Annotated[Path, typer.Argument(help="MapStore (.h5).")]
 
-
+@app.command()
 def export(
     store: Store,
     out: Annotated[Path, typer.Option(help="Folder for the PNG files, one per id.")],
@@ -35,7 +36,6 @@ def export(
 
     from usod.data.images import resize_map
     from usod.data.mapstore import MapStore, write_map
-    from usod.errors import UsageError
     from usod.inference.render import binarise
     from usod.progress import progress
 
@@ -55,7 +55,6 @@ def names_of_images(index: Path, root: Path, ids: list[str]) -> dict[str, str]:
     """id -> the PNG file of its image, relative to the folder of all, as `usod.data.tree.png_names` names it."""
     from usod.data.index import read_index
     from usod.data.tree import png_names
-    from usod.errors import UsodError
 
     images = read_index(index).set_index("id")["image"]
     if missing := [key for key in ids if key not in images.index]:

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from usod.commands.maps import app
 from usod.commands.options import Quiet, named_paths
 
 
+@app.command()
 def agree(
     labels: Annotated[list[str], typer.Option(help="METHOD=labels.h5, once per method.")],
     csv: Annotated[Path, typer.Option(help="Table, one row per image, the most doubtful first.")],

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from usod.commands.data import app
 from usod.commands.options import Quiet
 
 
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write images/, masks/, tags.csv and split.csv to.")],
     train: Annotated[int, typer.Option(min=0, help="Scenes to train on.")] = 160,

@@ -2,11 +2,12 @@
 
 import typer
 
-from usod.commands.data import Layout, Masks, Readers, Root, Without
+from usod.commands.data import Layout, Masks, Readers, Root, Without, app
 from usod.commands.options import Quiet
 from usod.data.parallel import READERS
 
 
+@app.command()
 def check(
     root: Root,
     layout: Layout = "auto",

@@ -10,9 +10,10 @@ from usod.evaluation import Benchmark
 from usod.reporting import figures as f
 
 
-def make_quality(kinds=("moving average", "prediction")):
-    rows = [(m, k, s, 0.7 + 0.05 * s, 0.1 - 0.02 * s) for m in ("rbd", "dsr") for k in kinds for s in range(4)]
-    return pd.DataFrame(rows, columns=["method", "kind", "stage", "f", "mae"])
+def make_quality():
+    stages = ("maps", "consistency", "iteration 1", "iteration 2")
+    rows = [(m, stage, 0.7 + 0.05 * s, 0.1 - 0.02 * s) for m in ("rbd", "dsr") for s, stage in enumerate(stages)]
+    return pd.DataFrame(rows, columns=["method", "stage", "f", "mae"])
 
 
 def test_stages_grid_keeps_the_shape_of_every_image():
@@ -34,21 +35,14 @@ def test_stages_grid_keeps_the_shape_of_every_image():
         f.stages_figure(images, {"rbd": maps[:1]})
 
 
-def test_label_quality_draws_a_line_per_method_and_kind():
-    figure = f.label_quality_figure(make_quality())
+def test_label_quality_draws_a_line_per_method():
+    figure = f.label_quality_figure(make_quality().iloc[:-1])
     left, right = figure.axes
-    assert [line.get_label() for line in left.lines] == [
-        "rbd, moving average",
-        "rbd, prediction",
-        "dsr, moving average",
-        "dsr, prediction",
-    ]
+    assert [line.get_label() for line in left.lines] == ["rbd", "dsr"]
     np.testing.assert_allclose(left.lines[0].get_ydata(), [70, 75, 80, 85])
-    np.testing.assert_allclose(right.lines[0].get_ydata(), [10, 8, 6, 4])
-    assert left.lines[0].get_color() == left.lines[1].get_color() != left.lines[2].get_color()
-    assert left.lines[0].get_linestyle() != left.lines[1].get_linestyle()
-    assert [tick.get_text() for tick in left.get_xticklabels()] == list(f.STAGES)
-    assert len(f.label_quality_figure(make_quality(["prediction"]).drop(columns="kind")).axes[0].lines) == 2
+    np.testing.assert_allclose(right.lines[1].get_ydata(), [10, 8, 6])
+    assert left.lines[0].get_color() != left.lines[1].get_color()
+    assert [tick.get_text() for tick in left.get_xticklabels()] == ["maps", "consistency", "iteration 1", "iteration 2"]
     with pytest.raises(UsageError, match="method, stage"):
         f.label_quality_figure(pd.DataFrame({"method": ["rbd"], "stage": [0]}))
 
@@ -88,7 +82,7 @@ def test_saved_files(tmp_path):
         return (tmp_path / name).read_bytes()
 
     svg = draw("a.svg")
-    assert b">dsr, prediction</text>" in svg
+    assert b">dsr</text>" in svg
     assert svg == draw("b.svg")
     assert draw("a.pdf").startswith(b"%PDF")
     draw("a.png")

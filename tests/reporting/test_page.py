@@ -80,7 +80,7 @@ def test_what_is_missing_or_foreign_is_one_line(files):
         ("demo/masks", "data"),
         ("demo/masks/a2s-stage2", "report"),
         ("demo/theirs/step.predict", "theirs: step"),
-        ("scores/demo/rbd-iter0.predict", "prediction"),
+        ("predictions/demo/rbd-iter0", "prediction"),
         ("scores/demo/rbd-iter0", "scoring"),
         ("report/curves-demo", "report"),
     ],

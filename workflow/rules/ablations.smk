@@ -1,3 +1,29 @@
+ablation_scores = one_line(PLAN.ablation_scores)
+
+
+@one_line
+def ablation_files(table):
+    """The table of variants and its figures."""
+    return list(map(report_path, PLAN.ablation_figures(table)))
+
+
+def ablation_histories(table):
+    """The histories of all trainings of a table, each once."""
+    return list(dict.fromkeys(file for files in PLAN.histories(table).values() for file in files))
+
+
+def ablation_places(table, input):
+    """File -> where it lies, as the rule names it."""
+    files = [*ablation_scores(table), *ablation_histories(table)]
+    return dict(zip(files, [*input.scores, *input.histories], strict=True))
+
+
+def scattered(wildcards):
+    """The scores per image of the two rows that a figure sets against each other: of their first seeds."""
+    rows = TABLES.tables[wildcards.table].scatter
+    return [f"results/scores/{wildcards.testset}/{TABLES.of_row(wildcards.table, row)[0]}.csv" for row in rows]
+
+
 rule ablation_table:
     """A table of variants, beside the published one."""
     input:
@@ -18,9 +44,8 @@ rule ablation_table:
         "results/timings/report/{table}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.report"),
+        code=code("usod.commands.report.ablation"),
         wanted=lambda wildcards: json.dumps(PLAN.ablation(wildcards.table)),
         table=lambda wildcards, input: json.dumps(
             PLAN.ablation(wildcards.table, ablation_places(wildcards.table, input))
@@ -44,9 +69,8 @@ rule score_epochs:
         "results/timings/scores/{testset}/{system}.epochs.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.evaluate"),
+        code=code("usod.commands.evaluate_epochs"),
     shell:
         "usod evaluate-epochs {input.watched:q} --index {input.masks:q} --out {output:q} > {log:q} 2>&1"
 
@@ -71,9 +95,8 @@ rule plot_ablation_curves:
         "results/timings/report/{table}.curves.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.report"),
+        code=code("usod.commands.report.training"),
         curves=lambda wildcards, input: pairs("--history", TABLES.systems(wildcards.table), input.curves),
     shell:
         "usod report training {params.curves:q} --column mae --out {output.figure:q} > {log:q} 2>&1"
@@ -96,9 +119,8 @@ rule plot_ablation_scatter:
         "results/timings/report/{table}-{testset}.scatter.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.report"),
+        code=code("usod.commands.report.scatter"),
         names=lambda wildcards: TABLES.tables[wildcards.table].scatter,
         f=lambda wildcards: TABLES.tables[wildcards.table].f,
     shell:

@@ -19,6 +19,7 @@ from usod.folders import below_here
 from usod.models.sources import missing_file
 from usod.plan import Plan
 from usod.provenance import code_digest as code, lead_to_usod
+from usod.reporting.contents import contents, figures, report_path
 from usod.sections import CrfConfig, read_yaml
 from usod.settings import deep_merge
 from usod.supervise import tell_places

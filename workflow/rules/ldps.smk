@@ -114,9 +114,8 @@ rule show_changes:
         "results/timings/report/changes-{testset}-{prior}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.pictures"),
+        code=code("usod.commands.report.changes"),
     shell:
         "usod report changes --images {input.images:q} --before {input.before:q} --after {input.after:q}"
         " --scores-before {input.scores_before:q} --scores-after {input.scores_after:q} --masks {input.masks:q}"

@@ -1,6 +1,5 @@
 """What the steps of a run cost: time, memory, memory of the device."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -67,8 +66,8 @@ def step_of(record: Path, systems: Steps | None = None) -> str:
     name = rest[-1] if rest else first
     if first in ("report", "export") or (len(rest) > 1 and rest[0] == "masks"):
         return "report"
-    if first == "scores":
-        return "prediction" if re.search(r"\.(predict|refine)$", name) else "scoring"
+    if first in ("predictions", "scores"):
+        return {"predictions": "prediction", "scores": "scoring"}[first]
     if "variants" in rest:
         return "ablations"
     kind = rest[0] if len(rest) > 1 else "data"

@@ -11,7 +11,7 @@ from PIL import Image
 from usod.data.index import build_index, write_index
 from usod.errors import UsageError, UsodError
 from usod.reporting.costs import cost_table, step_of, write_costs
-from usod.reporting.page import make_page, parse_plan
+from usod.reporting.page import make_page, parse_page
 from usod.systems.descriptions import SYSTEMS
 
 
@@ -44,7 +44,7 @@ def files(tmp_path):
 
 
 def plan(*items):
-    return parse_plan({"title": "T & t", "chapters": [{"title": "Scores", "items": [{"file": str(i)} for i in items]}]})
+    return parse_page({"title": "T & t", "chapters": [{"title": "Scores", "items": [{"file": str(i)} for i in items]}]})
 
 
 def test_the_page_holds_everything_and_loads_nothing(files):
@@ -62,7 +62,7 @@ def test_what_is_missing_or_foreign_is_one_line(files):
     with pytest.raises(UsageError, match=r"d.txt: a report holds"):
         make_page(plan(files / "d.txt"))
     with pytest.raises(UsageError, match=r"--plan: chapters.0.items.0.path: unknown key"):
-        parse_plan({"title": "T", "chapters": [{"title": "S", "items": [{"file": "a.md", "path": "a.md"}]}]})
+        parse_page({"title": "T", "chapters": [{"title": "S", "items": [{"file": "a.md", "path": "a.md"}]}]})
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """The report as one self-contained HTML page: it can be mailed, opened without a network, and printed."""
 
 import base64
-import html
 import io
 import re
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
 from PIL import Image
 from pydantic import Field
@@ -51,6 +51,44 @@ pre { font-size: .8rem; background: #f6f6f6; padding: .8rem; overflow-x: auto; }
 """
 
 
+_TEMPLATE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ page.title }}</title>
+<style>{{ style | safe }}</style>
+</head>
+<body>
+<h1>{{ page.title }}</h1>
+<p>{{ page.intro }}</p>
+<nav><ul>
+{% for chapter in page.chapters %}
+<li><a href="#{{ chapter.title | anchor }}">{{ chapter.title }}</a></li>
+{% endfor %}
+</ul></nav>
+{% for chapter in page.chapters %}
+<h2 id="{{ chapter.title | anchor }}">{{ chapter.title }}</h2>
+{% for item in chapter["items"] %}
+{% if item.title %}
+<h3>{{ item.title }}</h3>
+{% endif %}
+{% if item.file.endswith(".md") %}
+<p class="caption">{{ item.caption }}</p>
+{{ item.file | tables | safe }}
+{% else %}
+<figure>
+<img{{ item.file | picture | xmlattr }} alt="{{ item.title or item.file | stem }}">
+<figcaption>{{ item.caption }}</figcaption>
+</figure>
+{% endif %}
+{% endfor %}
+{% endfor %}
+</body>
+</html>
+"""
+
+
 class Item(Section):
     """A picture (.svg, .png) or a text with tables (.md) of the report."""
 
@@ -64,7 +102,7 @@ class Chapter(Section):
     items: list[Item] = Field(min_length=1)
 
 
-class Plan(Section):
+class Page(Section):
     """What the page holds, in its order."""
 
     title: str
@@ -72,8 +110,8 @@ class Plan(Section):
     chapters: list[Chapter]
 
 
-def make_page(plan: Plan) -> str:
-    """The page, all pictures inside it.
+def make_page(page: Page) -> str:
+    """The page as HTML, all pictures inside it.
 
     Raises
     ------
@@ -82,58 +120,62 @@ def make_page(plan: Plan) -> str:
     UsageError
         If one is neither a picture nor Markdown.
     """
-    chapters = [chapter for chapter in plan.chapters if chapter.items]
-    links = "".join(f'<li><a href="#{_anchor(c.title)}">{html.escape(c.title)}</a></li>' for c in chapters)
-    body = [f"<h1>{html.escape(plan.title)}</h1>", f"<p>{html.escape(plan.intro)}</p>", f"<nav><ul>{links}</ul></nav>"]
-    for chapter in chapters:
-        body.append(f'<h2 id="{_anchor(chapter.title)}">{html.escape(chapter.title)}</h2>')
-        body += [_item(item) for item in chapter.items]
-    head = ['<meta charset="utf-8">', '<meta name="viewport" content="width=device-width, initial-scale=1">']
-    head += [f"<title>{html.escape(plan.title)}</title>", f"<style>{_STYLE}</style>"]
-    lines = ["<!doctype html>", '<html lang="en">', "<head>", *head, "</head>", "<body>", *body, "</body>", "</html>"]
-    return "\n".join(lines) + "\n"
+    environment = Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
+    environment.filters |= {"anchor": _anchor, "picture": _picture, "stem": _stem, "tables": _tables}
+    return environment.from_string(_TEMPLATE).render(page=page, style=_STYLE)
 
 
-def _item(item: Item) -> str:
-    path = Path(item.file)
-    title = f"<h3>{html.escape(item.title)}</h3>\n" if item.title else ""
-    caption = html.escape(" ".join(item.caption.split()))
+def _read(file: str) -> bytes:
     try:
-        if path.suffix == ".md":
-            text = MarkdownIt("commonmark", {"html": False}).enable("table").render(path.read_text(encoding="utf-8"))
-            # Without the sign that only tells a column of numbers; a wide table scrolls by itself.
-            text = text.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
-            return f'{title}<p class="caption">{caption}</p>\n{text}'
-        if path.suffix not in (".svg", ".png"):
-            raise UsageError(f"{path}: a report holds .svg, .png and .md")
-        picture = _vector(path) if path.suffix == ".svg" else _pixels(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsodError(f"{path}: cannot be read for the report ({error})") from error
-    picture = f'<img {picture} alt="{html.escape(item.title or path.stem)}">'
-    return f"{title}<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise UsodError(f"{file}: cannot be read for the report ({error})") from error
 
 
-def _vector(path: Path) -> str:
-    """An SVG stays one: sharp at any size and in print. As a picture of its own its ids cannot clash with others'."""
-    return f'src="data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode("ascii")}"'
+def _tables(file: str) -> str:
+    """Markdown as HTML; a wide table scrolls by itself."""
+    try:
+        text = _read(file).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsodError(f"{file}: cannot be read for the report ({error})") from error
+    text = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    return text.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
 
 
-def _pixels(path: Path) -> str:
-    """A PNG as WebP, a tenth of the size, shown at the size it was drawn for."""
-    with Image.open(path) as picture:
-        dpi = float(picture.info.get("dpi", (96,))[0])
-        content = io.BytesIO()
-        picture.convert("RGB").save(content, "webp", quality=85)
-        width = round(picture.width * 96 / dpi)
-    return f'width="{width}" src="data:image/webp;base64,{base64.b64encode(content.getvalue()).decode("ascii")}"'
+def _picture(file: str) -> dict[str, Any]:
+    """Attributes of an img that holds the picture.
+
+    An SVG stays one: sharp at any size and in print, and as a picture of its own its ids cannot clash with others'. A
+    PNG becomes WebP, a tenth of the size, and is shown at the size it was drawn for.
+    """
+    if file.endswith(".svg"):
+        return {"src": _inside("svg+xml", _read(file))}
+    if not file.endswith(".png"):
+        raise UsageError(f"{file}: a report holds .svg, .png and .md")
+    try:
+        with Image.open(io.BytesIO(_read(file))) as picture:
+            dpi = float(picture.info.get("dpi", (96,))[0])
+            content = io.BytesIO()
+            picture.convert("RGB").save(content, "webp", quality=85)
+            return {"width": round(picture.width * 96 / dpi), "src": _inside("webp", content.getvalue())}
+    except OSError as error:
+        raise UsodError(f"{file}: cannot be read for the report ({error})") from error
+
+
+def _inside(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _stem(file: str) -> str:
+    return Path(file).stem
 
 
 def _anchor(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def parse_plan(values: Any) -> Plan:
-    """A checked Plan.
+def parse_page(values: Any) -> Page:
+    """A checked `Page`.
 
     Raises
     ------
@@ -145,6 +187,6 @@ def parse_plan(values: Any) -> Plan:
     from usod.sections import explain
 
     try:
-        return Plan.model_validate(values)
+        return Page.model_validate(values)
     except ValidationError as error:
         raise UsageError(f"--plan: {explain(error)}") from error

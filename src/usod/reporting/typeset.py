@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
+from jinja2 import Environment, StrictUndefined
 
 from usod.errors import UsageError
 from usod.files import write_text
@@ -41,15 +42,11 @@ def latex(
     groups: Sequence[str] | None = None,
 ) -> str:
     """A tabular for the booktabs package; a rule between rows of different `groups`."""
-    lines = [r"% needs \usepackage{booktabs}", r"\begin{table}", r"\centering"]
-    lines += [rf"\caption{{{_escape(title + '. ' if title else '')}{_escape(note)}}}"]
-    lines += [rf"\begin{{tabular}}{{{''.join('r' if _is_number(h) else 'l' for h in headings)}}}", r"\toprule"]
-    lines += [_ampersand(headings), r"\midrule"]
-    for number, cells in enumerate(rows):
-        if groups is not None and number and groups[number] != groups[number - 1]:
-            lines.append(r"\midrule")
-        lines.append(_ampersand(cells))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    caption = f"{title}. {note}" if title else note
+    columns = "".join("r" if _is_number(heading) else "l" for heading in headings)
+    return _LATEX.render(
+        caption=caption, columns=columns, headings=headings, rows=rows, groups=groups or [""] * len(rows)
+    )
 
 
 def percent(value: float, deviation: float = float("nan")) -> str:
@@ -67,12 +64,39 @@ def _pipe(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
-def _ampersand(cells: Sequence[str]) -> str:
-    return " & ".join(_escape(cell) for cell in cells) + r" \\"
-
-
 def _escape(text: str) -> str:
     text = re.sub(r"([&%$#_{}])", r"\\\1", text)
     for symbol, command in {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", ">=": r"$\geq$"}.items():
         text = text.replace(symbol, command)
     return re.sub(r"(?<!\$)>", r"$>$", text)
+
+
+# Braces are LaTeX's own.
+_ENVIRONMENT = Environment(
+    block_start_string="<%",
+    block_end_string="%>",
+    variable_start_string="<<",
+    variable_end_string=">>",
+    trim_blocks=True,
+    keep_trailing_newline=True,
+    undefined=StrictUndefined,
+)
+_ENVIRONMENT.filters["latex"] = _escape
+_LATEX = _ENVIRONMENT.from_string(r"""% needs \usepackage{booktabs}
+\begin{table}
+\centering
+\caption{<< caption | latex >>}
+\begin{tabular}{<< columns >>}
+\toprule
+<< headings | map("latex") | join(" & ") >> \\
+\midrule
+<% for cells in rows %>
+<% if loop.changed(groups[loop.index0]) and not loop.first %>
+\midrule
+<% endif %>
+<< cells | map("latex") | join(" & ") >> \\
+<% endfor %>
+\bottomrule
+\end{tabular}
+\end{table}
+""")

@@ -23,10 +23,10 @@ def page(
     [{"file": "scores.md"}]}]}'
     """
     from usod.files import write_text
-    from usod.reporting.page import make_page, parse_plan
+    from usod.reporting.page import make_page, parse_page
 
     try:
         values = json.loads(plan)
     except ValueError as error:
         raise UsageError(f"--plan: not JSON: {error}") from error
-    write_text(out, make_page(parse_plan(values)))
+    write_text(out, make_page(parse_page(values)))

@@ -1,29 +1,3 @@
-ablation_scores = one_line(PLAN.ablation_scores)
-
-
-@one_line
-def ablation_files(table):
-    """The table of variants and its figures."""
-    return list(map(report_path, PLAN.ablation_figures(table)))
-
-
-def ablation_histories(table):
-    """The histories of all trainings of a table, each once."""
-    return list(dict.fromkeys(file for files in PLAN.histories(table).values() for file in files))
-
-
-def ablation_places(table, input):
-    """File -> where it lies, as the rule names it."""
-    files = [*ablation_scores(table), *ablation_histories(table)]
-    return dict(zip(files, [*input.scores, *input.histories], strict=True))
-
-
-def scattered(wildcards):
-    """The scores per image of the two rows that a figure sets against each other: of their first seeds."""
-    rows = TABLES.tables[wildcards.table].scatter
-    return [f"results/scores/{wildcards.testset}/{TABLES.of_row(wildcards.table, row)[0]}.csv" for row in rows]
-
-
 rule ablation_table:
     """A table of variants, beside the published one."""
     input:

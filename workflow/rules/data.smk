@@ -1,7 +1,7 @@
 rule draw_scenes:
     """Draw the bundled demo: scenes with their masks and tags."""
     output:
-        # As a folder it is emptied before it is drawn again: other settings may mean fewer scenes.
+        # Snakemake empties an output folder before the job: with other settings there may be fewer scenes.
         scenes=directory("results/data/scenes"),
     log:
         "results/logs/data/scenes.log",

@@ -10,7 +10,7 @@ rule predict_maps:
     benchmark:
         "results/timings/predictions/{testset}/{system}.tsv"
     wildcard_constraints:
-        # With other words before it other rules make it.
+        # A name that begins with such a word (crf-, spcrf-) is the output of another rule.
         system=f"(?!{'|'.join(f'{word}-' for word in SETTINGS.registry.posts if word != RAW)})[^/]+",
     conda:
         "../../envs/usod.yaml"

@@ -5,7 +5,7 @@ rule export_masks:
         index="results/{dataset}/index.csv",
         scenes=scenes_of,
     output:
-        # As a folder it is emptied before it is written again: an image may have gone.
+        # Snakemake empties an output folder before the job: masks of images that were removed go.
         masks=directory("results/masks/{dataset}/{system}"),
     log:
         "results/logs/{dataset}/masks/{system}.log",

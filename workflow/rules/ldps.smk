@@ -3,7 +3,7 @@ wildcard_constraints:
 
 
 rule train_relations:
-    """LDPS: learn which pixels go with what a prior map is sure of."""
+    """LDPS: learn which pixels belong together, from the pixels of which a prior map is sure."""
     input:
         images="results/{dataset}/images.h5",
         prior=reads("maps", "ldps_train-{prior}"),

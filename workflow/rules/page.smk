@@ -1,16 +1,3 @@
-def caption_text(name):
-    return Path(workflow.source_path(f"../report/{name}.rst")).read_text(encoding="utf-8")
-
-
-figures, contents = one_line(figures), one_line(contents)
-FIGURES = list(map(report_path, figures(PLAN)))
-
-
-def page(files):
-    """What `usod report page` puts together, as JSON; the files where they lie."""
-    return json.dumps(contents(PLAN, caption_text, files))
-
-
 rule write_page:
     """The report as one page that needs nothing else."""
     input:

@@ -190,7 +190,7 @@ rule plot_training:
 rule sum_costs:
     """Time and memory of every step."""
     input:
-        # What it sums up are the records that Snakemake leaves for each job; it comes after all of these.
+        # It reads the benchmark records of all jobs, which are nobody's outputs: these inputs make it run last.
         rules.benchmark.input,
         [PLAN.model(name) for name in PLAN.trained],
     output:
@@ -240,7 +240,7 @@ rule write_provenance:
         code=code("usod.commands.report.provenance"),
         indices=lambda wildcards, input: pairs("--index", PLAN.data_sets(), input.indices),
         models=lambda wildcards, input: pairs("--model", PLAN.final_networks(), input.models),
-        # `gpu` says how it runs, not what it gives.
+        # `gpu` changes no result.
         config=lambda wildcards: SETTINGS.model_dump_json(exclude={"gpu"}),
     shell:
         "usod report provenance {params.indices:q} {params.models:q} --config {params.config:q} --out {output:q} > {log:q} 2>&1"

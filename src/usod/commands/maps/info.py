@@ -1,4 +1,4 @@
-"""`usod maps info`: what a MapStore says of itself."""
+"""`usod maps info`: size and attributes of a MapStore."""
 
 import json
 
@@ -8,7 +8,7 @@ from usod.commands.options import Quiet
 
 @app.command()
 def info(store: Store, quiet: Quiet = False) -> None:
-    """Print what a MapStore says of itself.
+    """Print size and attributes of a MapStore.
 
     Example: usod maps info rbd.h5
     """

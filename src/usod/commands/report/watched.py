@@ -1,4 +1,4 @@
-"""`usod report watched`: what a network makes of some images while it learns."""
+"""`usod report watched`: predictions for some images during a training."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,7 @@ def watched(
     epochs: Annotated[int, typer.Option(min=2, help="Columns: before training, ..., after the last epoch.")] = 6,
     quiet: Quiet = False,
 ) -> None:
-    """Show what a network makes of some images before, during and after its training.
+    """Show a network's predictions for some images before, during and after its training.
 
     Example: usod report watched --images images.h5 --maps watched.h5 --out watched.png
     """

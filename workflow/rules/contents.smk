@@ -1,0 +1,40 @@
+"""What stands in the report and in the tables of variants. Functions only."""
+
+
+def caption_text(name):
+    return Path(workflow.source_path(f"../report/{name}.rst")).read_text(encoding="utf-8")
+
+
+figures, contents = one_line(figures), one_line(contents)
+FIGURES = list(map(report_path, figures(PLAN)))
+
+
+def page(files):
+    """The JSON of `usod report page`; `files`: the figures' paths at run time."""
+    return json.dumps(contents(PLAN, caption_text, files))
+
+
+ablation_scores = one_line(PLAN.ablation_scores)
+
+
+@one_line
+def ablation_files(table):
+    """The table of variants and its figures."""
+    return list(map(report_path, PLAN.ablation_figures(table)))
+
+
+def ablation_histories(table):
+    """The histories of all trainings of a table, each once."""
+    return list(dict.fromkeys(file for files in PLAN.histories(table).values() for file in files))
+
+
+def ablation_places(table, input):
+    """Path in the plan -> path at run time, which a prefix or a storage may have changed."""
+    files = [*ablation_scores(table), *ablation_histories(table)]
+    return dict(zip(files, [*input.scores, *input.histories], strict=True))
+
+
+def scattered(wildcards):
+    """The scores per image of the two rows that a figure sets against each other: of their first seeds."""
+    rows = TABLES.tables[wildcards.table].scatter
+    return [f"results/scores/{wildcards.testset}/{TABLES.of_row(wildcards.table, row)[0]}.csv" for row in rows]

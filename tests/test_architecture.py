@@ -22,7 +22,7 @@ FORBIDDEN = {
     "training": ("systems", "evaluation", "reporting", "inference", "commands"),
     "systems": ("evaluation", "reporting", "inference", "commands"),
     "evaluation": ("handcrafted", "crf", "models", "training", "systems", "reporting", "inference", "commands"),
-    "reporting": ("handcrafted", "crf", "training", "systems", "inference", "commands"),
+    "reporting": ("handcrafted", "crf", "training", "inference", "commands"),
     "inference": ("systems", "evaluation", "reporting", "commands"),
 }
 

@@ -60,20 +60,24 @@ def test_curves_are_those_of_the_benchmark():
     assert right.lines[1].get_ydata()[0] == curves["f"].max()
 
 
-def test_training_curves_from_csv_and_frames(tmp_path):
+def test_training_curves(tmp_path):
     history = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.5]})
-    history.to_csv(tmp_path / "history.csv", index=False)
-    figure = f.training_figure({"file": tmp_path / "history.csv", "frame": history.assign(rate=0.1)}, ("loss", "rate"))
+    files = {name: tmp_path / f"{name}.csv" for name in ("a", "b", "bare")}
+    history.to_csv(files["a"], index=False)
+    history.assign(rate=0.1).to_csv(files["b"], index=False)
+    history.drop(columns="epoch").to_csv(files["bare"], index=False)
+    figure = f.training_figure({"first": files["a"], "second": files["b"]}, ("loss", "rate"))
     left, right = figure.axes
-    assert [line.get_label() for line in left.lines] == ["file", "frame"]
+    assert [line.get_label() for line in left.lines] == ["first", "second"]
     np.testing.assert_array_equal(left.lines[0].get_ydata(), [3.0, 2.0, 1.5])
     assert len(right.lines) == 1
-    with pytest.raises(UsodError, match="'accuracy'; there are epoch, loss"):
-        f.training_figure({"a": history}, ("accuracy",))
-    with pytest.raises(UsodError, match="no column 'epoch'"):
-        f.training_figure({"a": history.drop(columns="epoch")})
-    with pytest.raises(UsodError, match="cannot be read"):
-        f.training_figure({"a": tmp_path / "none.csv"})
+    for file, column, line in (
+        ("a", "accuracy", "'accuracy'; there are epoch, loss"),
+        ("bare", "loss", "bare.csv: no column 'epoch'"),
+        ("none", "loss", "cannot be read"),
+    ):
+        with pytest.raises(UsodError, match=line):
+            f.training_figure({"x": tmp_path / f"{file}.csv"}, (column,))
 
 
 def test_saved_files(tmp_path):

@@ -75,15 +75,15 @@ def test_data_set_names(spelt, name):
 def test_printed_tables_are_in_percent_and_say_which_f(scores):
     paths = {"my_net-seed0": scores("a", f_fixed=0.8), "my_net-seed1": scores("b", f_fixed=0.9)}
     frame = score_table(paths, "SED2")
-    markdown = to_markdown(frame, "SED2").splitlines()
+    markdown = to_markdown(frame).splitlines()
     (row,) = (line for line in markdown if line.startswith("| my_net "))
     assert "| 85.00 ± 7.07 | 50.00 ± 0.00 | p > 0.5 |" in row
     (row,) = (line for line in markdown if line.startswith("| DeepUSPS "))
     assert "| 84.46 ± 1.00 | 6.96 ± 0.06 | p > 0.5 |" in row
     assert len({line.count("|") for line in markdown if line.startswith("|")}) == 1
-    latex = to_latex(frame, "A & B")
+    latex = to_latex(frame)
     assert r"my\_net & this run & 85.00 $\pm$ 7.07" in latex
-    assert r"\caption{A \& B. In percent" in latex
+    assert r"\caption{In percent; $\pm$ is" in latex
     assert "±" not in latex and "↑" not in latex
     widths = {line.count(" & ") for line in latex.splitlines() if line.endswith(r"\\")}
     columns = latex.split(r"\begin{tabular}{")[1].split("}")[0]
@@ -93,7 +93,7 @@ def test_printed_tables_are_in_percent_and_say_which_f(scores):
 def test_files(scores, tmp_path):
     frame = score_table({"rbd": scores("rbd", mae=0.1234567)}, "SED2")
     for ending in ("csv", "md", "tex"):
-        write_table(frame, tmp_path / "out" / f"t.{ending}", "SED2")
+        write_table(frame, tmp_path / "out" / f"t.{ending}")
     back = pd.read_csv(tmp_path / "out" / "t.csv")
     assert list(back.columns) == list(frame.columns)
     assert back.iloc[-1]["mae"] == 0.123457

@@ -6,7 +6,6 @@ Nothing here touches pyplot's global state, so figures can be made in any thread
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
@@ -60,7 +59,6 @@ def stages_figure(
     images: Sequence[NDArray[np.uint8]],
     columns: Mapping[str, Sequence[NDArray]],
     row_names: Sequence[str] | None = None,
-    cell_width: float = 1.1,
 ) -> Figure:
     """A grid of images x stages: the image, then its map at every stage, e.g. rbd, iter0, iter1, iter2, mask.
 
@@ -70,7 +68,6 @@ def stages_figure(
     columns : heading -> one map per image, in the images' order, (H', W') float in [0, 1], uint8 or bool, of any
         size: it is stretched over its image's shape. Grey values are shown as they are, black 0 and white 1.
     row_names : text left of every row, e.g. the ids
-    cell_width : inches
 
     Raises
     ------
@@ -81,7 +78,7 @@ def stages_figure(
         if len(maps) != len(images):
             raise UsageError(f"column {name!r} has {len(maps)} maps for {len(images)} images")
     heights = [image.shape[0] / image.shape[1] for image in images]
-    gap = 0.03
+    cell_width, gap = 1.1, 0.03  # inches; share of a cell
     count = 1 + len(columns)
     figure = Figure(
         figsize=(count * cell_width * (1 + gap), sum(heights) * cell_width + len(images) * gap * cell_width)
@@ -195,12 +192,12 @@ def scatter_figure(pairs: Mapping[str, tuple[NDArray, NDArray]], x_name: str, y_
     return figure
 
 
-def training_figure(histories: Mapping[str, pd.DataFrame | str | Path], columns: Sequence[str] = ("loss",)) -> Figure:
+def training_figure(histories: Mapping[str, Path], columns: Sequence[str]) -> Figure:
     """Training curves, a panel per column and a line per run.
 
     Parameters
     ----------
-    histories : run -> its history, a frame or a CSV file, with the column `epoch`
+    histories : run -> its history, a CSV file with the column `epoch`
     columns : the columns to draw, e.g. loss, learning_rate; a run that lacks one has no line there
 
     Raises
@@ -208,7 +205,7 @@ def training_figure(histories: Mapping[str, pd.DataFrame | str | Path], columns:
     UsodError
         If a history cannot be read, has no `epoch`, or no run has a column.
     """
-    frames = {run: _history(run, source) for run, source in histories.items()}
+    frames = {run: _history(path) for run, path in histories.items()}
     figure, all_axes = panels(len(columns))
     for axes, column in zip(all_axes, columns, strict=True):
         if not any(column in frame for frame in frames.values()):
@@ -224,22 +221,21 @@ def training_figure(histories: Mapping[str, pd.DataFrame | str | Path], columns:
     return figure
 
 
-def _history(run: str, source: pd.DataFrame | str | Path) -> pd.DataFrame:
-    if isinstance(source, (str, os.PathLike)):
-        try:
-            source = pd.read_csv(source)
-        except (OSError, ValueError) as error:
-            raise UsodError(f"{source}: cannot be read as a training history ({error})") from error
-    if "epoch" not in source:
-        raise UsodError(f"training history {run!r}: no column 'epoch'")
-    return source
+def _history(path: Path) -> pd.DataFrame:
+    try:
+        history = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UsodError(f"{path}: cannot be read as a training history ({error})") from error
+    if "epoch" not in history:
+        raise UsodError(f"{path}: no column 'epoch'; not a training history")
+    return history
 
 
-def panels(count: int, width: float = 3.4, height: float = 2.6) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` axes in the report's style, each of `width` x `height` inches."""
+def panels(count: int, height: float = 2.6) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` axes in the report's style, each `height` inches high."""
     columns = 2 if count == 4 else min(count, 3)
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+    figure = Figure(figsize=(columns * 3.4, rows * height), layout="constrained")
     all_axes = [figure.add_subplot(rows, columns, 1 + number) for number in range(count)]
     for axes in all_axes:
         axes.spines[["top", "right"]].set_visible(False)

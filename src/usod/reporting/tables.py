@@ -20,6 +20,7 @@ from usod.reporting import typeset
 from usod.reporting.published import published
 
 OURS = "this run"
+_NOTE = "In percent; ± is the standard deviation over training runs. Compare F only where 'Which F' is the same."
 Read = TypeVar("Read")
 
 LEADING = ("system", "group", "source", "n", "seeds", "f", "f_std", "f_definition", "pretraining_labels")
@@ -170,7 +171,7 @@ def _read(path: Path, part: Callable[[dict[str, Any]], Read]) -> Read:
         raise UsodError(f"{path}: not a score of `usod evaluate` ({error}); delete it and score again") from error
 
 
-def write_table(frame: pd.DataFrame, path: str | Path, title: str = "") -> None:
+def write_table(frame: pd.DataFrame, path: str | Path) -> None:
     """Write a `score_table` as CSV (all columns, fractions), Markdown or LaTeX (percent), by the ending of `path`.
 
     Raises
@@ -182,22 +183,22 @@ def write_table(frame: pd.DataFrame, path: str | Path, title: str = "") -> None:
         path,
         {
             ".csv": lambda: frame.to_csv(index=False, float_format="%.6f"),
-            ".md": lambda: to_markdown(frame, title),
-            ".tex": lambda: to_latex(frame, title),
+            ".md": lambda: to_markdown(frame),
+            ".tex": lambda: to_latex(frame),
         },
     )
 
 
-def to_markdown(frame: pd.DataFrame, title: str = "") -> str:
+def to_markdown(frame: pd.DataFrame) -> str:
     """The table in percent, as Markdown."""
     headings, rows = _printed(frame)
-    return typeset.markdown(headings, [cells for _, cells in rows], title, _note())
+    return typeset.markdown(headings, [cells for _, cells in rows], note=_NOTE)
 
 
-def to_latex(frame: pd.DataFrame, title: str = "") -> str:
+def to_latex(frame: pd.DataFrame) -> str:
     """The table in percent, as a LaTeX tabular for the booktabs package; a rule between groups of rows."""
     headings, rows = _printed(frame)
-    return typeset.latex(headings, [c for _, c in rows], title, _note(), groups=[group for group, _ in rows])
+    return typeset.latex(headings, [c for _, c in rows], note=_NOTE, groups=[group for group, _ in rows])
 
 
 def _printed(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
@@ -213,7 +214,3 @@ def _printed(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]
         words = [str(row["pretraining_labels"]) or "not stated", row["source"]]
         rows.append((row["group"], [row["system"], row["group"], *numbers, which, *others, *words]))
     return headings, rows
-
-
-def _note() -> str:
-    return "In percent; ± is the standard deviation over training runs. Compare F only where 'Which F' is the same."

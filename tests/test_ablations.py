@@ -8,7 +8,7 @@ import pytest
 from usod.ablations import Variants, check_table_names, find_tables, read_ablation, slug
 from usod.config import parse_config
 from usod.errors import UsageError
-from usod.evaluation.published import published
+from usod.reporting.published import published
 from usod.sections import read_yaml
 
 PRESETS = Path(__file__).parents[1] / "workflow/presets"

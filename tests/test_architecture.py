@@ -1,6 +1,7 @@
 """Imports go downwards only, no file grows past reading, and the ground truth stays where it belongs."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,15 @@ MODULES = sorted(
 )
 
 FORBIDDEN = {
-    "data": ("handcrafted", "crf", "models", "training", "systems", "evaluation", "inference", "commands"),
-    "handcrafted": ("crf", "models", "training", "systems", "evaluation", "inference", "commands"),
-    "crf": ("handcrafted", "models", "training", "systems", "evaluation", "inference", "commands"),
-    "models": ("handcrafted", "crf", "training", "systems", "evaluation", "inference", "commands"),
-    "training": ("systems", "evaluation", "inference", "commands"),
-    "systems": ("evaluation", "inference", "commands"),
-    "evaluation": ("handcrafted", "crf", "training", "systems", "inference", "commands"),
-    "inference": ("systems", "evaluation", "commands"),
+    "data": ("handcrafted", "crf", "models", "training", "systems", "evaluation", "reporting", "inference", "commands"),
+    "handcrafted": ("crf", "models", "training", "systems", "evaluation", "reporting", "inference", "commands"),
+    "crf": ("handcrafted", "models", "training", "systems", "evaluation", "reporting", "inference", "commands"),
+    "models": ("handcrafted", "crf", "training", "systems", "evaluation", "reporting", "inference", "commands"),
+    "training": ("systems", "evaluation", "reporting", "inference", "commands"),
+    "systems": ("evaluation", "reporting", "inference", "commands"),
+    "evaluation": ("handcrafted", "crf", "models", "training", "systems", "reporting", "inference", "commands"),
+    "reporting": ("handcrafted", "crf", "training", "inference", "commands"),
+    "inference": ("systems", "evaluation", "reporting", "commands"),
 }
 
 
@@ -44,3 +46,17 @@ def test_files_and_functions_can_be_read(module):
 def test_training_code_cannot_open_masks():
     names = {path.relative_to(PACKAGE).as_posix() for path in source_files("usod.systems.deepusps")}
     assert "data/index.py" not in names and "data/mask_folder.py" not in names
+
+
+@pytest.mark.parametrize(
+    "file", sorted((PACKAGE.parents[1] / "workflow/rules").glob("*.smk")), ids=lambda file: file.stem
+)
+def test_a_rule_depends_on_the_code_of_the_verb_that_it_calls(file):
+    for rule in re.split(r"^rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        called = re.search(r"\busod (?!devices)([a-z-]+) (?:([a-z]+\d?) )?", rule.partition("shell:")[2])
+        named = re.search(r"code\(\s*\"usod\.commands\.([\w.]+)\"", rule)
+        if called:
+            verb, group = ".".join(filter(None, called.groups())).replace("-", "_"), called[1].replace("-", "_")
+            assert named[1].rstrip("_") == (verb if (PACKAGE / "commands" / group).is_dir() else group), rule.split(
+                ":"
+            )[0]

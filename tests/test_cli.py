@@ -51,6 +51,16 @@ def test_every_verb_has_an_example_and_can_be_quiet(path, command):
     assert "--quiet" in [option for parameter in command.params for option in parameter.opts]
 
 
+@pytest.mark.parametrize(
+    ("path", "command"), verbs(), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
+def test_the_name_of_a_verb_says_its_file(path, command):
+    """`usod maps agree`: commands/maps/agree.py, or commands/maps.py."""
+    names = [name.replace("-", "_") for name in path]
+    at_hand = {".".join(["usod.commands", *names]), ".".join(["usod.commands", *names[:-1]])} - {"usod.commands"}
+    assert command.callback.__module__.rstrip("_") in at_hand, "a trailing _ stands behind a word of Python's own"
+
+
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     """Six drawn scenes with index, masks, images and RBD maps, made with the verbs themselves."""

@@ -54,9 +54,9 @@ def test_each_kind_of_maps_lies_where_its_rule_puts_it():
     found = plan()
     assert found.maps("t", "rbd") == "results/t/maps/rbd.h5"
     assert found.maps("d", "rbd-iter1") == "results/d/deepusps/rbd/iter1/labels.h5"
-    assert found.maps("t", "rbd-iter1") == "results/scores/t/rbd-iter1.h5"
+    assert found.maps("t", "rbd-iter1") == "results/predictions/t/rbd-iter1.h5"
     assert found.maps("t", "ldps-mc") == "results/t/ldps/mc/labels.h5"
-    assert found.maps("d", "raw-a2s-stage2") == "results/scores/d/raw-a2s-stage2.h5"
+    assert found.maps("d", "raw-a2s-stage2") == "results/predictions/d/raw-a2s-stage2.h5"
     assert found.model("raw-ldps-mc") == "results/d/ldps/mc/model.safetensors"
     assert found.file("d", "oracle-labels", "labels") == "results/d/oracle/labels.h5"
     for name, line in (

@@ -60,7 +60,7 @@ def test_the_wheel_holds_the_package_and_the_workflow_and_no_more(wheel):
     assert {"Snakefile", "workflow/rules/common.smk", "workflow/report/workflow.rst", "envs/usod.yaml"} <= bundled
     expected = {f"usod/bundled/{name}": ROOT / name for name in bundled}
     expected |= {name.removeprefix("src/"): ROOT / name for name in files_of(ROOT / "src") if "egg-info" not in name}
-    assert {"usod/py.typed", "usod/evaluation/published/a2s_table1.csv"} <= set(expected)
+    assert {"usod/py.typed", "usod/reporting/published/a2s_table1.csv"} <= set(expected)
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
         assert held == set(expected)

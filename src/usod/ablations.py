@@ -42,7 +42,7 @@ class Ablation(Section):
     """A table of variants of one configuration."""
 
     title: str
-    reference: str | None = Field(None, description="The published table (`usod.evaluation.published`)")
+    reference: str | None = Field(None, description="The published table (`usod.reporting.published`)")
     score: Literal["train", "test"] = Field("test", description="The training set's labels, or on the test sets")
     f: Literal["f_fixed", "f_adaptive", "f_mean", "f_max"] = Field(
         "f_adaptive", description="The F of the table; it should be that of the published one"

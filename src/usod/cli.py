@@ -4,34 +4,18 @@ import os
 import signal
 import sys
 import threading
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from usod.commands import (
-    a2s,
-    agreement,
-    check,
-    config,
-    crf,
-    data,
-    deepusps,
-    demo,
-    devices,
-    evaluate,
-    export,
-    features,
-    ldps,
-    maps,
-    masks,
-    page,
-    pictures,
-    predict,
-    report,
-    run,
-    weights,
-    wss,
-)
+from usod.commands.evaluate import evaluate
+from usod.commands.evaluate_epochs import evaluate_epochs
+from usod.commands.export import export
+from usod.commands.features import features
+from usod.commands.predict import predict
+from usod.commands.run import WithSnakemake, run
 from usod.errors import UsageError, UsodError
 
 # Typer carries its own copy of Click and does not export the base class of its errors.
@@ -43,21 +27,16 @@ app = typer.Typer(
     add_completion=False,
     help="Saliency masks from unlabelled images: handcrafted maps, refined and fused by networks.",
 )
-for group in (data, maps, crf, deepusps, a2s, wss, ldps, weights, config, devices, report):
-    app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
-# The first of the list that `usod --help` prints.
-app.command("run", cls=run.WithSnakemake)(run.run)
-data.app.command()(check.check)
-maps.app.command()(masks.export)
-maps.app.command()(agreement.agree)
-for command in (pictures.examples, pictures.changes, pictures.watched, page.costs, page.provenance, page.page):
-    report.app.command()(command)
-data.app.command()(demo.demo)
-app.command("evaluate")(evaluate.evaluate)
-app.command("evaluate-epochs")(evaluate.evaluate_epochs)
-app.command("features")(features.features)
-app.command("predict")(predict.predict)
-app.command("export")(export.export)
+# `usod GROUP VERB` is in commands/GROUP.py or, where that is a folder, in commands/GROUP/VERB.py.
+GROUPS = ("data", "maps", "crf", "deepusps", "a2s", "wss", "ldps", "weights", "config", "devices", "report")
+app.command(cls=WithSnakemake)(run)
+for verb in (predict, features, evaluate, evaluate_epochs, export):
+    app.command()(verb)
+for group in GROUPS:
+    module = import_module(f"usod.commands.{group}")
+    for file in iter_modules(getattr(module, "__path__", ())):
+        import_module(f"{module.__name__}.{file.name}")
+    app.add_typer(module.app, name=group)
 
 
 def _version(wanted: bool) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$"
 RULE = "take letters (a-z), digits, '.', '_' and single '-', no blanks, a letter or digit first"
 """What PATTERN asks for, in words."""
-RESERVED = ("data", "export", "logs", "masks", "report", "scores", "timings", "weights")
+RESERVED = ("data", "export", "logs", "masks", "predictions", "report", "scores", "timings", "weights")
 """Folders of `results` that are no data sets."""
 LONGEST = 60
 """The name is a part of names of files, which have 255 bytes."""

@@ -5,7 +5,7 @@ The rules ask this; it asks the systems' descriptions, and knows none of them. F
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from usod.ablations import Variants
 from usod.errors import UsageError
 from usod.models.config import NetworkConfig
 from usod.models.registry import TIMM
-from usod.systems.description import Part, System
+from usod.systems.description import Figure, Part, System
 from usod.systems.names import SystemName
 
 
@@ -157,7 +157,7 @@ class Plan:
             made = name.part in self.methods or self._part(name).maps == "made"
             if made or (testset == self.settings.train and self._part(name).maps == "labels"):
                 return self.labels(testset, system)
-        return f"results/scores/{testset}/{system}.h5"
+        return f"results/predictions/{testset}/{system}.h5"
 
     def model(self, system: str) -> str:
         """The network behind a system. Raises UsageError where there is none."""
@@ -223,66 +223,25 @@ class Plan:
 
     def stages(self, dataset: str, method: str) -> dict[str, str]:
         """Heading -> the labels of a method after every stage."""
-        stages = {part.heading or part.name: part.name for part in self.chains()[method]}
-        return {name: self.labels(dataset, system) for name, system in {method: method, **stages}.items()}
+        return {heading: self.labels(dataset, name) for heading, name in self._stages(method).items()}
+
+    def stage_scores(self, testset: str) -> dict[str, str]:
+        """METHOD/HEADING -> the score after every stage of every method, where it is scored."""
+        scored = self.scored(testset)
+        return {
+            f"{method}/{heading}": self.score(testset, name)
+            for method in self.methods
+            for heading, name in self._stages(method).items()
+            if name in scored
+        }
+
+    def _stages(self, method: str) -> dict[str, str]:
+        """Heading -> a method, then the parts that refine its maps one after the other."""
+        return {"maps": method, **{part.heading or part.name: part.name for part in self.chains().get(method, [])}}
 
     def published_table(self) -> str:
         """The published table of the first system that has one; its paper's F is the table's F."""
         return next((system.published for system in self.systems if system.published), "none")
-
-    def chapters(self, caption: Callable[[str], str]) -> dict[str, list[dict[str, str]]]:
-        """Title -> items of the report, in its order; `caption` gives the text of a caption's name."""
-        train, scored = self.settings.train, self.scored_sets()
-
-        def item(
-            file: str, name: str, title: str = "", wildcards: Mapping[str, str] | None = None, text: str = ""
-        ) -> dict[str, str]:
-            text = text or caption(name)
-            for key, value in (wildcards or {}).items():
-                text = text.replace(f"{{{{ snakemake.wildcards.{key} }}}}", value)
-            return {"file": f"results/report/{file}", "title": title, "caption": text}
-
-        def of(testset: str, file: str, name: str, title: str = "") -> dict[str, str]:
-            return item(file, name, title, {"testset": testset})
-
-        shown = list(dict.fromkeys([*self.settings.test, *scored, train]))
-        methods = list(self.chains())
-        chapters: dict[str, list[dict[str, str]]] = {
-            "Scores": [
-                entry
-                for t in scored
-                for entry in (of(t, f"scores-{t}.md", "scores", t), of(t, f"curves-{t}.svg", "curves"))
-            ],
-            "Pictures": [of(t, f"examples-{t}.png", "examples", t) for t in shown],
-            "Labels by stage": [
-                *(of(t, f"stages-{t}.svg", "label_quality", t) for t in (scored if methods else [])),
-                *(item(f"evolution-{train}-{m}.png", "evolution", m, {"dataset": train, "method": m}) for m in methods),
-            ],
-        }
-        made = [part.name for part in self.made]
-        for system in self.settings.registry.values():
-            for figure in system.figures(self.settings, made):
-                entry = item(figure.file, figure.caption, figure.title, figure.wildcards, figure.text)
-                chapters.setdefault(figure.chapter, []).append(entry)
-        tables = [Path(name).stem for name in self.settings.ablations]
-        chapters |= {
-            "Ablations": [item(*entry) for table in tables for entry in self._ablation_items(table)],
-            "Images to look at": [item(f"doubts-{train}.png", "doubts", "", {"dataset": train})],
-            "Training": [item(f"training-{train}.svg", "training", "", {"dataset": train})] * bool(self.trained),
-            "Time and memory": [item("costs.svg", "costs"), item("costs.md", "costs")],
-            "Data, networks, software": [item("provenance.md", "provenance")],
-        }
-        return {title: items for title, items in chapters.items() if items}
-
-    def _ablation_items(self, table: str) -> list[tuple[str, str, str, dict[str, str]]]:
-        """File, caption, title and wildcards of an ablation's table and figures."""
-        found = []
-        for path in self.ablation_files(table):
-            file = Path(path).name
-            testset = file.removeprefix(f"{table}-").removesuffix(".svg") if file.startswith(f"{table}-") else ""
-            name = {".md": "ablation", ".svg": "ablation_scatter" if testset else "ablation_curves"}[Path(file).suffix]
-            found.append((file, name, "", {"table": table, "testset": testset}))
-        return found
 
     # ---- the tables of variants
 
@@ -295,15 +254,18 @@ class Plan:
             raise UsageError(f"{table}: scores labels of the training set {train!r}, which has no masks")
         return [train]
 
-    def ablation_files(self, table: str) -> list[str]:
+    def ablation_figures(self, table: str) -> list[Figure]:
         """What a table's target asks for. Raises UsageError where the configuration has no such table."""
         if table in self.tables.unfit:
             raise UsageError(self.tables.unfit[table])
         described = self.tables.tables[table]
-        figures = [f"results/report/{table}.svg"] if described.curves else []
-        if described.scatter:
-            figures += [f"results/report/{table}-{testset}.svg" for testset in self.scored_on(table)]
-        return [f"results/report/{table}.md", *figures]
+        found = [Figure("Ablations", f"{table}.md", "ablation", wildcards={"table": table})]
+        if described.curves:
+            found.append(Figure("Ablations", f"{table}.svg", "ablation_curves", wildcards={"table": table}))
+        for testset in self.scored_on(table) if described.scatter else ():
+            wildcards = {"table": table, "testset": testset}
+            found.append(Figure("Ablations", f"{table}-{testset}.svg", "ablation_scatter", wildcards=wildcards))
+        return found
 
     def ablation_scores(self, table: str) -> list[str]:
         systems = dict.fromkeys(system for row in self.tables.systems(table).values() for system in row)

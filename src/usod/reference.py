@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from usod.config import Config
-from usod.evaluation import typeset
 from usod.handcrafted import METHODS, parameters
+from usod.reporting import typeset
 
 
 def config_reference() -> str:

@@ -9,10 +9,10 @@ from PIL import Image
 import usod
 from usod.errors import UsodError
 from usod.evaluation.benchmark import MEASURES
-from usod.evaluation.model_card import model_card
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.model_file import save_model
+from usod.reporting.model_card import model_card
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
 from usod.inference.export import export_onnx  # noqa: E402

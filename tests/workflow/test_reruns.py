@@ -70,7 +70,11 @@ class Copy(Project):
 
     def made_again(self, *arguments):
         """Planned files without scores, pictures and tables."""
-        return {name for name in self.planned(*arguments) if not name.startswith(("report/", "scores/", "masks/"))}
+        return {
+            name
+            for name in self.planned(*arguments)
+            if not name.startswith(("report/", "predictions/", "scores/", "masks/"))
+        }
 
     def digests(self):
         """Of everything that a step has written, tables and pictures apart."""
@@ -124,9 +128,10 @@ def test_one_more_seed_is_one_more_training(project):
     project.configure(changed(deepusps={**CONFIG["deepusps"], "fuse": fuse}))
     planned = project.planned()
     assert {name for name in planned if name.startswith("photos/")} == fusion(1)
-    assert {name for name in planned if name.startswith(("scores/", "masks/"))} == {
-        *(f"scores/other/deepusps-seed1.{ending}" for ending in ("h5", "csv", "json")),
-        "scores/photos/deepusps-seed1.h5",
+    assert {name for name in planned if name.startswith(("predictions/", "scores/", "masks/"))} == {
+        *(f"scores/other/deepusps-seed1.{ending}" for ending in ("csv", "json")),
+        "predictions/other/deepusps-seed1.h5",
+        "predictions/photos/deepusps-seed1.h5",
         "masks/photos/deepusps-seed1",
     }
 
@@ -208,8 +213,8 @@ def test_a_method_that_goes_leaves_the_others_bits_as_they_are(project):
     after = project.digests()
     assert {name for name in before if before[name] != after[name]} == {
         "photos/deepusps/fusion/seed0/model.safetensors",
-        "scores/other/deepusps-seed0.h5",
-        "scores/photos/deepusps-seed0.h5",
+        "predictions/other/deepusps-seed0.h5",
+        "predictions/photos/deepusps-seed0.h5",
     }
     project.configure(CONFIG)
     assert project.made_again() == fusion(0), "back again: its maps and stages are still there"

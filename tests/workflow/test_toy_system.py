@@ -81,7 +81,11 @@ def test_systems_of_usod_can_learn_from_it(project):
     """Its maps are a prior like any other's."""
     project.configure({**CONFIG, "systems": ["ldps"], "ldps": {"priors": ["toy-mean"]}, "ablations": []})
     planned = project.planned()
-    assert {"demo/toy/mean/model.safetensors", "scores/demo/toy-mean.h5", "demo/ldps/toy-mean/labels.h5"} <= planned
+    assert {
+        "demo/toy/mean/model.safetensors",
+        "predictions/demo/toy-mean.h5",
+        "demo/ldps/toy-mean/labels.h5",
+    } <= planned
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,11 @@ import shutil
 import pandas as pd
 import pytest
 
+from usod.ablations import Variants
+from usod.config import parse_config
+from usod.plan import Plan
+from usod.reporting.contents import figures, report_path
+
 from .conftest import A2S, TINY, changed
 
 # One run serves all tests here, so they stay in one process.
@@ -34,6 +39,15 @@ def test_everything_is_made(finished):
     for figure in ("curves-demo-test.svg", "stages-demo.svg", "examples-demo-test.png", "training-demo.svg"):
         assert (results / "report" / figure).stat().st_size > 1000
     assert not list(results.rglob(".resume")), "resume states outlive their trainings"
+
+
+def test_the_report_makes_what_its_page_shows(finished):
+    """Asked for by itself: a file that only another target made would be missing from the page."""
+    planned = {name for name in finished.planned("report", "--forceall") if name.startswith("report/")}
+    shown = {report_path(figure).removeprefix("results/") for figure in figures(Plan(Variants(parse_config(TINY), {})))}
+    assert {name for name in planned if name.endswith((".png", ".svg", ".md"))} == shown
+    page = (finished.folder / "results/report/report.html").read_text()
+    assert page.count("<img") == len([name for name in shown if not name.endswith(".md")])
 
 
 def test_the_table_names_the_human_labels_of_every_system(finished):

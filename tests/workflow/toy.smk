@@ -25,6 +25,6 @@ rule draw_toy:
     output:
         report("results/report/toy-{dataset}.svg", category="Toys"),
     params:
-        code=code("usod.commands.report"),
+        code=code("usod.commands.report.training"),
     shell:
         "usod report training --history toy={input:q} --out {output:q}"

@@ -82,9 +82,8 @@ rule show_activations:
         "results/timings/report/activations-{dataset}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.pictures"),
+        code=code("usod.commands.report.watched"),
         shown=SETTINGS.report.examples,
     shell:
         "usod report watched --images {input.images:q} --maps {input.maps:q} --count {params.shown}"

@@ -18,9 +18,8 @@ rule ablation_table:
         "results/timings/report/{table}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.report"),
+        code=code("usod.commands.report.ablation"),
         wanted=lambda wildcards: json.dumps(PLAN.ablation(wildcards.table)),
         table=lambda wildcards, input: json.dumps(
             PLAN.ablation(wildcards.table, ablation_places(wildcards.table, input))
@@ -44,9 +43,8 @@ rule score_epochs:
         "results/timings/scores/{testset}/{system}.epochs.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.evaluate"),
+        code=code("usod.commands.evaluate_epochs"),
     shell:
         "usod evaluate-epochs {input.watched:q} --index {input.masks:q} --out {output:q} > {log:q} 2>&1"
 
@@ -71,9 +69,8 @@ rule plot_ablation_curves:
         "results/timings/report/{table}.curves.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.report"),
+        code=code("usod.commands.report.training"),
         curves=lambda wildcards, input: pairs("--history", TABLES.systems(wildcards.table), input.curves),
     shell:
         "usod report training {params.curves:q} --column mae --out {output.figure:q} > {log:q} 2>&1"
@@ -96,9 +93,8 @@ rule plot_ablation_scatter:
         "results/timings/report/{table}-{testset}.scatter.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.report"),
+        code=code("usod.commands.report.scatter"),
         names=lambda wildcards: TABLES.tables[wildcards.table].scatter,
         f=lambda wildcards: TABLES.tables[wildcards.table].f,
     shell:

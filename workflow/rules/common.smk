@@ -19,6 +19,7 @@ from usod.folders import below_here
 from usod.models.sources import missing_file
 from usod.plan import Plan
 from usod.provenance import code_digest as code, lead_to_usod
+from usod.reporting.contents import contents, figures, report_path
 from usod.sections import CrfConfig, read_yaml
 from usod.settings import deep_merge
 from usod.supervise import tell_places
@@ -94,7 +95,7 @@ def as_json(section):
 
 
 def gpus(wildcards=None):
-    """GPUs of a job that trains or predicts; one where jobs run elsewhere, whatever the machine that submits them has."""
+    """GPUs of a job that trains or predicts: one where jobs run on other machines, else one if this machine has any."""
     if SETTINGS.gpu != "auto":
         return SETTINGS.gpu
     return 1 if workflow.non_local_exec or machine_has_gpu() else 0
@@ -136,7 +137,7 @@ def pairs(option, names, files):
 
 
 def scenes_of(wildcards):
-    """The drawn scenes, for what opens the files of a data set that is made of them."""
+    """The folder of drawn scenes, an input of the rules that open files of the demo's data sets."""
     name = wildcards.get("dataset") or wildcards.testset
     return ["results/data/scenes"] if SETTINGS.datasets[name].root == "demo" else []
 
@@ -146,17 +147,17 @@ def scenes_of(wildcards):
 
 
 def root(wildcards):
-    """Folder of a data set, below the working folder as seen from there."""
+    """Folder of a data set; a relative path where it lies below the working folder."""
     return below_here(SETTINGS.datasets[wildcards.dataset].root)
 
 
 def folder(wildcards, input):
-    """Folder of a data set where it lies now: the scenes are those that were drawn."""
+    """Folder of a data set as the job sees it: the input of drawn scenes, or the user's own folder."""
     return str(input.scenes) or root(wildcards)
 
 
 def results():
-    """The folders of all results, here and where a storage of this machine keeps them: no photographs lie there."""
+    """The folders of all results, here and in a local storage: images in them belong to no data set."""
     scenes = rules.draw_scenes.output.scenes
     stored = get_flag_value(scenes, "storage_object")
     places = [str(scenes), *([stored.query] if stored and "://" not in stored.query else [])]
@@ -170,7 +171,7 @@ def scene_options(wildcards):
 
 
 def files_of(*arguments):
-    """Names, sizes and dates of the files of one kind, in short: when one comes, goes or changes they are read again."""
+    """A digest of names, sizes and dates of files: as a parameter it reruns a rule when one is added, removed or changed."""
     try:
         return fingerprint(*arguments)
     except UsodError as error:
@@ -190,7 +191,7 @@ def listing(kind):
 
 
 def imported_maps(wildcards):
-    """Folder or file of maps made elsewhere; the user's own path, which is none of the workflow's."""
+    """Folder or file of maps made elsewhere: the user's path, to which no prefix or storage applies."""
     return local(str(SETTINGS.imported_maps(wildcards.method, wildcards.dataset)))
 
 
@@ -209,7 +210,7 @@ def mask_options(wildcards):
 
 
 def truth(wildcards):
-    """The ground truth of the training images; only what is called an oracle asks for it."""
+    """The list of masks of the training images; of all trainings only the rules `oracle_...` read it."""
     if not SETTINGS.datasets[wildcards.dataset].has_masks:
         raise WorkflowError(f"oracles learn from masks, and the data set {wildcards.dataset!r} has none")
     return "results/{dataset}/masks.csv"
@@ -221,7 +222,7 @@ def tags_of(wildcards, input):
 
 
 def tags_listing(wildcards):
-    """The source of the tags, with names, sizes and dates of its files: a change reads them again."""
+    """The source of the tags and a digest of its files: a change reruns the rule."""
     source = SETTINGS.datasets[wildcards.dataset].tags
     return [source, files_of(source, "tags")] if source else "scenes"
 
@@ -264,7 +265,7 @@ for system in SETTINGS.systems:
 
 
 def weights_option(wildcards, input):
-    """Where a job reads its weights: not where the network's settings say, but the file of the rule."""
+    """The option that makes a job read the file of rule bring_weights, whatever the network's settings name."""
     return ["--weights", input.weights] if input.weights else []
 
 
@@ -294,12 +295,12 @@ def own_weights(wildcards):
 
 
 def weights_json(wildcards):
-    """What decides which weights a network has."""
+    """The settings that decide which weights a network has."""
     return WEIGHTS[wildcards.weights].model_dump_json(include={"name", "weights", "weights_labels"})
 
 
 def download_weights():
-    """Before any job: what has a name is brought into the cache, or the run ends with one line.
+    """Download published weights into the cache before any job, or end the run with one line.
 
     A job that fails does not stop the others where they are to be kept going: without internet all maps would be made
     before the trainings fail.
@@ -314,7 +315,7 @@ def download_weights():
 
 
 def one_line(function):
-    """The same function, whose errors of a user's making stop the workflow with their one line."""
+    """The function, its UsodErrors turned into WorkflowErrors, which Snakemake prints as one line."""
 
     @wraps(function)
     def asked(*arguments, **named):
@@ -344,7 +345,7 @@ def reads(what, part):
 
 
 def sources(wildcards, what, part):
-    """Name -> such a file; what variants have in common is there once."""
+    """Name -> file that a part of the wildcards' variant is made from; variants with equal settings share it."""
     name = part.format_map(dict(wildcards.items()))
     return PLAN.sources(wildcards.dataset, name, variant_in(wildcards.variant), what)
 

@@ -5,25 +5,22 @@ def caption_text(name):
     return Path(workflow.source_path(f"../report/{name}.rst")).read_text(encoding="utf-8")
 
 
-def report_files():
-    """The files of the report's pictures and tables."""
-    return [item["file"] for items in PLAN.chapters(caption_text).values() for item in items]
+figures, contents = one_line(figures), one_line(contents)
+FIGURES = list(map(report_path, figures(PLAN)))
 
 
-def report_plan(files=None):
-    """What `usod report page` puts together; the files as the rule names them, or where they lie."""
-    places = dict(zip(report_files(), files or report_files(), strict=True))
-    return {
-        "title": f"Saliency masks for {SETTINGS.train}: {', '.join(PLAN.finals)}",
-        "intro": " ".join(caption_text("workflow").split()),
-        "chapters": [
-            {"title": title, "items": [item | {"file": places[item["file"]]} for item in items]}
-            for title, items in PLAN.chapters(caption_text).items()
-        ],
-    }
+def page(files):
+    """The JSON of `usod report page`; `files`: the figures' paths at run time."""
+    return json.dumps(contents(PLAN, caption_text, files))
 
 
-ablation_files, ablation_scores = one_line(PLAN.ablation_files), one_line(PLAN.ablation_scores)
+ablation_scores = one_line(PLAN.ablation_scores)
+
+
+@one_line
+def ablation_files(table):
+    """The table of variants and its figures."""
+    return list(map(report_path, PLAN.ablation_figures(table)))
 
 
 def ablation_histories(table):
@@ -32,7 +29,7 @@ def ablation_histories(table):
 
 
 def ablation_places(table, input):
-    """File -> where it lies, as the rule names it."""
+    """Path in the plan -> path at run time, which a prefix or a storage may have changed."""
     files = [*ablation_scores(table), *ablation_histories(table)]
     return dict(zip(files, [*input.scores, *input.histories], strict=True))
 

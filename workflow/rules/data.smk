@@ -1,7 +1,7 @@
 rule draw_scenes:
     """Draw the bundled demo: scenes with their masks and tags."""
     output:
-        # As a folder it is emptied before it is drawn again: other settings may mean fewer scenes.
+        # Snakemake empties an output folder before the job: with other settings there may be fewer scenes.
         scenes=directory("results/data/scenes"),
     log:
         "results/logs/data/scenes.log",
@@ -9,9 +9,8 @@ rule draw_scenes:
         "results/timings/data/scenes.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.demo"),
+        code=code("usod.commands.data.demo"),
         scenes=scene_options,
     shell:
         "usod data demo --out {output.scenes:q} {params.scenes:q} > {log:q} 2>&1"
@@ -31,7 +30,7 @@ rule index_images:
         "../../envs/usod.yaml"
     threads: 4
     params:
-        code=code("usod.commands.data"),
+        code=code("usod.commands.data.index"),
         root=root,
         folder=folder,
         options=dataset_options,
@@ -54,7 +53,7 @@ rule index_masks:
         "../../envs/usod.yaml"
     threads: 4
     params:
-        code=code("usod.commands.data"),
+        code=code("usod.commands.data.masks"),
         root=root,
         folder=folder,
         options=mask_options,
@@ -78,7 +77,7 @@ rule decode_images:
         "../../envs/usod.yaml"
     threads: 4
     params:
-        code=code("usod.commands.data"),
+        code=code("usod.commands.data.images"),
         size=SETTINGS.size,
     shell:
         "usod data images --index {input.index:q} --size {params.size} --out {output.images:q} --workers {threads}"

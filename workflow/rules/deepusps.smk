@@ -90,7 +90,6 @@ rule oracle_masks:
         "results/timings/{dataset}/oracle/masks.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
         code=code("usod.commands.deepusps"),
     shell:
@@ -112,7 +111,6 @@ rule oracle_labels:
         "results/timings/{dataset}/oracle/{variant}labels.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
         code=code("usod.commands.deepusps"),
         labels=lambda wildcards, input: pairs("--labels", sources(wildcards, "labels", "oracle-labels"), input.labels),

@@ -5,13 +5,13 @@ rule predict_maps:
         images="results/{testset}/images.h5",
         features=features(lambda wildcards: PLAN.encoder(wildcards.system), "testset"),
     output:
-        maps="results/scores/{testset}/{system}.h5",
+        maps="results/predictions/{testset}/{system}.h5",
     log:
-        "results/logs/scores/{testset}/{system}.predict.log",
+        "results/logs/predictions/{testset}/{system}.log",
     benchmark:
-        "results/timings/scores/{testset}/{system}.predict.tsv"
+        "results/timings/predictions/{testset}/{system}.tsv"
     wildcard_constraints:
-        # With other words before it other rules make it.
+        # A name that begins with such a word (crf-, spcrf-) is the output of another rule.
         system=f"(?!{'|'.join(f'{word}-' for word in SETTINGS.registry.posts if word != RAW)})[^/]+",
     conda:
         "../../envs/usod.yaml"
@@ -40,11 +40,11 @@ rule refine_with_crf:
         maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
         images="results/{testset}/images.h5",
     output:
-        maps="results/scores/{testset}/crf-{system}.h5",
+        maps="results/predictions/{testset}/crf-{system}.h5",
     log:
-        "results/logs/scores/{testset}/crf-{system}.refine.log",
+        "results/logs/predictions/{testset}/crf-{system}.log",
     benchmark:
-        "results/timings/scores/{testset}/crf-{system}.refine.tsv"
+        "results/timings/predictions/{testset}/crf-{system}.tsv"
     conda:
         "../../envs/usod.yaml"
     threads: training_threads(2)
@@ -75,12 +75,33 @@ rule score_maps:
         "results/timings/scores/{testset}/{system}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
         code=code("usod.commands.evaluate"),
     shell:
         "usod evaluate {input.maps:q} --index {input.masks:q} --per-image {output.per_image:q} --json {output.summary:q}"
         " > {log:q} 2>&1"
+
+
+rule rank_doubts:
+    """Rank the images by how much the methods disagree on them."""
+    input:
+        labels=lambda wildcards: list(PLAN.doubted(wildcards.dataset).values()),
+        before=lambda wildcards: list(PLAN.doubted_before(wildcards.dataset).values()),
+        index="results/{dataset}/index.csv",
+    output:
+        csv="results/report/doubts-{dataset}.csv",
+    log:
+        "results/logs/report/doubts-{dataset}.log",
+    benchmark:
+        "results/timings/report/doubts-{dataset}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.maps.agree"),
+        labels=lambda wildcards, input: pairs("--labels", PLAN.doubted(wildcards.dataset), input.labels),
+        before=lambda wildcards, input: pairs("--before", PLAN.doubted_before(wildcards.dataset), input.before),
+    shell:
+        "usod maps agree {params.labels:q} {params.before:q} --index {input.index:q} --csv {output.csv:q} > {log:q} 2>&1"
 
 
 rule benchmark:

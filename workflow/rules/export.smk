@@ -5,7 +5,7 @@ rule export_masks:
         index="results/{dataset}/index.csv",
         scenes=scenes_of,
     output:
-        # As a folder it is emptied before it is written again: an image may have gone.
+        # Snakemake empties an output folder before the job: masks of images that were removed go.
         masks=directory("results/masks/{dataset}/{system}"),
     log:
         "results/logs/{dataset}/masks/{system}.log",
@@ -13,9 +13,8 @@ rule export_masks:
         "results/timings/{dataset}/masks/{system}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.masks"),
+        code=code("usod.commands.maps.export"),
         root=root,
         folder=folder,
         threshold=SETTINGS.report.mask_threshold,
@@ -46,7 +45,6 @@ rule export_model:
         "results/timings/export/{system}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
         code=code("usod.commands.export"),
         train=SETTINGS.train,

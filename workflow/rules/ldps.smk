@@ -3,7 +3,7 @@ wildcard_constraints:
 
 
 rule train_relations:
-    """LDPS: learn which pixels go with what a prior map is sure of."""
+    """LDPS: learn which pixels belong together, from the pixels of which a prior map is sure."""
     input:
         images="results/{dataset}/images.h5",
         prior=reads("maps", "ldps_train-{prior}"),
@@ -114,9 +114,8 @@ rule show_changes:
         "results/timings/report/changes-{testset}-{prior}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.pictures"),
+        code=code("usod.commands.report.changes"),
     shell:
         "usod report changes --images {input.images:q} --before {input.before:q} --after {input.after:q}"
         " --scores-before {input.scores_before:q} --scores-after {input.scores_after:q} --masks {input.masks:q}"

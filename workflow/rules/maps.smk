@@ -20,7 +20,7 @@ rule extract_maps:
     threads: 4
     params:
         code=lambda wildcards: code(
-            "usod.commands.maps",
+            "usod.commands.maps.extract",
             f"usod.handcrafted.{SETTINGS.function_of(wildcards.method)}",
         ),
         function=lambda wildcards: SETTINGS.function_of(wildcards.method),
@@ -48,9 +48,8 @@ rule merge_maps:
         method="|".join(map(re.escape, HANDCRAFTED_METHODS)) or "(?!)",
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.maps"),
+        code=code("usod.commands.maps.merge"),
     shell:
         "usod maps merge {input.parts:q} --index {input.index:q} --out {output.maps:q} > {log:q} 2>&1"
 
@@ -70,9 +69,8 @@ rule import_maps:
         method="|".join(map(re.escape, IMPORTED_METHODS)) or "(?!)",
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.maps"),
+        code=code("usod.commands.maps.import_"),
         size=SETTINGS.size,
         labels=lambda wildcards: (
             ["--labels", SETTINGS.methods[wildcards.method].labels]

@@ -17,9 +17,8 @@ rule score_table:
         "results/timings/report/scores-{testset}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.report"),
+        code=code("usod.commands.report.scores"),
         published=lambda wildcards: SETTINGS.datasets[wildcards.testset].published_as or "none",
         reference=PLAN.published_table(),
     shell:
@@ -44,9 +43,8 @@ rule plot_curves:
         "results/timings/report/curves-{testset}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.report"),
+        code=code("usod.commands.report.curves"),
         systems=" ".join(METHODS + PLAN.finals),
     shell:
         "usod report curves {input.scores:q} --systems {params.systems:q} --out {output.figure:q} > {log:q} 2>&1"
@@ -55,7 +53,7 @@ rule plot_curves:
 rule plot_label_quality:
     """The scores of the labels, stage by stage."""
     input:
-        scores=lambda wildcards: PLAN.score_files(wildcards.testset),
+        scores=lambda wildcards: list(PLAN.stage_scores(wildcards.testset).values()),
     output:
         figure=report(
             "results/report/stages-{testset}.svg",
@@ -70,13 +68,11 @@ rule plot_label_quality:
         "results/timings/report/stages-{testset}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.report"),
-        methods=" ".join(METHODS),
+        code=code("usod.commands.report.stages"),
+        scores=lambda wildcards, input: pairs("--score", PLAN.stage_scores(wildcards.testset), input.scores),
     shell:
-        "usod report stages {input.scores:q} --methods {params.methods:q} --out {output.figure:q}"
-        " --csv {output.table:q} > {log:q} 2>&1"
+        "usod report stages {params.scores:q} --out {output.figure:q}" " --csv {output.table:q} > {log:q} 2>&1"
 
 
 rule show_examples:
@@ -99,15 +95,72 @@ rule show_examples:
         "results/timings/report/examples-{testset}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.pictures"),
+        code=code("usod.commands.report.examples"),
         columns=lambda wildcards, input: pairs("--column", PLAN.columns(wildcards.testset), input.maps),
         masks=lambda wildcards, input: ["--masks", *input.masks] if input.masks else [],
         shown=SETTINGS.report.examples,
     shell:
         "usod report examples --images {input.images:q} {params.columns:q} {params.masks:q} --count {params.shown}"
         " --out {output.figure:q} > {log:q} 2>&1"
+
+
+rule show_evolution:
+    """The labels of a method after every stage."""
+    input:
+        images="results/{dataset}/images.h5",
+        maps=lambda wildcards: list(PLAN.stages(wildcards.dataset, wildcards.method).values()),
+        masks=lambda wildcards: ["results/{dataset}/masks.csv"] if wildcards.dataset in PLAN.scored_sets() else [],
+        scenes=scenes_of,
+    output:
+        report(
+            "results/report/evolution-{dataset}-{method}.png",
+            caption="../report/evolution.rst",
+            category="Pictures",
+            labels={"data set": "{dataset}", "as": "stages of {method}"},
+        ),
+    log:
+        "results/logs/report/evolution-{dataset}-{method}.log",
+    benchmark:
+        "results/timings/report/evolution-{dataset}-{method}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.report.examples"),
+        columns=lambda wildcards, input: pairs("--column", PLAN.stages(wildcards.dataset, wildcards.method), input.maps),
+        masks=lambda wildcards, input: ["--masks", *input.masks] if input.masks else [],
+        shown=SETTINGS.report.examples,
+    shell:
+        "usod report examples --images {input.images:q} {params.columns:q} {params.masks:q} --count {params.shown}"
+        " --out {output:q} > {log:q} 2>&1"
+
+
+rule show_doubts:
+    """The images on which the methods disagree most."""
+    input:
+        images="results/{dataset}/images.h5",
+        labels=lambda wildcards: list(PLAN.doubted(wildcards.dataset).values()),
+        csv="results/report/doubts-{dataset}.csv",
+    output:
+        report(
+            "results/report/doubts-{dataset}.png",
+            caption="../report/doubts.rst",
+            category="Pictures",
+            labels={"data set": "{dataset}", "as": "images to look at"},
+        ),
+    log:
+        "results/logs/report/doubts-{dataset}.pictures.log",
+    benchmark:
+        "results/timings/report/doubts-{dataset}.pictures.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.report.examples"),
+        columns=lambda wildcards, input: pairs("--column", PLAN.doubted(wildcards.dataset), input.labels),
+        shown=SETTINGS.report.examples,
+    shell:
+        "usod report examples --images {input.images:q} {params.columns:q} --first {input.csv:q} --count {params.shown}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule plot_training:
@@ -127,9 +180,67 @@ rule plot_training:
         "results/timings/report/training-{dataset}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.report"),
+        code=code("usod.commands.report.training"),
         histories=lambda wildcards, input: pairs("--history", map(PLAN.title, PLAN.trained), input.histories),
     shell:
         "usod report training {params.histories:q} --out {output.figure:q} > {log:q} 2>&1"
+
+
+rule sum_costs:
+    """Time and memory of every step."""
+    input:
+        # It reads the benchmark records of all jobs, which are nobody's outputs: these inputs make it run last.
+        rules.benchmark.input,
+        [PLAN.model(name) for name in PLAN.trained],
+    output:
+        csv="results/report/costs.csv",
+        markdown=report(
+            "results/report/costs.md",
+            caption="../report/costs.rst",
+            category="Time, memory, origin",
+            labels={"as": "time and memory, table"},
+        ),
+        latex="results/report/costs.tex",
+        figure=report(
+            "results/report/costs.svg",
+            caption="../report/costs.rst",
+            category="Time, memory, origin",
+            labels={"as": "time and memory"},
+        ),
+    log:
+        "results/logs/report/costs.log",
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.report.costs"),
+        results=lambda wildcards, output: str(Path(output.csv).parents[1]),
+    shell:
+        "usod report costs {params.results:q} --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q}"
+        " --figure {output.figure:q} > {log:q} 2>&1"
+
+
+rule write_provenance:
+    """Data, networks, settings and software of the run."""
+    input:
+        indices=[f"results/{name}/index.csv" for name in PLAN.data_sets()],
+        models=PLAN.final_networks().values(),
+    output:
+        report(
+            "results/report/provenance.md",
+            caption="../report/provenance.rst",
+            category="Time, memory, origin",
+            labels={"as": "data, networks, software"},
+        ),
+    log:
+        "results/logs/report/provenance.log",
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.report.provenance"),
+        indices=lambda wildcards, input: pairs("--index", PLAN.data_sets(), input.indices),
+        models=lambda wildcards, input: pairs("--model", PLAN.final_networks(), input.models),
+        # `gpu` changes no result.
+        config=lambda wildcards: SETTINGS.model_dump_json(exclude={"gpu"}),
+    shell:
+        "usod report provenance {params.indices:q} {params.models:q} --config {params.config:q} --out {output:q} > {log:q} 2>&1"

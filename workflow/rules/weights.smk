@@ -16,7 +16,6 @@ rule bring_weights:
     localrule: True
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
         code=code("usod.commands.weights"),
         network=weights_json,

@@ -11,9 +11,8 @@ rule index_tags:
         "results/timings/{dataset}/tags.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
-        code=code("usod.commands.data"),
+        code=code("usod.commands.data.tags"),
         source=tags_of,
         listing=tags_listing,
     shell:
@@ -145,7 +144,6 @@ rule show_tags:
         "results/timings/report/tags-{dataset}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: 1
     params:
         code=code("usod.commands.wss"),
         shown=SETTINGS.report.examples,
@@ -159,11 +157,11 @@ rule refine_with_superpixels:
         maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
         images="results/{testset}/images.h5",
     output:
-        maps="results/scores/{testset}/spcrf-{system}.h5",
+        maps="results/predictions/{testset}/spcrf-{system}.h5",
     log:
-        "results/logs/scores/{testset}/spcrf-{system}.refine.log",
+        "results/logs/predictions/{testset}/spcrf-{system}.log",
     benchmark:
-        "results/timings/scores/{testset}/spcrf-{system}.refine.tsv"
+        "results/timings/predictions/{testset}/spcrf-{system}.tsv"
     conda:
         "../../envs/usod.yaml"
     threads: cores()

@@ -92,9 +92,9 @@ def variance(
     from usod.data.mapstore import ImageStore
     from usod.devices import start_device
     from usod.errors import UsageError
-    from usod.evaluation.published import published
     from usod.files import atomic_path
     from usod.models.model_file import load_model
+    from usod.reporting.published import published
     from usod.systems import a2s
 
     settings = read_network(network, weights)

@@ -1,4 +1,4 @@
-"""`usod evaluate` and `usod evaluate-epochs`: score maps against masks."""
+"""`usod evaluate`: score maps against masks."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -54,22 +54,3 @@ def evaluate(
     if not quiet:
         for name, value in result.items():
             print(f"{name:12} {value:.4f}" if name != "n" else f"{name:12} {value}")
-
-
-def evaluate_epochs(
-    watched: Annotated[Path, typer.Argument(help="Watched maps of a training (usod a2s stage1 --out-watched).")],
-    index: Annotated[Path, typer.Option(help="masks.csv (usod data masks).")],
-    out: Annotated[Path, typer.Option(help="CSV with one row per epoch.")],
-    quiet: Quiet = False,
-) -> None:
-    """Score the watched images of a training after every epoch: MAE and adaptive F.
-
-    Example: usod evaluate-epochs watched.h5 --index masks.csv --out epochs.csv
-    """
-    from usod.data.index import read_masks
-    from usod.data.mapstore import MapStore
-    from usod.evaluation.epochs import evaluate_epochs as run
-    from usod.files import atomic_path
-
-    with MapStore(watched) as maps, atomic_path(out) as temporary:
-        run(maps, read_masks(index)).to_csv(temporary, index=False, float_format="%.6f")

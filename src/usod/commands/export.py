@@ -27,10 +27,10 @@ def export(
     Example: usod export model.safetensors model.onnx --score ECSSD=results/scores/ECSSD/deepusps-seed0.json
     """
     from usod.data.index import read_index
-    from usod.evaluation.model_card import model_card
     from usod.files import write_text
     from usod.inference.export import export_onnx
     from usod.progress import say
+    from usod.reporting.model_card import model_card
 
     images = {name: len(read_index(path)) for name, path in named_paths(data or [], "--data").items()}
     card = model_card(model, named_paths(score or [], "--score"), images)

@@ -30,7 +30,7 @@ def train(
     work: Work = None,
     quiet: Quiet = False,
 ) -> None:
-    """Learn from a prior's maps which pixels go with what the prior is sure of.
+    """Learn which pixels belong together, from the pixels of which a prior's maps are sure.
 
     Example: usod ldps train --images images.h5 --prior their_maps --network '{"name": "mobilenet_v2", "weights":
     "DEFAULT"}' --out-model relation.safetensors --history history.csv
@@ -153,7 +153,7 @@ def _write(
     inputs: dict[str, Path],
     seen: str = "none",
 ) -> None:
-    """`seen`: human labels behind a network that is no file of its own."""
+    """Write refined maps; `seen` are the human labels behind a network that no input file holds."""
     from usod.data.mapstore import write_maps
     from usod.human_labels import join
     from usod.provenance import describe

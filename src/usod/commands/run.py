@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from usod.supervise import Run
 
 _SNAKEMAKE = "usod.snakemake"
-# With one of these jobs may run on other machines: no limit of this one is added.
+# Options with which jobs may run on other machines: the cores and GPUs of this one are then no limit.
 _ELSEWHERE = ("--executor", "-e", "--profile", "--workflow-profile")
 _CORES = ("--jobs", "-j", "--cores", "-c")
 
@@ -134,7 +134,7 @@ def _pair(key: str, text: str) -> str:
         plain = yaml.load(text, Loader=yaml.BaseLoader) == text and text == text.strip("'\"")
     except yaml.YAMLError:
         plain = False
-    # Within blanks the quotes are not at the ends.
+    # Snakemake strips quotes at the very ends of a value only: a blank on each side keeps them.
     return f"{key}={text}" if plain else f"{key}= {json.dumps(text, ensure_ascii=False)} "
 
 
@@ -150,7 +150,7 @@ def _checked_key(pair: str) -> str:
 
 
 def _checked_photos(given: str, folder: Path) -> str:
-    """The folder of photographs, links as the user wrote them; at least one image is in it.
+    """The path of the folder of photographs, its links not followed. UsageError if no image is in it.
 
     A relative path stays one, as seen from the results' `folder`, so that the two can be moved together.
     """
@@ -170,7 +170,7 @@ def _checked_photos(given: str, folder: Path) -> str:
 
         find_dataset(where)  # says what is there instead, or follows links to images
     relative = os.path.relpath(where, folder)
-    # Links may lead elsewhere on the way up.
+    # `..` after a link leads to the parent of the link's target: the relative path may miss the folder.
     stays = not Path(given).is_absolute() and (folder / relative).exists() and (folder / relative).samefile(where)
     return relative if stays else str(where)
 
@@ -203,7 +203,7 @@ def _given(rest: list[str], *options: str) -> bool:
 
 
 def _check_rest(rest: list[str], gpus: int | None) -> None:
-    """What Snakemake would take in place of ours must not come twice."""
+    """UsageError where an option for Snakemake repeats one that `usod run` itself sets."""
     from usod.errors import UsageError
 
     for options, instead in (
@@ -252,7 +252,7 @@ def _made(out: Path) -> Path:
 
 
 def _to_its_end(options: list[str], rest: list[str], folder: Path, quiet: bool, dry_run: bool) -> "Run":
-    """Run Snakemake; once more where the lock of a killed run was all that stood in the way."""
+    """Run Snakemake; if only the lock of a killed run stopped it, unlock the folder and run it once more."""
     from usod.bundle import workflow_folder
     from usod.progress import say
     from usod.run_display import RunDisplay
@@ -287,7 +287,7 @@ def _to_its_end(options: list[str], rest: list[str], folder: Path, quiet: bool, 
 
 
 def _report(run: "Run", folder: Path, began: float) -> None:
-    """The last lines: what failed and why, or where the results are."""
+    """Print the last lines: what failed and why, or where the results are."""
     from usod.errors import UsodError
     from usod.progress import duration, say
 
@@ -329,7 +329,7 @@ def _print_places(folder: Path, places: list[tuple[str, str]]) -> None:
 
 
 def _shown(path: Path) -> str:
-    """As it can be pasted: relative where it lies below the current folder, absolute elsewhere."""
+    """The path relative to the current folder where it lies below it, else the absolute path."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 

@@ -55,7 +55,7 @@ def bring(
     weights: WeightsFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Bring the weights of a network: from the cache, the internet or the user's own file. With --out: see if they fit.
+    """Bring a network's weights from the cache, the internet or the user's own file. With --out: check that they fit.
 
     Example: usod weights bring --network '{"name": "mobilenet_v2", "weights": "DEFAULT"}' --out mobilenet.weights
     """

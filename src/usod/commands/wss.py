@@ -27,7 +27,7 @@ def pretrain(
     work: Work = None,
     quiet: Quiet = False,
 ) -> None:
-    """Learn a foreground map from which tags an image has.
+    """Learn a foreground map from image-level tags.
 
     Example: usod wss pretrain --images images.h5 --tags tags.csv --network '{"name": "vgg16", "weights": "DEFAULT"}'
     --out-model tags.safetensors --history tags.csv
@@ -107,7 +107,7 @@ def look(
     count: Annotated[int, typer.Option(min=1, help="Images shown, spread evenly over the set.")] = 12,
     quiet: Quiet = False,
 ) -> None:
-    """Show the mean score map S, what is left of it under the foreground map F, and F.
+    """Show the mean score map S, its product with the foreground map F, and F.
 
     Example: usod wss look tags.safetensors --images images.h5 --out tags.png
     """
@@ -116,9 +116,9 @@ def look(
 
     from usod.data.mapstore import ImageStore
     from usod.errors import UsageError
-    from usod.evaluation.figures import save, stages_figure
     from usod.models.fin import TagHead
     from usod.models.model_file import load_model
+    from usod.reporting.figures import save, stages_figure
 
     network, _ = load_model(model)
     if not isinstance(network.head, TagHead):

@@ -1,9 +1,8 @@
-"""Scoring saliency maps against ground-truth masks, and setting the scores beside published ones.
+"""Measuring: saliency maps against ground-truth masks, and labels against one another.
 
 This package is the only one, besides the oracles of the papers' ablations, that opens ground truth.
 """
 
 from usod.evaluation.benchmark import MEASURES, Benchmark, evaluate, score
-from usod.evaluation.published import published
 
-__all__ = ["MEASURES", "Benchmark", "evaluate", "published", "score"]
+__all__ = ["MEASURES", "Benchmark", "evaluate", "score"]

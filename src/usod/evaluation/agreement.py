@@ -1,4 +1,4 @@
-"""Which images to look at where there is no ground truth: those on which methods differ, or whose labels still move."""
+"""Which images to look at without ground truth: methods differ on them, or their labels change between stages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations

@@ -1,0 +1,67 @@
+"""`usod maps export`: maps and masks as PNG files."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usod.commands.maps import Store, app
+from usod.commands.options import Quiet
+from usod.errors import UsageError, UsodError
+
+
+@app.command()
+def export(
+    store: Store,
+    out: Annotated[Path, typer.Option(help="Folder for the PNG files, one per id.")],
+    index: Annotated[
+        Path | None, typer.Option(help="index.csv: files named and placed like its images, not after their ids.")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="With --index: the images' folder, as the index was made of it.")
+    ] = None,
+    working_size: Annotated[bool, typer.Option(help="Keep the store's size instead of the images' own.")] = False,
+    threshold: Annotated[
+        str,
+        typer.Option(help="Write masks: salient above this number from 0 to 1, adaptive (twice the mean), or otsu."),
+    ] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Write the maps as PNG files, at the images' own sizes; with --threshold black and white masks.
+
+    Example: usod maps export rbd.h5 --out rbd
+    """
+    import numpy as np
+
+    from usod.data.images import resize_map
+    from usod.data.mapstore import MapStore, write_map
+    from usod.inference.render import binarise
+    from usod.progress import progress
+
+    if (index is None) != (root is None):
+        raise UsageError("--index and --root: give both or none")
+    if threshold:
+        binarise(np.zeros((1, 1)), threshold)  # a wrong one is refused before any work
+    with MapStore(store) as maps:
+        names = names_of_images(index, root, maps.ids) if index and root else {key: f"{key}.png" for key in maps.ids}
+        for number, (key, saliency) in enumerate(progress(maps, len(maps), "exporting")):
+            if not working_size:
+                saliency = resize_map(saliency, tuple(maps.original_size[number]))
+            write_map(out / names[key], binarise(saliency, threshold).astype(float) if threshold else saliency)
+
+
+def names_of_images(index: Path, root: Path, ids: list[str]) -> dict[str, str]:
+    """id -> the PNG file of its image, relative to the folder of all, as `usod.data.tree.png_names` names it."""
+    from usod.data.index import read_index
+    from usod.data.tree import png_names
+
+    images = read_index(index).set_index("id")["image"]
+    if missing := [key for key in ids if key not in images.index]:
+        raise UsodError(f"{index}: has no image {missing[0]}, which is in the maps")
+    try:
+        places = {key: Path(images[key]).relative_to(os.path.normpath(root.absolute())) for key in ids}
+    except ValueError as error:
+        raise UsodError(f"--root {root}: {error}; give the folder that the index was made of") from None
+    names = png_names(places.values())
+    return {key: str(names[place]) for key, place in places.items()}

@@ -1,0 +1,32 @@
+"""`usod report page`: the report on one page."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usod.commands.options import Quiet
+from usod.commands.report import app
+from usod.errors import UsageError
+
+
+@app.command()
+def page(
+    plan: Annotated[str, typer.Option(help="JSON: title, intro, chapters (title, items (title, caption, file)).")],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+    quiet: Quiet = False,
+) -> None:
+    """Put pictures and tables into one page that needs nothing else.
+
+    Example: usod report page --out report.html --plan '{"title": "T", "chapters": [{"title": "Scores", "items":
+    [{"file": "scores.md"}]}]}'
+    """
+    from usod.files import write_text
+    from usod.reporting.page import make_page, parse_page
+
+    try:
+        values = json.loads(plan)
+    except ValueError as error:
+        raise UsageError(f"--plan: not JSON: {error}") from error
+    write_text(out, make_page(parse_page(values)))

@@ -1,0 +1,45 @@
+"""`usod report stages`: the quality of labels, stage by stage."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usod.commands.options import Quiet, named_paths
+from usod.commands.report import Figure, app
+from usod.errors import UsageError
+
+
+@app.command()
+def stages(
+    score: Annotated[
+        list[str],
+        typer.Option(help="METHOD/STAGE=score.json (usod evaluate --json), once per stage and method, in their order."),
+    ],
+    out: Figure,
+    csv: Annotated[Path | None, typer.Option(help="The figure's numbers.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Draw F, MAE, precision and recall after every stage of every method (as DeepUSPS, Figures 6 and 8).
+
+    Example: usod report stages --score rbd/maps=rbd.json --score rbd/consistency=rbd-iter0.json --out stages.svg
+    """
+    import pandas as pd
+
+    from usod.files import atomic_path
+    from usod.reporting.figures import label_quality_figure, save
+    from usod.reporting.tables import read_score
+
+    rows = []
+    for name, path in named_paths(score, "--score").items():
+        method, slash, stage = name.partition("/")
+        if not slash:
+            raise UsageError(f"--score {name}: write METHOD/STAGE=score.json")
+        found = read_score(path)
+        values = {key: found[key] for key in ("mae", "precision", "recall")}
+        rows.append({"method": method, "stage": stage, "f": found["f_fixed"], **values})
+    table = pd.DataFrame(rows)
+    if csv is not None:
+        with atomic_path(csv) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6f")
+    save(label_quality_figure(table), out)

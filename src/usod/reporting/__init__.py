@@ -1,0 +1,1 @@
+"""Showing what was measured: tables beside the published ones, figures, model cards, the report's page."""

@@ -1,0 +1,61 @@
+"""Where a run's results come from: data, networks, settings, software, machine."""
+
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from usod.data.index import read_index
+from usod.devices import describe_device, pick_device
+from usod.models.weight_files import read_model_header
+from usod.provenance import file_digest, versions
+from usod.reporting import typeset
+
+
+def provenance_page(indices: Mapping[str, Path], models: Mapping[str, Path], config: Mapping[str, Any]) -> str:
+    """A Markdown page.
+
+    Parameters
+    ----------
+    indices : data set -> its index.csv
+    models : system -> its model.safetensors
+    config : the configuration in force
+
+    Raises
+    ------
+    UsodError
+        If a file cannot be read.
+    """
+    data = []
+    for name, path in indices.items():
+        index = read_index(path)
+        splits = ", ".join(f"{split or 'all'} {count}" for split, count in index["split"].value_counts().items())
+        data.append([name, str(len(index)), splits, file_digest(path)[:16]])
+    networks = []
+    for name, path in models.items():
+        header = read_model_header(path) or {}
+        made = header.get("versions", {})
+        networks.append(
+            [
+                name,
+                header.get("config", {}).get("name", "?"),
+                header.get("weights", {}).get("name", "?"),
+                header.get("labels", "unknown"),
+                f"usod {made.get('usod', '?')}, torch {made.get('torch', '?')}",
+                file_digest(path)[:16],
+            ]
+        )
+    software = versions() | {"snakemake": metadata.version("snakemake"), "Python": platform.python_version()}
+    machine = [["system", platform.platform()], ["device", describe_device(pick_device("auto"))]]
+    parts = [
+        typeset.markdown(["Data set", "Images ↑", "Splits", "SHA-256 of the index"], data),
+        typeset.markdown(["Network", "Backbone", "Weights", "Human labels", "Made with", "SHA-256"], networks)
+        if networks
+        else "",
+        typeset.markdown(["Package", "Version"], [list(item) for item in software.items()] + machine),
+        f"The configuration in force:\n\n```yaml\n{yaml.safe_dump(dict(config), sort_keys=False)}```\n",
+    ]
+    return "\n".join(part for part in parts if part)

@@ -1,0 +1,33 @@
+"""`usod report stages`."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+
+from usod.evaluation import MEASURES
+
+
+def stages(folder, *scores):
+    command = [sys.executable, "-m", "usod", "report", "stages", "--out", "s.svg", "--csv", "s.csv"]
+    for name in scores:
+        command += ["--score", name]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_each_score_belongs_to_the_stage_that_it_is_given_as(tmp_path):
+    """Whatever the files are called."""
+    for name, value in (("x", 0.5), ("y", 0.7), ("z", 0.6)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"n": 3, **dict.fromkeys(MEASURES, value)}))
+    done = stages(tmp_path, "rbd/maps=x.json", "rbd/iteration 1=y.json", "mc/maps=z.json")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "s.csv")
+    assert table[["method", "stage", "f"]].to_numpy().tolist() == [
+        ["rbd", "maps", 0.5],
+        ["rbd", "iteration 1", 0.7],
+        ["mc", "maps", 0.6],
+    ]
+    assert "iteration 1</text>" in (tmp_path / "s.svg").read_text()
+    wrong = stages(tmp_path, "rbd=x.json")
+    assert wrong.returncode == 2 and "--score rbd: write METHOD/STAGE=score.json" in wrong.stderr

@@ -13,16 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from usod.crf.lattice import Lattice, build, join
-
-if TYPE_CHECKING:
-    from usod.crf.densecrf import CRFParams
+from usod.crf.params import CRFParams
 
 # Images filtered in one go on a GPU: enough to fill it, while the gathered corners (60 bytes a pixel) stay small.
 GPU_BATCH = 16
@@ -31,7 +29,7 @@ GPU_BATCH = 16
 class KernelCache:
     """The normalised kernels of images (B, H, W, 3) uint8, built when first asked for and kept within a budget."""
 
-    def __init__(self, images: Any, params: "CRFParams", device: torch.device, memory_gb: float | None) -> None:
+    def __init__(self, images: Any, params: CRFParams, device: torch.device, memory_gb: float | None) -> None:
         self._images = images
         self._params = params
         self._device = device
@@ -95,7 +93,7 @@ def _divided(values: Tensor, by: float) -> Tensor:
     return values / torch.full((), by, dtype=values.dtype, device=values.device)
 
 
-def refine(images: np.ndarray | Tensor, prior: Tensor, params: "CRFParams") -> Tensor:
+def refine(images: np.ndarray | Tensor, prior: Tensor, params: CRFParams) -> Tensor:
     """Marginals of salient (B, H, W), on the priors' device.
 
     Images are (B, H, W, 3) uint8, priors (B, H, W) float32.
@@ -105,7 +103,7 @@ def refine(images: np.ndarray | Tensor, prior: Tensor, params: "CRFParams") -> T
     return mean_field(prior, kernels, range(len(images)), params)
 
 
-def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: "CRFParams") -> Tensor:
+def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: CRFParams) -> Tensor:
     """Marginals of salient after `params.iterations` updates.
 
     Parameters
@@ -153,7 +151,7 @@ def _side_by_side(work: Callable[[slice], Tensor], batches: Sequence[slice], thr
 
 
 @torch.no_grad()  # gradients are switched off by thread
-def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: "CRFParams") -> Tensor:
+def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: CRFParams) -> Tensor:
     # Half the log-odds throughout: their tanh is s.
     unary = log_odds(prior, params.clip).div_(2).flatten(1)
     smoothness = kernels.smoothness() if params.gaussian_compat else None

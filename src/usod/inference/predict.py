@@ -19,7 +19,6 @@ from usod.errors import UsodError
 from usod.files import atomic_path
 from usod.inference.render import render
 from usod.models.model_file import load_model
-from usod.models.relation import RelationNet
 from usod.progress import progress, say
 from usod.provenance import describe
 from usod.sections import CrfConfig
@@ -44,7 +43,7 @@ class Model:
         self.path = Path(path)
         self.device = pick_device(device)
         self.network, self.metadata = load_model(path, self.device)
-        if isinstance(self.network, RelationNet):
+        if self.network.inputs != ("image",):
             raise UsodError(f"{path}: refines maps, it predicts none from images alone; use usod ldps refine")
         self.size = size or self._trained_size(path)
         self.crf = crf

@@ -10,24 +10,17 @@ from usod.models.registry import (
     BACKBONES,
     HEADS,
     MOVED_KEYS,
-    TIMM,
     AutoOptions,
     BackboneEntry,
     Head,
     HeadOptions,
     backbone_entry,
 )
+from usod.models.sources import TIMM
 
 H = TypeVar("H", bound=HeadOptions)
 
 WEIGHT_FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".pth.tar")
-
-# Per-channel mean and standard deviation of RGB in [0, 1]: torchvision's convention for ImageNet, and the
-# training set of the published Cityscapes DRNs (README of the DRN code).
-NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "cityscapes": ((0.290101, 0.328081, 0.286964), (0.182954, 0.186566, 0.184475)),
-}
 
 
 def _or_a_name(schema: dict[str, Any]) -> None:

@@ -26,9 +26,9 @@ def test_a_methods_sources_are_the_modules_it_loads(method):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = {Path(file).relative_to(SOURCE).as_posix() for file in done.stdout.split()}
-    listed = names(f"usod.handcrafted.{method}")
+    listed = names(f"usod.handcrafted._{method}")
     assert loaded <= listed
-    assert not listed & {f"handcrafted/{other}.py" for other in METHODS if other != method}
+    assert not listed & {f"handcrafted/_{other}.py" for other in METHODS if other != method}
 
 
 def test_training_does_not_depend_on_evaluation():

@@ -153,7 +153,8 @@ class Settings(Section):
                 raise ValueError(f"methods.{name}: the workflow uses such names itself, choose another")
             if method.maps is not None and (method.function is not None or method.params):
                 raise ValueError(f"methods.{name}: maps: are taken as they are, leave function: and params: out")
-            known = parameters(self.function_of(name)) if method.maps is None else []
+            # Only where it is needed: it imports the method.
+            known = parameters(self.function_of(name)) if method.params else []
             for parameter in method.params:
                 if parameter not in known:
                     raise ValueError(f"methods.{name}.params.{parameter}: unknown key; there are {', '.join(known)}")

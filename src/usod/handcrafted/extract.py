@@ -27,7 +27,7 @@ def check_params(method: str, params: dict[str, Any]) -> None:
     """Raise UsageError unless `params` are keyword arguments of the method."""
     from usod.handcrafted import parameters
 
-    known = parameters(method)
+    known = parameters(method) if params else []
     unknown = [name for name in params if name not in known]
     if unknown:
         raise UsageError(f"{method} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")

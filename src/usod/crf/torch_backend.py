@@ -126,7 +126,7 @@ def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], para
     def refined(batch: slice) -> Tensor:
         return _mean_field(prior[batch], kernels, numbers[batch], params)
 
-    # An image alone is too small to be shared: the filtering loops leave the interpreter's lock instead.
+    # One image is too small for several threads; several images are not, as the compiled loops hold no lock.
     threads = min(torch.get_num_threads(), len(batches)) if prior.device.type == "cpu" else 1
     return torch.cat(_side_by_side(refined, batches, threads) if threads > 1 else [refined(batch) for batch in batches])
 
@@ -134,8 +134,8 @@ def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], para
 def _side_by_side(work: Callable[[slice], Tensor], batches: Sequence[slice], threads: int) -> list[Tensor]:
     """Results of `work` for the batches, in their order, each computed by one of `threads` threads alone.
 
-    Both of PyTorch's settings that matter here belong to a thread: a new one is not in inference mode, where the
-    tensors of a caller who is may not be written, and computes with as many threads of its own as the process may have.
+    Inference mode and the number of threads are PyTorch's settings of a thread. A new thread is not in inference mode,
+    so that it may not write tensors that were made in it, and computes with as many threads as the process may have.
     """
     inference, before = torch.is_inference_mode_enabled(), torch.get_num_threads()
 
@@ -147,10 +147,10 @@ def _side_by_side(work: Callable[[slice], Tensor], batches: Sequence[slice], thr
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(in_the_callers_mode, batches))
     finally:
-        torch.set_num_threads(before)  # the pool's setting became that of all threads to come
+        torch.set_num_threads(before)  # the pool also changed what new threads start with
 
 
-@torch.no_grad()  # gradients are switched off by thread
+@torch.no_grad()  # a setting of each thread
 def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: CRFParams) -> Tensor:
     # Half the log-odds throughout: their tanh is s.
     unary = log_odds(prior, params.clip).div_(2).flatten(1)

@@ -34,7 +34,7 @@ class Relation(Memoryless):
     """Objective of the training: pairs with the foreground vector, told apart by binary cross-entropy (Eqs. 5, 6).
 
     Pixels whose prior is `theta_afg` or more make positive pairs (AFG-mask, Eq. 8), those with `theta_abg` or less
-    negative ones (ABG-mask, Eq. 9); the others have no say.
+    negative ones (ABG-mask, Eq. 9); the others do not count.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ class StepTimer:
 
 def step_shares(method: str, images: Sequence[np.ndarray]) -> list[tuple[str, float]]:
     """(step, share of the method's time), the largest first; what the method does outside of all steps has its name."""
-    module = import_module(f"usod.handcrafted.{method}")
+    module = import_module(f"usod.handcrafted._{method}")
     timer = StepTimer()
     with timer.timing(module):
         for image in images:

@@ -18,8 +18,7 @@ from skimage.color import rgb2lab, rgb2luv
 
 from usod.data.images import read_image, read_mask
 from usod.evaluation.benchmark import Benchmark
-from usod.handcrafted.graph import min_max
-from usod.handcrafted.hs import (
+from usod.handcrafted._hs import (
     SCALE_THRESHOLDS,
     hierarchical_inference,
     local_contrast,
@@ -27,6 +26,7 @@ from usod.handcrafted.hs import (
     region_layers,
     region_parents,
 )
+from usod.handcrafted.graph import min_max
 from usod.handcrafted.superpixels import region_centre, region_mean, region_size
 
 # The defaults, and changes of them; the last two rows are what a literal reading of the paper would try first.
@@ -67,7 +67,7 @@ def segment(image_file: Path, mask_file: Path) -> Segmented:
 
 
 def saliency(image: Segmented, settings: dict[str, Any]) -> np.ndarray:
-    """`usod.handcrafted.hs` with the choices of the sweep."""
+    """`usod.handcrafted._hs` with the choices of the sweep."""
     height, width = image.mask.shape
     diagonal = np.hypot(height, width)
     cues = []

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,23 @@ FORBIDDEN = {
 def test_imports_go_downwards(module):
     reached = {path.relative_to(PACKAGE).parts[0] for path in source_files(module)}
     assert not reached & set(FORBIDDEN[module.split(".")[1]])
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """Imports inside functions count, and those for type checkers: a reader follows them, too."""
+    names = {*MODULES, *(module.rpartition(".")[0] for module in MODULES)}
+    graph = {}
+    for name in names:
+        base = PACKAGE.joinpath(*name.split(".")[1:])
+        path = base.with_suffix(".py") if name in MODULES else base / "__init__.py"
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom):
+                for inner in (f"{node.module}.{alias.name}" for alias in node.names):
+                    found.add(inner if inner in names else node.module)
+        graph[name] = found & names
+    TopologicalSorter(graph).prepare()  # a CycleError shows the circle
 
 
 @pytest.mark.parametrize("module", MODULES)

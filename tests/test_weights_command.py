@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from usod.errors import UsageError, UsodError
 from usod.models import fetching, sources, timm_weights, weights
-from usod.models.backbones import build_backbone
+from usod.models.build import build_backbone
 from usod.models.config import NetworkConfig
 from usod.models.sources import PUBLISHED, published_name
 

@@ -10,7 +10,7 @@ MODEL_KEY = "usod_model"
 """Key of the header in the metadata of a model's safetensors file."""
 
 _OF_INPUTS = {"tags": "image tags", "masks": "masks"}
-"""Input of a step, by its name -> what it is for people to have made it."""
+"""Name of an input of a step -> the human labels that it consists of."""
 
 
 def join(*labels: str) -> str:
@@ -41,5 +41,5 @@ def _written(path: Path) -> str:
             with safe_open(path, framework="np") as file:
                 return str(json.loads((file.metadata() or {}).get(MODEL_KEY, "{}")).get("labels", "unknown"))
     except (OSError, RuntimeError, ValueError, TypeError, AttributeError, SafetensorError):
-        return "unknown"  # whoever reads it says what is wrong with it
+        return "unknown"  # the step that reads it reports the fault
     return "none"

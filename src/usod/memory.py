@@ -41,7 +41,7 @@ def available_memory(device: "torch.device") -> int:
 
 
 def host_memory() -> int:
-    """Bytes that the machine and the control groups of this process leave, to it and not to those it shares with."""
+    """Bytes free in the machine and in the control groups of this process; its part, where processes share them."""
     return max(0, int(min(psutil.virtual_memory().available, left_by_control_groups()) / _Share.processes))
 
 
@@ -51,7 +51,7 @@ def fits(size: int) -> bool:
 
 
 def room(shape: tuple[int, ...], dtype: np.dtype, folder: Path) -> np.ndarray:
-    """An array to fill: in memory or, where it would take more than half of what is free, in a file without a name.
+    """An array to fill: in memory, or in a temporary file in `folder` where it takes more than half of what is free.
 
     The kernel keeps as much of the file in memory as there is room for. It goes when the array goes.
 

@@ -25,7 +25,7 @@ def usable_name(text: str, taken: Collection[str] = RESERVED) -> str:
     decomposed = unicodedata.normalize("NFKD", whole.translate(_SPELT))
     letters = "".join(character for character in decomposed if not unicodedata.combining(character))
     name = re.sub(r"[^A-Za-z0-9_.]+", "-", letters).lstrip("-._").rstrip("-.") or "images"
-    # Blanks alone are lost so often, and told apart so seldom, that the name stays a plain one.
+    # Replaced blanks need no digest: folders whose names differ in nothing else are rare.
     lost = name != re.sub(r"\s+", "-", letters.strip())
     if lost or name.casefold() in taken or len(name) > LONGEST or not re.search("[A-Za-z0-9]", letters):
         digest = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()[:8]

@@ -12,7 +12,7 @@ from typing import Any
 from usod.ablations import Variants
 from usod.errors import UsageError
 from usod.models.config import NetworkConfig
-from usod.models.registry import TIMM
+from usod.models.sources import TIMM
 from usod.systems.description import Figure, Part, System
 from usod.systems.names import SystemName
 
@@ -35,7 +35,7 @@ class Plan:
         self.made = [part for name, part in self.parts.items() if name in made]
 
     def _with_sources(self, wanted: list[str]) -> set[str]:
-        """Names of parts, with those that they are made from; what an oracle chooses from is no part of a system."""
+        """Names of parts, with those that they are made from; nothing that is made with the ground truth."""
         found: set[str] = set()
         queue = list(wanted)
         while queue:
@@ -186,7 +186,7 @@ class Plan:
     def files(self, system: str) -> list[str]:
         """All that a system leaves, for its target.
 
-        Named there, a file that was deleted is made again; as a mere intermediate it would not be missed.
+        Snakemake makes a deleted file again where a target names it, but not where it is an intermediate one.
         """
         train, described = self.settings.train, self.settings.registry[system]
         wanted = [

@@ -101,11 +101,11 @@ def code_digest(*modules: str) -> str:
 def lead_to_usod(cores: int | None = None) -> None:
     """Let what this process starts find this usod, by its environment.
 
-    Where the workflow is told of more `cores` than there are, threads that wait do so asleep: by default those of a
-    training turn at every barrier until their time is over, which the others wait for.
+    Where the workflow is told of more `cores` than there are, OpenMP's threads sleep while they wait: by default they
+    spin at every barrier, on cores that the threads they wait for need.
 
-    The jobs call the `usod` of this Python, whether its environment was activated or another one: unless PATH leads to
-    a script of this Python already, it begins with its folder.
+    The jobs call the `usod` of this Python, whether its environment was activated or another one: its folder is put in
+    front of PATH unless PATH leads to a script of this Python already.
     USOD_SOURCE is the checkout, or the workflow's folder of an installed release, USOD_VERSION its version: for
     the script that fills a conda environment, which runs as a copy, in whatever folder the workflow was started.
     """
@@ -192,7 +192,7 @@ def _imports(path: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             relative = "." * node.level + (node.module or "")
             if node.level and not inside:
-                continue  # a file of one's own stands alone
+                continue  # a plugin has no package
             base = importlib.util.resolve_name(relative, package) if node.level else relative
             # `from package import name`: the name is a module or something the package defines.
             names += [base] + [f"{base}.{alias.name}" for alias in node.names]

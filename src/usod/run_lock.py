@@ -1,8 +1,8 @@
-"""Whose is Snakemake's lock on a folder: that of a run that is at work, or of a killed one?
+"""Whether Snakemake's lock on a folder belongs to a run at work or to a killed one.
 
-A killed Snakemake leaves its lock behind, and the next one asks a person to decide. A run that was started here says so
-in a file of its own. Where that file is left and names this machine, and no process is at work in the folder, the lock
-is nobody's.
+A killed Snakemake leaves its lock behind, and the next one asks a person to decide. `usod run` leaves a mark, a file
+with the name of the machine. Where the mark names this machine, and no process is at work in the folder, the lock is
+stale.
 """
 
 import platform
@@ -16,7 +16,7 @@ _MARK = ".snakemake/usod-run"
 
 
 def mark(folder: Path) -> str | None:
-    """Say that a run of this machine is at work in `folder`; return the machine of a run that was killed, if any."""
+    """Leave the mark of a run in `folder`; return the machine that a mark left by a killed run names, if any."""
     file = folder / _MARK
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.exists():
@@ -26,14 +26,14 @@ def mark(folder: Path) -> str | None:
 
 
 def unmark(folder: Path) -> None:
-    """The run has come to its end by itself."""
+    """Remove the mark: the run has ended by itself."""
     file = folder / _MARK
     if file.exists() and file.read_text(encoding="utf-8").strip() == platform.node():
         file.unlink()
 
 
 def check_abandoned(folder: Path, before: str | None) -> None:
-    """Nobody holds the lock on `folder`; `before` is what `mark` returned.
+    """Return if the lock on `folder` is stale; `before` is what `mark` returned.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def check_abandoned(folder: Path, before: str | None) -> None:
 def at_work(folder: Path) -> list[str]:
     """`1234 (snakemake)`: processes of this machine that work in `folder`, but for this one and those that started it.
 
-    A process whose folder may not be looked at counts when it is a Snakemake: better to ask once too often.
+    A process whose folder may not be looked at counts when it is a Snakemake.
     """
     own = {process.pid for process in [psutil.Process(), *psutil.Process().parents()]}
     found = []

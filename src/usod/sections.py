@@ -38,7 +38,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 def nothing_is_empty(values: Any) -> Any:
-    """What a section is read from: of a key with nothing behind it, such as `rbd:`, no keys."""
+    """An empty section for a key without a value, such as `rbd:`."""
     return {} if values is None else values
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEEPUSPS_METHODS = ("rbd", "dsr", "mc", "hs")
 """The handcrafted methods of the DeepUSPS paper; more are registered in `usod.handcrafted`."""
 Name = Annotated[str, Field(pattern=PATTERN)]
-# Not a Path: it would make the folder ./demo the word demo.
+# Not a Path, which would turn ./demo, a folder, into demo, the bundled scenes.
 UserPath = Annotated[str, AfterValidator(lambda path: os.path.expanduser(path))]  # noqa: PTH111
 
 
@@ -87,7 +87,7 @@ class ReportConfig(Section):
 
 
 class Settings(Section):
-    """What every system can count on; its own section and what it derives from it comes from its description."""
+    """The settings that every system has; a system's description adds its own section and properties."""
 
     registry: ClassVar["Registry"]
     """The systems that this configuration knows."""
@@ -153,7 +153,8 @@ class Settings(Section):
                 raise ValueError(f"methods.{name}: the workflow uses such names itself, choose another")
             if method.maps is not None and (method.function is not None or method.params):
                 raise ValueError(f"methods.{name}: maps: are taken as they are, leave function: and params: out")
-            known = parameters(self.function_of(name)) if method.maps is None else []
+            # Only where it is needed: it imports the method.
+            known = parameters(self.function_of(name)) if method.params else []
             for parameter in method.params:
                 if parameter not in known:
                     raise ValueError(f"methods.{name}.params.{parameter}: unknown key; there are {', '.join(known)}")

@@ -53,11 +53,11 @@ class Run:
     errors: list[tuple[str, str]] = field(default_factory=list)  # class of the exception, text
     places: list[tuple[str, str]] = field(default_factory=list)  # what a user looks for at the end, and where it is
     stopped: BaseException | None = None  # KeyboardInterrupt or SystemExit, when that was why it ended
-    heard: bool = False  # of any event: without one Snakemake did not take its command line
+    heard: bool = False  # whether any event came: without one Snakemake refused its command line
 
 
 def tell_places(places: Sequence[tuple[str, str]]) -> None:
-    """By the workflow, when it has been read: what a user looks for at the end, and where it is.
+    """Called by the workflow when it has been read: what `usod run` shows at the end, as pairs (what, path).
 
     Snakemake itself says nothing at its end when there is nothing to do.
     """
@@ -69,8 +69,8 @@ def tell_places(places: Sequence[tuple[str, str]]) -> None:
 def supervise(command: Sequence[str], environment: Mapping[str, str], folder: Path, display: RunDisplay) -> Run:
     """Run `command`, a Snakemake with `--logger usod`, to its end.
 
-    Ctrl-C and SIGTERM are handed on: the first time Snakemake and its jobs stop as they do by themselves, the second
-    and third time they are made to.
+    Ctrl-C and SIGTERM are handed on: at the first Snakemake and its jobs end in order, at the second and third they are
+    killed.
     """
     with tempfile.TemporaryDirectory() as desk:
         told = Path(desk, "places.json")
@@ -109,7 +109,7 @@ def _supervised(command: Sequence[str], environment: Mapping[str, str], folder: 
             if line is None:
                 open_streams -= 1
             elif kind == "event":
-                with contextlib.suppress(json.JSONDecodeError):  # the last words of one that was killed
+                with contextlib.suppress(json.JSONDecodeError):  # cut off, as Snakemake was killed
                     listener.event(json.loads(line))
             else:
                 listener.text(line)

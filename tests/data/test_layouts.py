@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from usod.data.layouts import KNOWN_SETS, bare_stem, detect_layout
+from usod.data.layouts import KNOWN_SETS, bare_stem
 from usod.data.pairing import find_dataset
 from usod.errors import UsageError, UsodError
 
@@ -219,6 +219,6 @@ def test_errors(tmp_path):
     with pytest.raises(UsodError, match="no images found"):
         find_dataset(tmp_path)
     with pytest.raises(UsageError, match="no such folder"):
-        detect_layout(tmp_path / "none")
+        find_dataset(tmp_path / "none")
     with pytest.raises(UsageError, match="layout 'ecsd' is unknown"):
         find_dataset(tmp_path, "ecsd")

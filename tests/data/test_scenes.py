@@ -2,11 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from scipy.ndimage import binary_erosion
 
 from usod.data.index import build_index, build_masks
 from usod.data.scenes import LARGEST, SMALLEST, draw_scene, write_demo
-from usod.data.sprites import KINDS, ellipse, joined, limb, starred
+from usod.data.sprites import KINDS, Drawing
 from usod.data.textures import BACKGROUNDS, draw_at_contrast, noise, oklab_to_srgb
 from usod.errors import UsageError
 
@@ -55,17 +54,14 @@ def test_mask_edge_is_where_the_colour_changes():
     assert np.median(steps) > 2
 
 
-def test_distances_are_distances():
-    """Against the distance to a densely sampled outline."""
-    u, v = np.meshgrid(np.linspace(-1.5, 1.5, 61), np.linspace(-1.5, 1.5, 61))
-    fine = np.meshgrid(np.linspace(-1.6, 1.6, 641), np.linspace(-1.6, 1.6, 641))
-    for field, tolerance in ((starred(5, 0.5, 0.3, 0.0), 0.01), (limb(-0.5, 0, 0.5, 0.2, 0.2), 0.01)):
-        inside = field(*fine) <= 0
-        edge = inside & ~binary_erosion(inside)
-        outline = np.stack([fine[0][edge], fine[1][edge]], 1)
-        nearest = np.sqrt(((np.stack([u, v], -1)[:, :, None] - outline) ** 2).sum(-1).min(2))
-        assert np.abs(np.abs(field(u, v)) - nearest).max() < tolerance
-    assert joined([ellipse(0, 0, 1, 0.5)])(np.array([0.0]), np.array([0.5])) == pytest.approx(0, abs=1e-6)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_object_lies_whole_in_its_frame_and_has_several_colours(kind):
+    for seed in range(20):
+        drawing = Drawing()
+        KINDS[kind](np.random.default_rng(seed), drawing)
+        border = np.concatenate([drawing.labels[[0, -1]], drawing.labels[:, [0, -1]].T])
+        assert not border.any() and (drawing.labels > 0).mean() > 0.05
+    assert len(np.unique(drawing.labels)) > 2
 
 
 def test_colours():

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from usod.handcrafted.bsca import (
+from usod.handcrafted._bsca import (
     PAPER_SETTINGS,
     border_clusters,
     bsca,

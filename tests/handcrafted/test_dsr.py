@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usod.handcrafted.dsr import (
+from usod.handcrafted._dsr import (
     bayes_posterior,
     bayesian_integration,
     cluster_regions,

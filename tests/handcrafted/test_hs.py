@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from usod.handcrafted.hs import (
+from usod.handcrafted._hs import (
     hierarchical_inference,
     hs,
     local_contrast,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import label
 
-from usod.handcrafted.mbd import barrier_distance, border_contrast, centredness, enhance_contrast, mbd, smooth
+from usod.handcrafted._mbd import barrier_distance, border_contrast, centredness, enhance_contrast, mbd, smooth
 
 
 def exact_distance(channel: np.ndarray) -> np.ndarray:

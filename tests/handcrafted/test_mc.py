@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from usod.handcrafted.graph import pairwise_distance
-from usod.handcrafted.mc import (
+from usod.handcrafted._mc import (
     Chain,
     absorbed_time,
     absorbing_regions,
@@ -12,6 +11,7 @@ from usod.handcrafted.mc import (
     mc,
     mid_grey_score,
 )
+from usod.handcrafted.graph import pairwise_distance
 from usod.handcrafted.superpixels import adjacency
 
 GRID = np.arange(25, dtype=np.int32).reshape(5, 5)

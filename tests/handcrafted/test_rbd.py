@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from usod.handcrafted.graph import pairwise_distance
-from usod.handcrafted.rbd import (
+from usod.handcrafted._rbd import (
     PAPER_SETTINGS,
     background_probability,
     boundary_connectivity,
@@ -16,6 +15,7 @@ from usod.handcrafted.rbd import (
     smoothness_weight,
     weighted_contrast,
 )
+from usod.handcrafted.graph import pairwise_distance
 
 PATH = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=bool)
 COLOURS = pairwise_distance(np.array([[0.0], [2.0], [32.0]]))

@@ -7,8 +7,7 @@ from skimage.filters import threshold_otsu
 from torch.nn import functional
 
 from usod.models.activation import ActivationHead, Boundary, Decisions, foreground_sign, inter_class_variance
-from usod.models.backbones import build_backbone
-from usod.models.build import build_network
+from usod.models.build import build_backbone, build_network
 from usod.models.config import NetworkConfig
 from usod.models.ram import RAMHead, ResidualAttention
 

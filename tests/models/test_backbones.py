@@ -6,7 +6,8 @@ import pytest
 import torch
 import torchvision
 
-from usod.models.backbones import MobileNetV2, ResNet, build_backbone
+from usod.models.backbones import MobileNetV2, ResNet
+from usod.models.build import build_backbone
 from usod.models.config import NetworkConfig
 from usod.models.weights import load_weights
 

@@ -148,7 +148,7 @@ def test_a_mirrored_image_goes_with_mirrored_features(weights, images, tmp_path)
     given = inputs.Inputs.with_features(pixels, IDS, network, "cpu", store)
     rows = torch.tensor([3, 1])
     plain, mirrored = (given.of(network, rows, torch.tensor([flip, False])) for flip in (False, True))
-    for before, after in zip(plain, mirrored, strict=True):
+    for before, after in ((plain[0][0], mirrored[0][0]), (plain[1]["features"], mirrored[1]["features"])):
         assert torch.equal(before[0].flip(-1), after[0]) and torch.equal(before[1], after[1])
 
 

@@ -6,8 +6,9 @@ import torch
 
 from usod.errors import UsodError
 from usod.models.build import build_network
-from usod.models.config import NORMALISATIONS, NetworkConfig
+from usod.models.config import NetworkConfig
 from usod.models.model_file import load_model, save_model
+from usod.models.stages import NORMALISATIONS
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from usod.models.backbones import build_backbone
-from usod.models.build import build_network
+from usod.models.build import build_backbone, build_network
 from usod.models.config import NetworkConfig
 from usod.models.relation import RelationHead, foreground_vector
 
@@ -46,7 +45,7 @@ def test_the_papers_discriminator_has_five_convolutions_of_one_pixel():
 
 
 def test_reducing_before_upsampling_is_reducing_the_concatenation():
-    head = RelationHead([4, 6, 8, 10]).eval()
+    head = RelationHead([4, 6, 8, 10], range(4)).eval()
     stages = [torch.randn(1, c, s, s) for c, s in zip((4, 6, 8, 10), (16, 8, 4, 2), strict=True)]
     up = [torch.nn.functional.interpolate(s, size=(16, 16), mode="bilinear", align_corners=False) for s in stages]
     weight = torch.cat([reduce.weight for reduce in head.reduce], dim=1)

@@ -9,8 +9,8 @@ import torch
 import torchvision
 
 from usod.errors import UsodError
-from usod.models.backbones import MobileNetV2, ResNet, build_backbone
-from usod.models.build import build_network
+from usod.models.backbones import MobileNetV2, ResNet
+from usod.models.build import build_backbone, build_network
 from usod.models.config import NetworkConfig
 from usod.models.drn import DRN
 from usod.models.model_file import save_model

@@ -81,7 +81,7 @@ def test_stage_1_freezes_its_encoder_and_gives_clean_labels(data):
     images, _, _ = data
     torch.manual_seed(STAGE1.seed)
     before = {k: v.clone() for k, v in a2s.activation_network(NETWORK).backbone.state_dict().items()}
-    done = a2s.activate(images, STAGE1, NETWORK, CPU)
+    done = a2s.stage1(images, STAGE1, NETWORK, CPU)
     assert done.labels.shape == (12, 48, 48) and set(np.unique(done.labels)) <= {0, 255}
     assert all(torch.equal(v, before[k]) for k, v in done.network.backbone.state_dict().items())
     assert len(done.history) == 2 and done.history[1]["loss"] < done.history[0]["loss"]
@@ -90,13 +90,13 @@ def test_stage_1_freezes_its_encoder_and_gives_clean_labels(data):
 
 def test_without_pretrained_weights_stage_1_says_what_it_needs(data):
     with pytest.raises(UsodError, match="network.weights: none"):
-        a2s.activate(data[0], ActivationConfig(), NETWORK, CPU)
+        a2s.stage1(data[0], ActivationConfig(), NETWORK, CPU)
 
 
 def test_stage_2_learns_and_mends_labels(data):
     images, labels, masks = data
     config = STAGE2.model_copy(update={"epochs": 14, "untouched_epochs": 6})
-    done = a2s.detect(images, labels, config, NetworkConfig(light_width=8, head="ram"), Process(CPU))
+    done = a2s.stage2(images, labels, config, NetworkConfig(light_width=8, head="ram"), Process(CPU))
     start = np.abs(labels.read_all(images.ids) / 255 - masks).mean()
     assert done.history[-1]["loss"] < 0.7 * done.history[0]["loss"]
     assert np.abs(done.labels / 255 - masks).mean() < 0.7 * start
@@ -105,7 +105,7 @@ def test_stage_2_learns_and_mends_labels(data):
 def test_a_stopped_stage_2_resumes_to_the_same_labels(data, tmp_path, monkeypatch):
     images, labels, _ = data
     network = NetworkConfig(light_width=8, head="ram")
-    through = a2s.detect(images, labels, STAGE2, network, Process(CPU))
+    through = a2s.stage2(images, labels, STAGE2, network, Process(CPU))
     remember = Rectification.remember
 
     def stop_in_the_third_epoch(objective, observed, rows):
@@ -115,15 +115,15 @@ def test_a_stopped_stage_2_resumes_to_the_same_labels(data, tmp_path, monkeypatc
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Rectification, "remember", stop_in_the_third_epoch)
-        a2s.detect(images, labels, STAGE2, network, Process(CPU), work=tmp_path)
-    again = a2s.detect(images, labels, STAGE2, network, Process(CPU), work=tmp_path)
+        a2s.stage2(images, labels, STAGE2, network, Process(CPU), work=tmp_path)
+    again = a2s.stage2(images, labels, STAGE2, network, Process(CPU), work=tmp_path)
     assert len(again.history) == 4 and np.array_equal(through.labels, again.labels)
 
 
 def test_watched_images_are_kept_before_training_and_after_every_epoch(data, tmp_path):
     images, _, _ = data
     config = STAGE1.model_copy(update={"watch": 3})
-    done = a2s.activate(images, config, NETWORK, CPU)
+    done = a2s.stage1(images, config, NETWORK, CPU)
     assert (done.notes["watched"], len(done.notes["looks"]), done.notes["looks"][0].shape) == (
         [0, 6, 11],
         3,
@@ -133,15 +133,15 @@ def test_watched_images_are_kept_before_training_and_after_every_epoch(data, tmp
     logits = done.network(done.network.normalise(torch.from_numpy(images["i6"]).permute(2, 0, 1)[None].float() / 255))
     last = logits.sigmoid()[0, 0].detach().reshape(24, 2, 24, 2).mean((1, 3))
     assert np.abs(done.notes["looks"][-1][1] - last.numpy() * 255).max() <= 1
-    a2s.activate(images, config, NETWORK, CPU, work=tmp_path)
-    again = a2s.activate(images, config, NETWORK, CPU, work=tmp_path)  # from the resume state
+    a2s.stage1(images, config, NETWORK, CPU, work=tmp_path)
+    again = a2s.stage1(images, config, NETWORK, CPU, work=tmp_path)  # from the resume state
     assert all(np.array_equal(a, b) for a, b in zip(done.notes["looks"], again.notes["looks"], strict=True))
 
 
 def test_watching_changes_nothing(data):
     images, _, _ = data
-    without = a2s.activate(images, STAGE1.model_copy(update={"watch": 0}), NETWORK, CPU)
-    assert np.array_equal(without.labels, a2s.activate(images, STAGE1, NETWORK, CPU).labels)
+    without = a2s.stage1(images, STAGE1.model_copy(update={"watch": 0}), NETWORK, CPU)
+    assert np.array_equal(without.labels, a2s.stage1(images, STAGE1, NETWORK, CPU).labels)
 
 
 def test_the_historical_moving_average_takes_predictions_after_their_crf(data):
@@ -164,8 +164,8 @@ def test_a_detector_trains_with_the_moving_average(data):
     images, labels, _ = data
     config = STAGE2.model_copy(update={"keep": 0.7, "crf": CrfConfig(bilateral_sxy=8)})
     network = NetworkConfig(light_width=8, head="ram")
-    averaged = a2s.detect(images, labels, config, network, Process(CPU)).labels.astype(int)
-    plain = a2s.detect(images, labels, config.model_copy(update={"crf": None}), network, Process(CPU)).labels
+    averaged = a2s.stage2(images, labels, config, network, Process(CPU)).labels.astype(int)
+    plain = a2s.stage2(images, labels, config.model_copy(update={"crf": None}), network, Process(CPU)).labels
     assert np.abs(averaged - plain).mean() > 0.5
 
 

@@ -44,8 +44,8 @@ def refinement():
 SYSTEMS = {
     "refine": ("auto", refinement),
     "fuse": ("auto", lambda: deepusps.Fusion([labels(), labels()], FuseConfig())),
-    "activate": ("activation", lambda: a2s.Activation(ActivationConfig(), IMAGES[:2])),
-    "detect": ("ram", lambda: a2s.Rectification(LABELS, RectifyConfig(), GPU)),
+    "a2s-stage1": ("activation", lambda: a2s.Activation(ActivationConfig(), IMAGES[:2])),
+    "a2s-stage2": ("ram", lambda: a2s.Rectification(LABELS, RectifyConfig(), GPU)),
     "relate": ("relation", lambda: ldps.Relation(LABELS, RelationConfig(), GPU)),
     "tag": ("tags", lambda: wss.Tagging(np.zeros((6, 5), bool), PretrainConfig(), GPU)),
     "bootstrap": ("fin", lambda: wss.Bootstrapping(LABELS, 0.95, GPU)),
@@ -60,7 +60,8 @@ def test_a_step_of_training(fake_gpu, system):
     )
     rows, flipped = torch.tensor([0, 3, 4]), torch.tensor([True, False, True])
     given = inputs.Inputs(IMAGES, GPU, guides=LABELS if head == "relation" else None)
-    output, aim = network(*given.of(network, rows, flipped)), make()
+    arguments, named = given.of(network, rows, flipped)
+    output, aim = network(*arguments, **named), make()
     prediction = aim.read(output, flipped)
     loss = aim.loss(prediction, rows)
     assert loss.shape == (3,) and loss.device.type == "cuda"

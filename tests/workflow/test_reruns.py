@@ -98,7 +98,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def project(made):
     """The finished project; configuration and sources are put back afterwards."""
-    source = made.folder / "src/usod/handcrafted/mc.py"
+    source = made.folder / "src/usod/handcrafted/_mc.py"
     text, status = source.read_text(), source.stat()
     yield made
     made.configure(CONFIG)
@@ -143,7 +143,7 @@ def test_the_settings_of_one_method_reach_its_maps_its_stages_and_the_fusion(pro
 
 
 def test_an_edited_source_reaches_what_runs_it(project):
-    source = project.folder / "src/usod/handcrafted/mc.py"
+    source = project.folder / "src/usod/handcrafted/_mc.py"
     source.write_text(source.read_text() + "\n# a remark\n")
     assert project.planned() == set()
     source.write_text(source.read_text() + "\nANSWER = 42\n")
@@ -171,7 +171,7 @@ def test_results_are_kept_after_an_update_that_does_not_matter(project, tmp_path
     other = Copy.__new__(Copy)
     other.folder = tmp_path / "updated"
     shutil.copytree(project.folder, other.folder, ignore=shutil.ignore_patterns("__pycache__", "locks"))
-    source = other.folder / "src/usod/handcrafted/mc.py"
+    source = other.folder / "src/usod/handcrafted/_mc.py"
     source.write_text(source.read_text() + "\nANSWER = 42\n")
     assert other.planned()
     before = other.digests()

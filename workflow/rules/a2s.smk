@@ -1,4 +1,4 @@
-rule activate:
+rule a2s_stage1:
     """A2S, stage 1: labels from what a pretrained encoder answers to."""
     input:
         images="results/{dataset}/images.h5",
@@ -31,7 +31,7 @@ rule activate:
         " > {log:q} 2>&1"
 
 
-rule detect:
+rule a2s_stage2:
     """A2S, stage 2: a detector that learns labels and rectifies them."""
     input:
         images="results/{dataset}/images.h5",
@@ -49,7 +49,7 @@ rule detect:
         "../../envs/usod.yaml"
     threads: training_threads(1)
     resources:
-        # --set-resources detect:gpu=4 trains it on four together.
+        # --set-resources a2s_stage2:gpu=4 trains it on four together.
         gpu=gpus,
         mem_mb=memory,
         runtime="12h",

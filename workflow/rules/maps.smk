@@ -21,7 +21,7 @@ rule extract_maps:
     params:
         code=lambda wildcards: code(
             "usod.commands.maps.extract",
-            f"usod.handcrafted.{SETTINGS.function_of(wildcards.method)}",
+            f"usod.handcrafted._{SETTINGS.function_of(wildcards.method)}",
         ),
         function=lambda wildcards: SETTINGS.function_of(wildcards.method),
         settings=lambda wildcards: json.dumps(SETTINGS.methods[wildcards.method].params),

@@ -56,11 +56,11 @@ def stage1(
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
     origin = describe(
-        {"activation": settings.model_dump(), "network": net_config.model_dump(mode="json")}, {"images": images}
+        {"stage1": settings.model_dump(), "network": net_config.model_dump(mode="json")}, {"images": images}
     )
     with ImageStore(images) as image_store:
         identity = resume_identity(origin, "usod.systems.a2s")
-        done = a2s.activate(image_store, settings, net_config, chosen, work=folder, identity=identity)
+        done = a2s.stage1(image_store, settings, net_config, chosen, work=folder, identity=identity)
         attributes = inherited(origin, done.network) | {"created_by": "usod a2s stage1"}
         _write_labels(out_labels, image_store, done.labels, attributes)
         if out_watched is not None:
@@ -153,15 +153,15 @@ def stage2(
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
     origin = describe(
-        {"rectify": settings.model_dump(), "network": net_config.model_dump(mode="json")},
+        {"stage2": settings.model_dump(), "network": net_config.model_dump(mode="json")},
         {"images": images, "labels": labels},
     )
     outputs = (out_labels, out_model, history)
-    run(processes(device, devices), chosen, _detect, images, labels, settings, net_config, origin, outputs, folder)
+    run(processes(device, devices), chosen, _stage2, images, labels, settings, net_config, origin, outputs, folder)
     discard(folder)
 
 
-def _detect(
+def _stage2(
     process: "Process",
     images: Path,
     labels: Path,
@@ -181,7 +181,7 @@ def _detect(
     out_labels, out_model, history = outputs
     with ImageStore(images) as image_store, MapStore(labels) as label_store:
         identity = resume_identity(origin, "usod.systems.a2s")
-        done = a2s.detect(image_store, label_store, settings, net_config, process, work=work, identity=identity)
+        done = a2s.stage2(image_store, label_store, settings, net_config, process, work=work, identity=identity)
         if process.rank == 0:
             attributes = inherited(origin, done.network) | {"created_by": "usod a2s stage2"}
             _write_labels(out_labels, image_store, done.labels, attributes)

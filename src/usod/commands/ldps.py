@@ -98,13 +98,12 @@ def refine(
     from usod.devices import start_device
     from usod.errors import UsageError
     from usod.models.model_file import load_model
-    from usod.models.relation import RelationNet
     from usod.sections import MergeConfig, parse_section
     from usod.systems.ldps import Refiner
 
     settings = parse_section(MergeConfig, merge, "--merge")
     network, _ = load_model(model, start_device(device, threads))
-    if not isinstance(network, RelationNet):
+    if "prior" not in network.inputs:
         raise UsageError(f"{model}: predicts maps from images alone (usod predict); give a model of usod ldps train")
     with ImageStore(images) as store:
         maps = Refiner(network, settings).refine_all(store, open_maps(prior), batch)

@@ -74,7 +74,7 @@ def bring(
         raise UsageError("--network: its weights are none; there is nothing to bring")
     if out is None:
         return
-    from usod.models.backbones import build_backbone
+    from usod.models.build import build_backbone
 
     config = config.reading(file)
     say(f"{config.name} from {file}: {load_weights(build_backbone(config), config)}")

@@ -12,53 +12,20 @@ the last digits change from run to run unless `torch.use_deterministic_algorithm
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from usod.crf import pydensecrf_backend, torch_backend
 from usod.crf.checks import check_images, check_probabilities
+from usod.crf.params import CRFParams
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 # Anything that is indexed like an array, so that images may stay in a file.
 Images = Any
 Backend = Literal["torch", "pydensecrf"]
-
-
-@dataclass(frozen=True)
-class CRFParams:
-    """Parameters of the CRF; the defaults are those of DeepUSPS (Nguyen et al., NeurIPS 2019) and of its training.
-
-    Attributes
-    ----------
-    gaussian_sxy : standard deviation of the smoothness kernel, in pixels
-    gaussian_compat : weight of the smoothness kernel; 0 leaves it out
-    bilateral_sxy : standard deviation of the appearance kernel in the image plane, in pixels
-    bilateral_srgb : standard deviation of the appearance kernel in colour, in grey levels of 0..255
-    bilateral_compat : weight of the appearance kernel; 0 leaves it out
-    iterations : number of mean-field iterations
-    clip : both labels' probabilities are raised to at least this before their logarithm is taken
-    """
-
-    gaussian_sxy: float = 3.0
-    gaussian_compat: float = 3.0
-    bilateral_sxy: float = 80.0
-    bilateral_srgb: float = 13.0
-    bilateral_compat: float = 10.0
-    iterations: int = 5
-    clip: float = 1e-5
-
-    def __post_init__(self) -> None:
-        for name in ("gaussian_sxy", "bilateral_sxy", "bilateral_srgb"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("gaussian_compat", "bilateral_compat", "iterations"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not 0 < self.clip < 0.5:
-            raise ValueError(f"clip must lie between 0 and 0.5, got {self.clip}")
 
 
 def refine(
@@ -102,13 +69,9 @@ def refine(
     prior = prior.reshape(pixels.shape[:3])
 
     if backend == "torch":
-        from usod.crf import torch_backend
-
         where = prior.device if device is None else torch.device(device)
         refined = torch_backend.refine(pixels, prior.to(where), params)
     elif backend == "pydensecrf":
-        from usod.crf import pydensecrf_backend
-
         refined = pydensecrf_backend.refine(pixels, prior, params)
     else:
         raise ValueError(f"backend must be 'torch' or 'pydensecrf', got {backend!r}")
@@ -144,15 +107,13 @@ class DenseCRF:
         device: torch.device | str = "cpu",
         memory_gb: float | None = None,
     ) -> None:
-        from usod.crf.torch_backend import KernelCache
-
         if memory_gb is not None and not memory_gb >= 0:
             raise ValueError(f"memory_gb must not be negative, got {memory_gb}")
         self.params = params or CRFParams()
         self.device = torch.device(device)
         check_images(images, (4,), "(B, H, W, 3)")
         self._images = images
-        self._kernels = KernelCache(images, self.params, self.device, memory_gb)
+        self._kernels = torch_backend.KernelCache(images, self.params, self.device, memory_gb)
 
     def __len__(self) -> int:
         return len(self._images)
@@ -181,8 +142,6 @@ class DenseCRF:
         IndexError
             If an index is out of range.
         """
-        from usod.crf.torch_backend import mean_field
-
         numbers = list(range(len(self))) if indices is None else [int(i) for i in indices]
         prior = _as_probabilities(probabilities)
         expected = (len(numbers), *self._images.shape[1:3])
@@ -191,7 +150,7 @@ class DenseCRF:
         for number in numbers:
             if not 0 <= number < len(self):
                 raise IndexError(f"image {number} is out of range for {len(self)} images")
-        refined = mean_field(prior.to(self.device), self._kernels, numbers, self.params)
+        refined = torch_backend.mean_field(prior.to(self.device), self._kernels, numbers, self.params)
         return _like(probabilities, refined)
 
 

@@ -1,18 +1,14 @@
 """The same refinement by pydensecrf, the Python interface to Krähenbühl's C++ code: one image at a time, on a CPU."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from usod.crf.params import CRFParams
 from usod.errors import UsodError
 
-if TYPE_CHECKING:
-    from usod.crf.densecrf import CRFParams
 
-
-def refine(images: np.ndarray | Tensor, prior: Tensor, params: "CRFParams") -> Tensor:
+def refine(images: np.ndarray | Tensor, prior: Tensor, params: CRFParams) -> Tensor:
     """Marginals of salient (B, H, W) float32 for (B, H, W, 3) uint8 images and (B, H, W) float32 priors.
 
     Raises

@@ -1,7 +1,7 @@
-"""The iterative CRF of WSS (Wang et al., CVPR 2017, section 3.4, Algorithm 1): appearance models learnt on the way.
+"""The iterative CRF of WSS (Wang et al., CVPR 2017, section 3.4, Algorithm 1), with appearance models.
 
 An image is cut into superpixels. Two Gaussian mixtures say how salient and background superpixels of this image look;
-a fully connected CRF smooths what they say; its labels teach the mixtures anew.
+a fully connected CRF smooths what they say; the mixtures are fitted again to its labels, and so on.
 """
 
 from dataclasses import dataclass
@@ -181,6 +181,6 @@ def mean_field(energy: Array, kernel: Array, steps: int, fixed: NDArray[np.bool_
             foreground[fixed] = 0
         if step == steps:
             break
-        # A label costs what its neighbours have of the other one: 2 P(1) - 1 is the difference of the two messages.
+        # Potts: a label costs the neighbours' probability of the other one. 2 P(1) - 1 is the difference of the two.
         foreground = expit(evidence + kernel @ (2 * foreground - 1))
     return foreground

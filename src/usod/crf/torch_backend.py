@@ -13,16 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from usod.crf.lattice import Lattice, build, join
-
-if TYPE_CHECKING:
-    from usod.crf.densecrf import CRFParams
+from usod.crf.params import CRFParams
 
 # Images filtered in one go on a GPU: enough to fill it, while the gathered corners (60 bytes a pixel) stay small.
 GPU_BATCH = 16
@@ -31,7 +29,7 @@ GPU_BATCH = 16
 class KernelCache:
     """The normalised kernels of images (B, H, W, 3) uint8, built when first asked for and kept within a budget."""
 
-    def __init__(self, images: Any, params: "CRFParams", device: torch.device, memory_gb: float | None) -> None:
+    def __init__(self, images: Any, params: CRFParams, device: torch.device, memory_gb: float | None) -> None:
         self._images = images
         self._params = params
         self._device = device
@@ -95,7 +93,7 @@ def _divided(values: Tensor, by: float) -> Tensor:
     return values / torch.full((), by, dtype=values.dtype, device=values.device)
 
 
-def refine(images: np.ndarray | Tensor, prior: Tensor, params: "CRFParams") -> Tensor:
+def refine(images: np.ndarray | Tensor, prior: Tensor, params: CRFParams) -> Tensor:
     """Marginals of salient (B, H, W), on the priors' device.
 
     Images are (B, H, W, 3) uint8, priors (B, H, W) float32.
@@ -105,7 +103,7 @@ def refine(images: np.ndarray | Tensor, prior: Tensor, params: "CRFParams") -> T
     return mean_field(prior, kernels, range(len(images)), params)
 
 
-def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: "CRFParams") -> Tensor:
+def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: CRFParams) -> Tensor:
     """Marginals of salient after `params.iterations` updates.
 
     Parameters
@@ -128,7 +126,7 @@ def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], para
     def refined(batch: slice) -> Tensor:
         return _mean_field(prior[batch], kernels, numbers[batch], params)
 
-    # An image alone is too small to be shared: the filtering loops leave the interpreter's lock instead.
+    # One image is too small for several threads; several images are not, as the compiled loops hold no lock.
     threads = min(torch.get_num_threads(), len(batches)) if prior.device.type == "cpu" else 1
     return torch.cat(_side_by_side(refined, batches, threads) if threads > 1 else [refined(batch) for batch in batches])
 
@@ -136,8 +134,8 @@ def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], para
 def _side_by_side(work: Callable[[slice], Tensor], batches: Sequence[slice], threads: int) -> list[Tensor]:
     """Results of `work` for the batches, in their order, each computed by one of `threads` threads alone.
 
-    Both of PyTorch's settings that matter here belong to a thread: a new one is not in inference mode, where the
-    tensors of a caller who is may not be written, and computes with as many threads of its own as the process may have.
+    Inference mode and the number of threads are PyTorch's settings of a thread. A new thread is not in inference mode,
+    so that it may not write tensors that were made in it, and computes with as many threads as the process may have.
     """
     inference, before = torch.is_inference_mode_enabled(), torch.get_num_threads()
 
@@ -149,11 +147,11 @@ def _side_by_side(work: Callable[[slice], Tensor], batches: Sequence[slice], thr
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(in_the_callers_mode, batches))
     finally:
-        torch.set_num_threads(before)  # the pool's setting became that of all threads to come
+        torch.set_num_threads(before)  # the pool also changed what new threads start with
 
 
-@torch.no_grad()  # gradients are switched off by thread
-def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: "CRFParams") -> Tensor:
+@torch.no_grad()  # a setting of each thread
+def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: CRFParams) -> Tensor:
     # Half the log-odds throughout: their tanh is s.
     unary = log_odds(prior, params.clip).div_(2).flatten(1)
     smoothness = kernels.smoothness() if params.gaussian_compat else None

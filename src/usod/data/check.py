@@ -21,7 +21,7 @@ _SHOWN = 5  # examples per problem
 
 @dataclass
 class CheckReport:
-    """What `check` found. Lists hold ids unless said otherwise; empty lists are good news."""
+    """What `check` found. Lists hold ids unless said otherwise."""
 
     root: Path
     layout: str

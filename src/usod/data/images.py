@@ -197,7 +197,7 @@ def _identify(path: str | Path, content: bytes | None) -> Image.Image:
     try:
         return Image.open(io.BytesIO(content) if content is not None else path)
     except Image.UnidentifiedImageError:
-        # Told by its bytes: phones and chat programs give HEIC files names that end in .jpg.
+        # The bytes decide, as phones and chat programs give HEIC files names that end in .jpg.
         brand = _heif_brand(path, content)
         if brand is None or (brand != "avif" and not _heif_registered()):
             raise

@@ -31,7 +31,6 @@ def build_index(
     root: str | Path,
     layout: str = "auto",
     split: str | None = None,
-    test_share: float | None = None,
     progress: bool = False,
     masks_dir: str | Path | None = None,
     without: Folders = None,
@@ -44,7 +43,6 @@ def build_index(
     root : folder of the data set, as unpacked, or any tree of images
     layout : see `usod.data.pairing.find_dataset`
     split : keep only the images of this split, or of several: train+val
-    test_share : see `usod.data.splits.assign_splits`; used where the data set says nothing of splits
     progress : show progress (`usod.progress.progress`)
     masks_dir : the folder of masks, where the layout does not say it; its files are no images of the data set
     without : see `usod.data.pairing.find_dataset`
@@ -67,7 +65,7 @@ def build_index(
     data = find_dataset(root, layout, masks_dir, without)
     if layout == "auto" and (masks := masks_among_images(data)):
         raise UsodError(f"{masks[0]}; {REMEDY}")
-    splits = assign_splits(data, test_share)
+    splits = assign_splits(data)
     items = _of_split(data.items, splits.of, split)
     facts = read_all(lambda item: inspect_image(item.image), items, "indexing", progress, workers)
     table = pd.DataFrame(

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from usod.data.tree import Files, Folders, scan, subfolders_of
+from usod.data.tree import Files, Folders, subfolders_of
 
 SPLIT_TABLE = "split.csv"
 _SPLITS = {"tr": "train", "training": "train", "valid": "val", "validation": "val", "te": "test", "testing": "test"}
@@ -150,11 +150,6 @@ KNOWN_SETS = {
         KnownSet("sod", {"all": 300}, ("sod",), test_only=True),
     )
 }
-
-
-def detect_layout(root: str | Path) -> Layout:
-    """The layout of the files below `root`. Raises UsageError where there is no such folder."""
-    return detect(scan(root))
 
 
 def detect(files: Files) -> Layout:
@@ -299,7 +294,7 @@ def have_twins(images: Sequence[PurePosixPath]) -> bool:
 def split_lists(root: str | Path, without: Folders = None) -> dict[str, Path]:
     """split -> the file that lists its images, such as `train.txt` or `testImgSet.mat`, in `root` or a folder of it."""
     lists = {}
-    for folder in (*reversed(subfolders_of(root, without)), str(root)):  # a list in the root has the last word
+    for folder in (*reversed(subfolders_of(root, without)), str(root)):  # last: a list in the root overrides the others
         for name in sorted(os.listdir(folder)):  # noqa: PTH208  (runs over whole data sets)
             if (match := _LIST_FILE.match(name)) and (path := Path(folder, name)).is_file():
                 lists[canonical_split(match[1])] = path

@@ -74,7 +74,7 @@ def _readable(judge: Callable[[np.ndarray], bool]) -> Callable[[Path], bool]:
     def of_file(path: Path) -> bool:
         try:
             return judge(read_image(path))
-        except UsodError:  # whoever reads it next names it
+        except UsodError:  # the step that reads it reports it
             return False
 
     return of_file

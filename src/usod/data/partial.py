@@ -1,4 +1,4 @@
-"""Finished maps of a run that has not ended: what a broken image, or a kill, leaves of hours of work.
+"""Finished maps of a run that was killed or met a broken image, kept for the next one.
 
 A MapStore is written whole or not at all, so the maps wait in a file of their own until all are there. It is only ever
 appended to, one record per map, and every record has a checksum: a kill can cut off the last one and harm no other.

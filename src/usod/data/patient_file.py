@@ -1,4 +1,4 @@
-"""A file that HDF5 can be given to write into: it never fails while HDF5 is at work."""
+"""A file for HDF5 to write into that reports no error to HDF5."""
 
 import io
 from pathlib import Path
@@ -9,10 +9,10 @@ import h5py
 
 
 class PatientFile(io.FileIO):
-    """Takes everything, keeps the first error and throws away what comes after it.
+    """Keeps the first error, ignores all writes after it, and reports success for every one.
 
-    The HDF5 library does not survive a failed write: it stumbles over its own state when the file is closed, and brings
-    the process down at its end. So it is told that all went well, and `check` raises what did not.
+    After a failed write the HDF5 library fails again when the file is closed, and crashes the process at its end. So it
+    is told of no error; `check` raises the first one.
     """
 
     def __init__(self, path: Path):

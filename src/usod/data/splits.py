@@ -15,7 +15,7 @@ from usod.data.pairing import DataSet, Item
 from usod.data.tree import IMAGE_SUFFIXES
 from usod.errors import UsodError
 
-DEFAULT_TEST_SHARE = 0.2
+TEST_SHARE = 0.2
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Splits:
     notes: list[str] = field(default_factory=list)
 
 
-def assign_splits(data: DataSet, test_share: float | None = None) -> Splits:
+def assign_splits(data: DataSet) -> Splits:
     """The split of every image. The first of these that exists decides:
 
     1. `split.csv` (id,split) in the root;
@@ -42,8 +42,8 @@ def assign_splits(data: DataSet, test_share: float | None = None) -> Splits:
        (images in none of them: "test" if there is no such list, else "train" if there is no such list, else "unused");
     3. folders such as `train/`, `DUTS-TE/`, when every image lies in one;
     4. a published set without training images: all "test";
-    5. a share of "test", the rest "train", by SHA-256 of the id, so that an image added later moves no other.
-       `test_share` None: 0.2 where there are masks to test against, else 0.
+    5. where there are masks to test against 20% "test", the rest "train", by SHA-256 of the id, so that an image added
+       later moves no other.
 
     Raises
     ------
@@ -62,8 +62,7 @@ def assign_splits(data: DataSet, test_share: float | None = None) -> Splits:
         return Splits({key: split for key, split in by_folder.items() if split}, "folders")
     if data.known and data.known.test_only:
         return Splits({item.id: "test" for item in data.items}, f"{data.known.name} is a test set")
-    if test_share is None:
-        test_share = DEFAULT_TEST_SHARE if data.has_masks else 0.0
+    test_share = TEST_SHARE if data.has_masks else 0.0
     of = {item.id: "test" if _uniform(item.id) < test_share else "train" for item in data.items}
     source = f"hash of the id, {test_share:.0%} test" if test_share else "no lists, folders or masks: all for training"
     return Splits(of, source)

@@ -74,19 +74,6 @@ def noise(rng: np.random.Generator, shape: Shape, cell: float, octaves: int = 1,
     return total / max(float(total.std()), 1e-6)
 
 
-def streaks(rng: np.random.Generator, shape: Shape, length: float, breadth: float) -> np.ndarray:
-    """(H, W) float32 noise drawn out in one direction, as wood, water or brushed metal; standard deviation 1."""
-    angle = float(rng.uniform(0, 180))
-    rng = rng.spawn(1)[0]
-    side = int(np.hypot(*shape)) + 2
-    rows, columns = max(2, round(side / breadth)), max(2, round(side / length))
-    field = _enlarge(rng.standard_normal((rows, columns)).astype(np.float32), (side, side))
-    turned = Image.fromarray(field).rotate(angle, Image.Resampling.BILINEAR)
-    top, left = (side - shape[0]) // 2, (side - shape[1]) // 2
-    field = np.asarray(turned)[top : top + shape[0], left : left + shape[1]]
-    return field / max(float(field.std()), 1e-6)
-
-
 def blend(colours: np.ndarray, position: np.ndarray) -> np.ndarray:
     """(H, W, 3) float32: the ramp through `colours` (k, 3) sRGB at `position` (H, W), 0 the first and 1 the last."""
     stops = np.linspace(0, 1, len(colours))
@@ -106,28 +93,12 @@ def _enlarge(values: np.ndarray, shape: Shape) -> np.ndarray:
     return np.asarray(Image.fromarray(values).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
 
 
-def _superellipse(
-    p: np.ndarray, q: np.ndarray, angle: float, a: float, b: float, corner: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Place along the axis, and level (1 on the outline), at (p, q) from the centre; `corner` 2: ellipse, inf: box."""
-    along, across = np.cos(angle) * p + np.sin(angle) * q, np.cos(angle) * q - np.sin(angle) * p
-    return along, (np.abs(along / a) ** corner + np.abs(across / b) ** corner) ** (1 / corner)
-
-
-def _ramp(rng: np.random.Generator, shape: Shape) -> np.ndarray:
-    """(H, W) linear from 0 to 1 in a random direction."""
+def studio(rng: np.random.Generator, shape: Shape, colours: np.ndarray) -> np.ndarray:
+    """A lit wall: a gradient in any direction, with faint mottle."""
     y, x = grid(shape)
     angle = rng.uniform(0, 2 * np.pi)
-    field = np.cos(angle) * x + np.sin(angle) * y
-    return (field - field.min()) / np.ptp(field)
-
-
-def studio(rng: np.random.Generator, shape: Shape, colours: np.ndarray) -> np.ndarray:
-    """A lit wall: a gradient with a broad glow and faint mottle."""
-    y, x = grid(shape)
-    glow = np.exp(-((x - rng.uniform(0, 1)) ** 2 + (y - rng.uniform(0, 1)) ** 2) / rng.uniform(0.1, 0.5))
-    mottle = noise(rng, shape, max(shape) / rng.uniform(3, 9), 4)
-    return blend(colours, 0.75 * _ramp(rng, shape) + 0.3 * glow + rng.uniform(0.03, 0.12) * mottle)
+    ramp = 0.5 + 0.6 * (np.cos(angle) * (x - x.mean()) + np.sin(angle) * (y - y.mean()))
+    return blend(colours, ramp + rng.uniform(0.03, 0.12) * noise(rng, shape, max(shape) / rng.uniform(3, 9), 4))
 
 
 def clouds(rng: np.random.Generator, shape: Shape, colours: np.ndarray) -> np.ndarray:
@@ -178,34 +149,8 @@ def landscape(rng: np.random.Generator, shape: Shape, colours: np.ndarray) -> np
     return sky + part[..., None] * (ground - sky)
 
 
-def bokeh(rng: np.random.Generator, shape: Shape, colours: np.ndarray) -> np.ndarray:
-    """Defocused lights: soft discs over a soft gradient."""
-    y, x = grid(shape)
-    image = blend(colours[:2], _ramp(rng, shape) + 0.15 * noise(rng, shape, max(shape) / 2, 2))
-    softness = rng.uniform(0.004, 0.02)
-    for _ in range(int(rng.integers(8, 26))):
-        radius = rng.uniform(0.02, 0.09)
-        distance = np.hypot(x - rng.uniform(0, 1), y - rng.uniform(0, 1))
-        disc = expit((radius - distance) / softness)
-        colour = colours[rng.integers(len(colours))] * rng.uniform(0.8, 1.25)
-        image = image + (rng.uniform(0.15, 0.6) * disc)[..., None] * (colour - image)
-    return image
-
-
-def meadow(rng: np.random.Generator, shape: Shape, colours: np.ndarray) -> np.ndarray:
-    """Streaks in two directions over broad patches: grass, wood, water."""
-    long, broad = max(shape) / rng.uniform(2, 6), max(shape) / rng.uniform(40, 90)
-    field = streaks(rng, shape, long, broad)
-    if rng.random() < 0.6:
-        field = 0.7 * field + 0.5 * streaks(rng, shape, long, broad)
-    patches = noise(rng, shape, max(shape) / rng.uniform(1.5, 4), 2)
-    return blend(colours, 0.5 + rng.uniform(0.12, 0.24) * field + 0.18 * patches)
-
-
 Background = Callable[[np.random.Generator, Shape, np.ndarray], np.ndarray]
-BACKGROUNDS: dict[str, Background] = {
-    family.__name__: family for family in (studio, clouds, weave, pebbles, landscape, bokeh, meadow)
-}
+BACKGROUNDS: dict[str, Background] = {family.__name__: family for family in (studio, clouds, weave, pebbles, landscape)}
 
 
 def draw_background(rng: np.random.Generator, shape: Shape, colours: np.ndarray) -> np.ndarray:
@@ -222,43 +167,27 @@ def defocus(image: np.ndarray, radius: float) -> np.ndarray:
     return gaussian_filter(image, (radius, radius, 0)[: image.ndim])
 
 
-def mat(rng: np.random.Generator, canvas: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Lay a large flat thing, a rug or a plate, under the objects: sharp-edged, with a texture of its own."""
-    shape = canvas.shape[:2]
-    y, x = grid(shape)
-    angle, corner = rng.uniform(0, np.pi), rng.choice([2.0, 4.0, 12.0])
-    a, b = rng.uniform(0.22, 0.5, 2)
-    p = x - rng.normal(0.5, 0.08) * shape[1] / max(shape)
-    q = y - rng.normal(0.5, 0.08) * shape[0] / max(shape)
-    _, level = _superellipse(p, q, angle, a, b, corner)
-    inside = expit((1 - level) * min(a, b) * max(shape) / 0.6)
-    texture = list(BACKGROUNDS.values())[rng.choice([0, 1, 2, 6])](rng, shape, colours)
-    if rng.random() < 0.5:  # a hem
-        hem = expit((level - 0.88) * min(a, b) * max(shape) / 0.6)[..., None]
-        texture = texture + hem * (colours[-1] - texture)
-    return canvas + inside[..., None] * (texture - canvas)
+def lay(
+    rng: np.random.Generator,
+    canvas: np.ndarray,
+    fill: np.ndarray,
+    size: tuple[float, float],
+    centre: tuple[float, float],
+    softness: float,
+) -> np.ndarray:
+    """Lay a thing over the canvas (H, W, 3): an ellipse, a box, or something between, at any angle.
 
-
-def blurred_things(rng: np.random.Generator, canvas: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Things behind the subject and out of focus: soft ellipses and bars in the colours (k, 3)."""
-    shape = canvas.shape[:2]
-    y, x = grid(shape)
-    for colour in colours:
-        angle, corner = rng.uniform(0, np.pi), rng.choice([2.0, 6.0])
-        a, b = np.exp(rng.uniform(np.log(0.06), np.log(0.25), 2))
-        p, q = x - rng.uniform(0, x.max()), y - rng.uniform(0, y.max())
-        along, level = _superellipse(p, q, angle, a, b, corner)
-        cover = expit((1 - level) * min(a, b) / rng.uniform(0.006, 0.02)) * rng.uniform(0.5, 1)
-        shade = 1 + 0.25 * np.sin(5 * along + rng.uniform(0, 6))
-        canvas = canvas + cover[..., None] * (colour * shade[..., None] - canvas)
-    return canvas
-
-
-def spotlight(rng: np.random.Generator, canvas: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """A pool of light or shade in the picture, away from its borders, tinted with `colour` (3,)."""
+    Parameters
+    ----------
+    fill : (3,) or (H, W, 3) sRGB
+    size : range of its half axes, in longer sides of the canvas, like `softness`, the width of its edge
+    centre : range of its centre in height and width
+    """
     y, x = grid(canvas.shape[:2])
-    p = (x - rng.uniform(0.3, 0.7) * x.max()) / rng.uniform(0.12, 0.35)
-    q = (y - rng.uniform(0.3, 0.7) * y.max()) / rng.uniform(0.12, 0.35)
-    pool = expit((1 - np.hypot(p, q)) * rng.uniform(2.5, 9))
-    gain = rng.choice([rng.uniform(-0.5, -0.25), rng.uniform(0.3, 0.9)])
-    return canvas * (1 + (pool * gain)[..., None] * (0.5 + 0.5 * colour))
+    angle, corner = rng.uniform(0, np.pi), rng.choice([2.0, 4.0, 12.0])
+    a, b = np.exp(rng.uniform(np.log(size[0]), np.log(size[1]), 2))
+    p, q = x - rng.uniform(*centre) * x.max(), y - rng.uniform(*centre) * y.max()
+    along, across = np.cos(angle) * p + np.sin(angle) * q, np.cos(angle) * q - np.sin(angle) * p
+    level = (np.abs(along / a) ** corner + np.abs(across / b) ** corner) ** (1 / corner)
+    cover = expit(((1 - level) * min(a, b) / softness).clip(-50, 50))
+    return canvas + cover[..., None] * (fill - canvas)

@@ -47,7 +47,7 @@ _KINDS = (
           frozenset({".psd", ".xcf", ".jxl", ".jp2", ".exr", ".hdr", ".tga", ".dcm", ".ico"}),
           "save as PNG or JPEG first"),
 )  # fmt: skip
-# They lie beside many data sets, and are worth a word only where there is nothing else.
+# They lie beside many data sets: mentioned only where no image was found.
 _WRAPPINGS = (
     _Kind("archive", "archives", frozenset({".zip", ".tar", ".gz", ".tgz", ".rar", ".7z", ".bz2", ".xz"}),
           "unpack first"),
@@ -80,10 +80,10 @@ def is_image(name: str) -> bool:
 
 
 def scan(root: str | Path, without: Folders = None, masks: str | Path | None = None) -> Files:
-    """All files below `root`, told by their names; hidden ones (AppleDouble `._*` too) and `__MACOSX` are left out.
+    """All files below `root`, by their names; hidden ones (AppleDouble `._*` too) and `__MACOSX` are left out.
 
     Links to folders are followed, each folder once. Left out like hidden ones are the folders `without`, and every
-    folder `results` beside a `.snakemake`: what an earlier run made of the photographs it lies among. Of the folder
+    folder `results` beside a `.snakemake`: the results of an earlier run. Of the folder
     `masks` the name is kept, as it tells the layout, its files are not.
     Raises UsageError where `root` is no folder, or one of `without`; UsodError where a folder cannot be read.
     """
@@ -157,7 +157,7 @@ def png_names(images: Iterable[PurePath]) -> dict[PurePath, PurePath]:
 
 
 def _unreadable(error: OSError) -> None:
-    """Python would pass over the folder without a word."""
+    """For os.walk, which would skip the folder."""
     raise UsodError(f"{error.filename}: cannot be read ({error.strerror}); make it readable, or move it elsewhere")
 
 

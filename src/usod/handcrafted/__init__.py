@@ -2,26 +2,23 @@
 
 `usod.handcrafted.rbd(image)`, `dsr`, `mc`, `hs`, `mbd` and `bsca` take an image of any size, in the forms that
 scikit-image has them in, and return an (H, W) float32 map in [0, 1] (`usod.handcrafted.detector`). `METHODS` maps their
-names to them. A detector's module is imported when it is first asked for.
+names to them. The module of a detector, `_NAME.py`, is imported when the detector is first asked for.
 """
 
-import ast
-import sys
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from usod.handcrafted.bsca import bsca
-    from usod.handcrafted.dsr import dsr
-    from usod.handcrafted.hs import hs
-    from usod.handcrafted.mbd import mbd
-    from usod.handcrafted.mc import mc
-    from usod.handcrafted.rbd import rbd
+    from usod.handcrafted._bsca import bsca
+    from usod.handcrafted._dsr import dsr
+    from usod.handcrafted._hs import hs
+    from usod.handcrafted._mbd import mbd
+    from usod.handcrafted._mc import mc
+    from usod.handcrafted._rbd import rbd
 
 __all__ = ["METHODS", "bsca", "dsr", "hs", "mbd", "mc", "rbd"]
 
@@ -35,7 +32,10 @@ class _Methods(Mapping[str, Method]):
     def __getitem__(self, name: str) -> Method:
         if name not in _NAMES:
             raise KeyError(f"no handcrafted method {name!r}; there are {', '.join(_NAMES)}")
-        return _detector_of(import_module(f"{__name__}.{name}"), name)
+        from usod.handcrafted.detector import detector
+
+        method = getattr(import_module(f"{__name__}._{name}"), name)
+        return method if hasattr(method, "__wrapped__") else detector(method)
 
     def __contains__(self, name: object) -> bool:
         return name in _NAMES
@@ -47,40 +47,16 @@ class _Methods(Mapping[str, Method]):
         return len(_NAMES)
 
 
-def _detector_of(module: ModuleType, name: str) -> Method:
-    """The module's function, for any image: `detector` is laid around one that says nothing of it."""
-    from usod.handcrafted.detector import detector
-
-    method = getattr(module, name)
-    return method if hasattr(method, "__wrapped__") else detector(method)
-
-
 METHODS: Mapping[str, Method] = _Methods()
 
 
+def __getattr__(name: str) -> Method:
+    if name in _NAMES:
+        return METHODS[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def parameters(name: str) -> list[str]:
-    """The keyword parameters of a detector, read from its source: nothing of it is imported.
-
-    All have `max_side`, which `usod.handcrafted.detector` adds.
-    """
-    source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
-    functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
-    own = next([argument.arg for argument in f.args.kwonlyargs] for f in functions if f.name == name)
-    return ["max_side", *own]
-
-
-class _Package(ModuleType):
-    """This package. Its `rbd` is the function, also after an import of the module of that name has set the name."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _NAMES:
-            return METHODS[name]
-        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _NAMES and isinstance(value, ModuleType):
-            value = _detector_of(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
+    """The parameters of a detector that a configuration can set: its keywords, but for the map's `size`."""
+    keywords = [p.name for p in inspect.signature(METHODS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return ["max_side", *(keyword for keyword in keywords if keyword not in ("max_side", "size"))]

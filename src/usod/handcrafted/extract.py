@@ -27,7 +27,7 @@ def check_params(method: str, params: dict[str, Any]) -> None:
     """Raise UsageError unless `params` are keyword arguments of the method."""
     from usod.handcrafted import parameters
 
-    known = parameters(method)
+    known = parameters(method) if params else []
     unknown = [name for name in params if name not in known]
     if unknown:
         raise UsageError(f"{method} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
@@ -46,7 +46,7 @@ def extract_map(job: Job) -> np.ndarray:
     from usod.handcrafted import METHODS
 
     image = read_image(job.image)
-    method = METHODS[job.method]  # its libraries are loaded now, each with threads of its own
+    method = METHODS[job.method]  # imported here: the limit below holds for libraries that are loaded
     try:
         # The matrices are small: threads would wait for one another, on a busy machine ten times as long as they work.
         with threadpool_limits(1):

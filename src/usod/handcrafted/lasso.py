@@ -72,7 +72,7 @@ def _follow_path(gram, correlation, target, max_atoms, code):
             barred[dropped], dropped = False, -1
         if leaving >= 0:
             joining = -1
-            dropped = active[leaving]  # it sits on the boundary it has just left: it waits one event
+            dropped = active[leaving]  # its correlation equals the penalty: barred from joining for one event
             code[dropped] = 0.0
             size -= 1
             for k in range(leaving, size):

@@ -10,26 +10,27 @@ from torch import Tensor, nn
 
 from usod.errors import UsodError
 from usod.files import atomic_path
-from usod.models.config import NORMALISATIONS
 from usod.models.model_file import load_model
-from usod.models.relation import RelationNet, merge
 from usod.models.saliency_net import SaliencyNet
+from usod.models.stages import NORMALISATIONS
 
 OPSET = 18
 
 
 class Predictor(nn.Module):
-    """`image` (B, 3, H, W), normalised -> `saliency` (B, 1, H, W) in [0, 1]."""
+    """`image` (B, 3, H, W), normalised -> `saliency` (B, 1, H, W) in [0, 1].
 
-    inputs = ("image",)
-    output = "saliency"
+    A network that refines maps (LDPS) takes `prior` (B, 1, H, W) in [0, 1], too. What a prior that is nowhere certain
+    gives is the caller's to leave out.
+    """
 
     def __init__(self, network: SaliencyNet):
         super().__init__()
         self.network = network
+        self.inputs = network.inputs
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.network(image).sigmoid()
+    def forward(self, image: Tensor, prior: Tensor | None = None) -> Tensor:
+        return self.network.saliency(image) if prior is None else self.network.saliency(image, prior)
 
 
 class RembgPredictor(nn.Module):
@@ -40,7 +41,6 @@ class RembgPredictor(nn.Module):
     """
 
     inputs = ("image",)
-    output = "saliency"
 
     def __init__(self, network: SaliencyNet, mean: list[float], std: list[float], size: tuple[int, int]):
         super().__init__()
@@ -56,23 +56,6 @@ class RembgPredictor(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         small = F.interpolate(image * self.scale + self.shift, self.size, mode="bilinear", align_corners=False)
         return F.interpolate(self.network(small).sigmoid(), image.shape[2:], mode="bilinear", align_corners=False)
-
-
-class RefiningPredictor(nn.Module):
-    """`image` (B, 3, H, W), normalised, and `prior` (B, 1, H, W) in [0, 1] -> `saliency` (B, 1, H, W) in [0, 1] (LDPS).
-
-    What a prior that is nowhere certain gives is the caller's to leave out.
-    """
-
-    inputs = ("image", "prior")
-    output = "saliency"
-
-    def __init__(self, network: RelationNet):
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor, prior: Tensor) -> Tensor:
-        return merge(prior, self.network(image, prior).sigmoid())
 
 
 def export_onnx(model: str | Path, out: str | Path, rembg: bool = False) -> float:
@@ -98,9 +81,9 @@ def export_onnx(model: str | Path, out: str | Path, rembg: bool = False) -> floa
         raise UsodError(f"usod export needs {error.name}; pip install 'usod[export]'") from error
 
     network, header = load_model(model)
-    module = _module(model, network, header, rembg)
-    kind = type(module.eval())
-    example = _random_inputs(kind, 2, 96, 128)
+    module = _module(model, network, header, rembg).eval()
+    names = module.inputs
+    example = _random_inputs(len(names), 2, 96, 128)
     axes = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about its own parts
@@ -108,10 +91,10 @@ def export_onnx(model: str | Path, out: str | Path, rembg: bool = False) -> floa
             module,
             example,
             dynamo=True,
-            input_names=list(kind.inputs),
-            output_names=[kind.output],
+            input_names=list(names),
+            output_names=["saliency"],
             opset_version=OPSET,
-            dynamic_shapes=[axes for _ in kind.inputs],
+            dynamic_shapes=[axes for _ in names],
             verbose=False,
         )
     assert program is not None
@@ -119,8 +102,8 @@ def export_onnx(model: str | Path, out: str | Path, rembg: bool = False) -> floa
     for key in ("mean", "std", "input_size", "labels"):
         proto.metadata_props.append(onnx.StringStringEntryProto(key=key, value=str(header[key])))
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    check = _random_inputs(kind, 3, 160, 96)
-    (found,) = session.run(None, {name: value.numpy() for name, value in zip(kind.inputs, check, strict=True)})
+    check = _random_inputs(len(names), 3, 160, 96)
+    (found,) = session.run(None, {name: value.numpy() for name, value in zip(names, check, strict=True)})
     with torch.no_grad():
         difference = float((torch.from_numpy(found) - module(*check)).abs().max())
     if not difference < 1e-4:
@@ -130,23 +113,19 @@ def export_onnx(model: str | Path, out: str | Path, rembg: bool = False) -> floa
     return difference
 
 
-def _module(
-    model: str | Path, network: SaliencyNet, header: dict[str, Any], rembg: bool
-) -> Predictor | RefiningPredictor | RembgPredictor:
+def _module(model: str | Path, network: SaliencyNet, header: dict[str, Any], rembg: bool) -> Predictor | RembgPredictor:
     if not rembg:
-        return RefiningPredictor(network) if isinstance(network, RelationNet) else Predictor(network)
-    if isinstance(network, RelationNet):
+        return Predictor(network)
+    if network.inputs != ("image",):
         raise UsodError(f"{model}: refines maps, rembg has none to give it; export a network that predicts them")
     if not header["input_size"]:
         raise UsodError(f"{model}: does not say its working size, which --rembg needs; export it without")
     return RembgPredictor(network, header["mean"], header["std"], tuple(header["input_size"]))
 
 
-def _random_inputs(
-    kind: type[Predictor] | type[RefiningPredictor] | type[RembgPredictor], batch: int, height: int, width: int
-) -> tuple[Tensor, ...]:
+def _random_inputs(count: int, batch: int, height: int, width: int) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(batch, 3, height, width, generator=generator)
     prior = torch.rand(batch, 1, height, width, generator=generator)
     prior[..., : height // 2, : width // 2] = 1  # certain somewhere
-    return (image, prior)[: len(kind.inputs)]
+    return (image, prior)[:count]

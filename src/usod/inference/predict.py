@@ -21,7 +21,6 @@ from usod.errors import UsodError
 from usod.files import atomic_path
 from usod.inference.render import render
 from usod.models.model_file import load_model
-from usod.models.relation import RelationNet
 from usod.progress import progress, say
 from usod.provenance import describe
 from usod.sections import CrfConfig
@@ -45,7 +44,7 @@ class Model:
         self.path = Path(path)
         self.device = pick_device(device)
         self.network, self.metadata = load_model(path, self.device)
-        if isinstance(self.network, RelationNet):
+        if self.network.inputs != ("image",):
             raise UsodError(f"{path}: refines maps, it predicts none from images alone; use usod ldps refine")
         self.size = size or self._trained_size(path)
         self.crf = crf
@@ -79,7 +78,7 @@ class Model:
         pixels = torch.tensor(images).to(self.device)  # a copy: arrays made by Pillow are read-only
         with autocast(self.device, self.precision):
             given = None if features is None else torch.from_numpy(features).to(self.device).permute(0, 3, 1, 2)
-            logits = self.network(self.network.as_input(pixels), *([] if given is None else [given]))
+            logits = self.network(self.network.as_input(pixels), features=given)
         probability = F.sigmoid(logits[:, 0].float())
         if not probability.isfinite().all():  # a CRF would spread it over its image, a PNG file hide it
             raise UsodError(

@@ -1,10 +1,8 @@
-"""All backbones behind one constructor; ResNets and MobileNetV2 are torchvision's, dilated."""
+"""ResNets and MobileNetV2: torchvision's, dilated."""
 
 import torchvision
 from torch import Tensor, nn
 
-from usod.models.config import NetworkConfig
-from usod.models.frozen import FrozenEncoder
 from usod.models.stages import Backbone, replace_stride_with_dilation
 
 
@@ -72,16 +70,3 @@ class MobileNetV2(Backbone):
             if index in self.STAGES:
                 features.append(x)
         return features
-
-
-def build_backbone(config: NetworkConfig) -> Backbone:
-    """The backbone that a configuration names, with random weights (`usod.models.weights.load_weights` fills them).
-
-    It, or its batch norms, are frozen where the configuration says so.
-    """
-    backbone = config.entry.build(config)
-    if config.frozen:
-        return FrozenEncoder(backbone, config.features.layers or backbone.frozen_layers, config.features.size)
-    if config.freeze_batchnorm:
-        backbone.freeze_batchnorm(affine=config.freeze_batchnorm_affine)
-    return backbone

@@ -10,7 +10,6 @@ from usod.models.registry import (
     BACKBONES,
     HEADS,
     MOVED_KEYS,
-    TIMM,
     AutoOptions,
     BackboneEntry,
     Head,
@@ -18,17 +17,11 @@ from usod.models.registry import (
     PatchOptions,
     backbone_entry,
 )
+from usod.models.sources import TIMM
 
 H = TypeVar("H", bound=HeadOptions)
 
 WEIGHT_FILE_SUFFIXES = (".safetensors", ".pth", ".pt", ".pth.tar")
-
-# Per-channel mean and standard deviation of RGB in [0, 1]: torchvision's convention for ImageNet, and the
-# training set of the published Cityscapes DRNs (README of the DRN code).
-NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "cityscapes": ((0.290101, 0.328081, 0.286964), (0.182954, 0.186566, 0.184475)),
-}
 
 
 def _or_a_name(schema: dict[str, Any]) -> None:
@@ -239,6 +232,11 @@ class NetworkConfig(BaseModel):
     def head_as(self, kind: type[H]) -> H:
         """The options of a head of one kind: the network's own if its head is one, else the defaults."""
         return self.head if isinstance(self.head, kind) else kind()
+
+    @property
+    def depth(self) -> int:
+        """How many of the encoder's last layers there must be."""
+        return -min(self.features.layers or [-1]) if self.frozen else 1
 
     @property
     def encoder(self) -> "NetworkConfig":

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from usod.errors import UsageError, UsodError
 from usod.files import atomic_path
-from usod.models.registry import TIMM
-from usod.models.sources import PUBLISHED, Published, labels_of_tag, published_name
+from usod.models.sources import PUBLISHED, TIMM, Published, labels_of_tag, published_name
 from usod.models.weight_files import download, first_line
 from usod.progress import say
 from usod.provenance import file_digest

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from usod.models.sources import TIMM
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from usod.models.config import NetworkConfig
-    from usod.models.saliency_net import SaliencyNet
     from usod.models.stages import Backbone
 
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class HeadOptions(BaseModel):
-    """What a head can be told. `build` makes it for a backbone; `network` puts the two together."""
+    """What a head can be told."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,12 +35,6 @@ class HeadOptions(BaseModel):
     def build(self, backbone: Backbone) -> nn.Module:
         """The head, with random weights, for the stages of `backbone`."""
         raise NotImplementedError
-
-    def network(self, config: NetworkConfig, backbone: Backbone, weights: dict[str, str]) -> SaliencyNet:
-        """The whole network, its weights as `describe_weights` has them."""
-        from usod.models.saliency_net import SaliencyNet
-
-        return SaliencyNet(config, backbone, self.build(backbone), weights)
 
 
 class AutoOptions(HeadOptions):
@@ -136,12 +130,7 @@ class RelationOptions(HeadOptions):
     def build(self, backbone: Backbone) -> nn.Module:
         from usod.models.relation import RelationHead
 
-        return RelationHead([backbone.channels[i] for i in backbone.relation_stages], self.variant == "released")
-
-    def network(self, config: NetworkConfig, backbone: Backbone, weights: dict[str, str]) -> SaliencyNet:
-        from usod.models.relation import RelationNet
-
-        return RelationNet(config, backbone, self.build(backbone), weights, self.theta_fg)
+        return RelationHead(backbone.channels, backbone.relation_stages, self.theta_fg, self.variant == "released")
 
 
 class TagsOptions(HeadOptions):
@@ -212,6 +201,26 @@ MOVED_KEYS = {
 _SKIP = SkipOptions()
 
 
+class BackboneConfig(Protocol):
+    """What a backbone can be told: the keys of `usod.models.config.NetworkConfig` that are about it."""
+
+    name: str
+    weights: str
+    light_width: int
+
+    @property
+    def output_stride(self) -> int | None: ...
+
+    @property
+    def resolved_output_stride(self) -> int: ...
+
+    @property
+    def weights_are_file(self) -> bool: ...
+
+    @property
+    def depth(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class BackboneEntry:
     """What is known of a backbone before it is built.
@@ -225,49 +234,48 @@ class BackboneEntry:
     batchnorm : whether it has batch norms that can be frozen
     """
 
-    build: Callable[[NetworkConfig], Backbone]
+    build: Callable[[BackboneConfig], Backbone]
     output_strides: tuple[int, ...]
     weights: tuple[str, ...] = ()
     head: HeadOptions = _SKIP
     batchnorm: bool = True
 
 
-def _drn(config: NetworkConfig) -> Backbone:
+def _drn(config: BackboneConfig) -> Backbone:
     from usod.models.drn import DRN
 
     return DRN(config.name)
 
 
-def _resnet(config: NetworkConfig) -> Backbone:
+def _resnet(config: BackboneConfig) -> Backbone:
     from usod.models.backbones import ResNet
 
     return ResNet(config.name, config.resolved_output_stride)
 
 
-def _mobilenet(config: NetworkConfig) -> Backbone:
+def _mobilenet(config: BackboneConfig) -> Backbone:
     from usod.models.backbones import MobileNetV2
 
     return MobileNetV2(config.resolved_output_stride)
 
 
-def _vgg(config: NetworkConfig) -> Backbone:
+def _vgg(config: BackboneConfig) -> Backbone:
     from usod.models.vgg import VGG16
 
     return VGG16()
 
 
-def _light(config: NetworkConfig) -> Backbone:
+def _light(config: BackboneConfig) -> Backbone:
     from usod.models.light import Light
 
     return Light(config.light_width)
 
 
-def _timm(config: NetworkConfig) -> Backbone:
+def _timm(config: BackboneConfig) -> Backbone:
     from usod.models.timm_encoder import TimmEncoder
 
     named = not config.weights_are_file and config.weights not in ("none", "DEFAULT")
-    depth = -min(config.features.layers or [-1]) if config.frozen else 1
-    return TimmEncoder(config.name, config.output_stride, config.weights if named else "", depth)
+    return TimmEncoder(config.name, config.output_stride, config.weights if named else "", config.depth)
 
 
 _V1, _V2 = "IMAGENET1K_V1", "IMAGENET1K_V2"
@@ -283,7 +291,6 @@ BACKBONES: dict[str, BackboneEntry] = {
     "vgg16": BackboneEntry(_vgg, (16,), ("DEFAULT", _V1), batchnorm=False),
     "light": BackboneEntry(_light, (32,)),
 }
-TIMM = "timm/"
 # Which weights, strides and norms a model of timm has is known where it is built.
 _TIMM_ENTRY = BackboneEntry(_timm, (32, 16, 8))
 

@@ -10,10 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from usod.models.config import NetworkConfig
-from usod.models.saliency_net import SaliencyNet
-from usod.models.stages import Backbone
-
 WIDTH = 32
 DILATIONS = (6, 12, 18)
 
@@ -56,16 +52,26 @@ class RelationHead(nn.Module):
 
     Parameters
     ----------
-    channels : channels of the four stages, shallow to deep
+    channels : channels of all stages, shallow to deep
+    read : the numbers of the four stages that it reads: with MobileNetV2 and VGG-16 those of the paper (features 0, 3,
+        13 and 17; conv2_2 to conv5_3)
+    theta_fg : prior values from here on are certain foreground
     released : as the authors' code: the stages are concatenated (472 channels with MobileNetV2) and reduced by three
         convolutions; foreground vector and pixels have three residual blocks each; pairs are made at the image's own
         size; the discriminator has two layers. False, as the paper says: one reduction before the pyramid, the same
         features for both, pairs at half the size, five layers of 1x1 convolutions.
     """
 
-    def __init__(self, channels: Sequence[int], released: bool = False) -> None:
+    inputs = ("prior",)
+
+    def __init__(
+        self, channels: Sequence[int], read: Sequence[int], theta_fg: float = 0.9, released: bool = False
+    ) -> None:
         super().__init__()
+        self.read = tuple(read)
+        self.theta_fg = theta_fg
         self.released = released
+        channels = [channels[number] for number in read]
         total = sum(channels)
         if released:
             self.reduce = nn.ModuleList([nn.Sequential(conv(total, total), conv(total, WIDTH, 3), conv(WIDTH, WIDTH))])
@@ -80,25 +86,29 @@ class RelationHead(nn.Module):
         layers = [conv(2 * WIDTH, 2 * WIDTH) for _ in range(1 if released else 4)]
         self.discriminator = nn.Sequential(*layers, nn.Conv2d(2 * WIDTH, 1, 1))
 
-    def forward(self, stages: Sequence[Tensor], prior: Tensor, theta_fg: float, swap: bool = False) -> Tensor:
+    def forward(self, stages: Sequence[Tensor], size: Sequence[int], prior: Tensor) -> Tensor:
         """Logits of "drawn together with the foreground", (B, 1, H, W).
 
         Parameters
         ----------
-        stages : four, shallow to deep
-        prior : (B, 1, H, W) in [0, 1], at the image's size
-        theta_fg : prior values from here on are certain
-        swap : the foreground vector comes second in the pairs
+        stages : all of the backbone's, shallow to deep
+        size : (H, W) of the image
+        prior : (B, 1, H, W) float32 in [0, 1]
         """
-        size = prior.shape[-2:]
+        # The authors' code swaps the pair at random, at test time as well; here in training only.
+        swap = self.training and self.released and bool(torch.rand(()) < 0.5)
         half = [(side + 1) // 2 for side in size]
-        x = self.pyramid(self._fuse(stages, half))
+        x = self.pyramid(self._fuse([stages[number] for number in self.read], half))
         certain, every = self.certain(x), self.every(x)
         if self.released:
             certain, every = _resize(certain, size), _resize(every, size)
-        foreground = foreground_vector(certain, at_pairs(prior, self.released), theta_fg)
+        foreground = foreground_vector(certain, at_pairs(prior, self.released), self.theta_fg)
         pair = [foreground.expand_as(every), every]
         return _resize(self.discriminator(torch.cat(pair[::-1] if swap else pair, dim=1)), size)
+
+    def saliency(self, logits: Tensor, prior: Tensor) -> Tensor:
+        """What prior and network say together (Eqs. 10, 11), in [0, 1]."""
+        return merge(prior, logits.sigmoid())
 
     def _fuse(self, stages: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         if self.released:
@@ -137,29 +147,6 @@ def merge(prior: Tensor, refined: Tensor) -> Tensor:
     prior, refined : float in [0, 1], of one shape
     """
     return torch.where((prior - 0.5).abs() > (refined - 0.5).abs(), prior, refined)
-
-
-class RelationNet(SaliencyNet):
-    """Image and prior map to logits of "this pixel belongs to the foreground".
-
-    Of the backbone's five stages it reads four, `Backbone.relation_stages`: those of the paper for MobileNetV2
-    (features 0, 3, 13 and 17) and for VGG-16 (conv2_2 to conv5_3).
-    """
-
-    head: RelationHead
-
-    def __init__(
-        self, config: NetworkConfig, backbone: Backbone, head: nn.Module, weights: dict[str, str], theta_fg: float
-    ) -> None:
-        super().__init__(config, backbone, head, weights)
-        self.theta_fg = theta_fg
-
-    def forward(self, image: Tensor, prior: Tensor) -> Tensor:  # type: ignore[override]
-        """(B, 3, H, W) normalised RGB and (B, 1, H, W) prior in [0, 1] -> (B, 1, H, W) logits."""
-        stages = self._stages(image)
-        # The authors' code swaps the pair at random, at test time as well; here in training only.
-        swap = self.training and self.head.released and bool(torch.rand(()) < 0.5)
-        return self.head([stages[i] for i in self.backbone.relation_stages], prior.to(image.dtype), self.theta_fg, swap)
 
 
 def _resize(x: Tensor, size: Sequence[int]) -> Tensor:

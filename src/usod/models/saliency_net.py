@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from usod.errors import UsageError
-from usod.models.config import NORMALISATIONS, NetworkConfig
+from usod.models.config import NetworkConfig
 from usod.models.frozen import FrozenEncoder
-from usod.models.stages import Backbone
+from usod.models.stages import NORMALISATIONS, Backbone
 
 
 class SaliencyNet(nn.Module):
@@ -17,6 +17,7 @@ class SaliencyNet(nn.Module):
 
     Attributes
     ----------
+    inputs : what `forward` takes: `image`, and what else its head reads (the head's own `inputs`)
     config : what it was built from
     backbone, head : its two parts, for learning rates of their own
     mean_std : mean and standard deviation, per RGB channel in [0, 1], that `normalise` uses
@@ -32,6 +33,7 @@ class SaliencyNet(nn.Module):
         self.weights = weights
         self.backbone = backbone
         self.head = head
+        self.inputs: tuple[str, ...] = ("image", *getattr(head, "inputs", ()))
         self.mean_std = NORMALISATIONS[config.normalisation] if config.normalisation else backbone.mean_std
         mean, std = self.mean_std
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
@@ -72,20 +74,25 @@ class SaliencyNet(nn.Module):
             "layers": self.backbone.layers,
         }
 
-    def forward(self, image: Tensor, features: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor, *guides: Tensor, features: Tensor | None = None) -> Tensor:
         """Logits of "this pixel is salient"; their sigmoid is the saliency map.
 
         Parameters
         ----------
         image : (B, 3, H, W) float, normalised RGB (see `normalise`); any H, W >= 32, and larger than
             `config.reflect_padding`
+        guides : what else is in `inputs`: for LDPS the prior, (B, 1, H, W) float32 in [0, 1]
         features : (B, C, h, w) of a frozen encoder for these images, where they are at hand
 
         Returns
         -------
         (B, 1, H, W) of the image's dtype
         """
-        return self.head(self._stages(image, features), image.shape[-2:])
+        return self.head(self._stages(image, features), image.shape[-2:], *guides)
+
+    def saliency(self, image: Tensor, *guides: Tensor, features: Tensor | None = None) -> Tensor:
+        """The saliency map that `forward` stands for, (B, 1, H, W) in [0, 1]: by the head's own `saliency`, if any."""
+        return getattr(self.head, "saliency", Tensor.sigmoid)(self(image, *guides, features=features), *guides)
 
     def _stages(self, image: Tensor, features: Tensor | None = None) -> list[Tensor]:
         if features is not None:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+TIMM = "timm/"  # what the names of timm's models begin with
 TORCHVISION = "code BSD-3; trained on ImageNet, whose terms are non-commercial"
 DINOV3 = "DINOv3 License: its own, restrictions pass on"
 NON_COMMERCIAL = "CC-BY-NC 4.0: not for commercial use"

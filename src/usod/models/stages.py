@@ -6,7 +6,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from usod.errors import UsageError
-from usod.models.config import NORMALISATIONS
+
+# Per-channel mean and standard deviation of RGB in [0, 1]: torchvision's convention for ImageNet, and the
+# training set of the published Cityscapes DRNs (README of the DRN code).
+NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "cityscapes": ((0.290101, 0.328081, 0.286964), (0.182954, 0.186566, 0.184475)),
+}
 
 
 class Backbone(nn.Module):

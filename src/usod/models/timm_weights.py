@@ -10,7 +10,7 @@ import torch
 from timm.models import PretrainedCfg, get_pretrained_cfg, is_model, split_model_name_tag
 
 from usod.errors import UsageError, UsodError
-from usod.models.registry import TIMM
+from usod.models.sources import TIMM
 from usod.models.weight_files import download, first_line
 
 REACH = 10.0  # seconds for the hub to answer at all

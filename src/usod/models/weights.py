@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
 from usod.models.frozen import FrozenEncoder
-from usod.models.registry import TIMM
-from usod.models.sources import Published, labels_of_tag, missing_file, published_file, published_name
+from usod.models.sources import TIMM, Published, labels_of_tag, missing_file, published_file, published_name
 from usod.models.stages import Backbone
 from usod.models.weight_files import download, first_line, is_safetensors, not_whole, read_model_header, read_tensors
 from usod.provenance import file_digest

@@ -104,7 +104,7 @@ class Rectification(Averaging):
         return detection_loss(probability, self.average[rows] > 0.5)
 
 
-def activate(
+def stage1(
     images: ImageStore,
     config: ActivationConfig,
     network: NetworkConfig,
@@ -228,7 +228,7 @@ def as_certain(saliency: Tensor, confidence: float) -> Tensor:
     return torch.where(hard, confidence, 1 - confidence)
 
 
-def detect(
+def stage2(
     images: ImageStore,
     labels: MapStore,
     config: RectifyConfig,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from usod.models.config import NetworkConfig
-    from usod.settings import Settings
+    from usod.sections import Section
 
 FILES = {"labels": "labels.h5", "model": "model.safetensors", "history": "history.csv", "watched": "watched.h5"}
 """What a part can leave: labels of the training images, its network, a row per epoch, maps after every epoch."""
@@ -119,7 +119,7 @@ class System:
     """
 
     name: ClassVar[str]
-    settings: ClassVar[type["Settings"]]
+    settings: ClassVar[type["Section"]]
     rules: ClassVar[str]
     published: ClassVar[str | None] = None
     needs: ClassVar[tuple[str, ...]] = ()

@@ -22,7 +22,8 @@ from usod.devices import autocast
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
 from usod.models.registry import RelationOptions
-from usod.models.relation import RelationNet, at_pairs, merge
+from usod.models.relation import RelationHead, at_pairs, merge
+from usod.models.saliency_net import SaliencyNet
 from usod.progress import progress, say
 from usod.sections import MergeConfig, RelationConfig, SingleImageConfig
 from usod.training.fit import Trained, fit, new_network
@@ -37,7 +38,7 @@ class Relation(Memoryless):
     """Objective of the training: pairs with the foreground vector, told apart by binary cross-entropy (Eqs. 5, 6).
 
     Pixels whose prior is `theta_afg` or more make positive pairs (AFG-mask, Eq. 8), those with `theta_abg` or less
-    negative ones (ABG-mask, Eq. 9); the others have no say.
+    negative ones (ABG-mask, Eq. 9); the others do not count.
 
     Parameters
     ----------
@@ -162,15 +163,15 @@ class Refiner:
 
     Parameters
     ----------
-    network : on the device to work on
+    network : with the head `relation`, on the device to work on
     """
 
-    def __init__(self, network: RelationNet, config: MergeConfig | None = None):
+    def __init__(self, network: SaliencyNet, config: MergeConfig | None = None):
         self.network = network.eval()
         self.config = config or MergeConfig()
         self.device = next(network.parameters()).device
-        if self.config.theta_fg is not None:
-            network.theta_fg = self.config.theta_fg
+        assert isinstance(network.head, RelationHead)
+        self.theta_fg = network.head.theta_fg = self.config.theta_fg or network.head.theta_fg
 
     @torch.inference_mode()
     def refine(self, images: np.ndarray, priors: np.ndarray) -> np.ndarray:
@@ -190,7 +191,7 @@ class Refiner:
         if self.config.stretch:
             low, high = merged.amin((1, 2), keepdim=True), merged.amax((1, 2), keepdim=True)
             merged = torch.where(high > low, (merged - low) / (high - low).clamp(min=1e-6), merged)
-        certain = has_guides(prior, self.network.config, self.network.theta_fg)
+        certain = has_guides(prior, self.network.config, self.theta_fg)
         return torch.where(certain[:, None, None], merged, prior)
 
     def refine_all(self, images: ImageStore, prior: Maps, batch: int = 16) -> Iterator[tuple[str, np.ndarray]]:
@@ -222,13 +223,12 @@ def refine_singly(
     """
     require_ids(prior, images.ids)
     net = new_network(relation_network(network), config.seed).to(device)
-    assert isinstance(net, RelationNet)
     start = {name: value.clone() for name, value in net.state_dict().items()}
     refiner = Refiner(net, merging)
     wanted = images.ids if ids is None else ids
     for key in progress(wanted, len(wanted), "one by one"):
         given = torch.from_numpy(resize_map(prior[key], images.size)).to(device)[None]
-        if not has_guides(given, net.config, net.theta_fg, config.theta_abg).all():
+        if not has_guides(given, net.config, refiner.theta_fg, config.theta_abg).all():
             yield key, given[0].cpu().numpy()
             continue
         net.load_state_dict(start)
@@ -237,7 +237,7 @@ def refine_singly(
         yield key, refiner.merge(given, logits.sigmoid())[0].cpu().numpy()
 
 
-def _fit_one(net: RelationNet, image: Tensor, prior: Tensor, config: RelationConfig) -> Tensor:
+def _fit_one(net: SaliencyNet, image: Tensor, prior: Tensor, config: RelationConfig) -> Tensor:
     """(1, H, W) logits after `iterations` steps on one image."""
     positive, negative = (prior >= config.theta_afg).float(), (prior <= config.theta_abg).float()
     groups = [

@@ -8,14 +8,11 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from usod.errors import UsageError
 from usod.systems.description import Part, System
 from usod.systems.names import CRF, RAW, SystemName
-
-if TYPE_CHECKING:
-    from usod.settings import Settings
 
 
 class Registry(Mapping[str, System]):
@@ -56,7 +53,7 @@ class Registry(Mapping[str, System]):
         own = [f"({system.reserved})|{re.escape(system.name)}.*" for system in self.values()]
         return re.fullmatch("|".join([*own, *(f"{word}-.*" for word in self.posts)]), name) is not None
 
-    def check(self, config: "Settings") -> None:
+    def check(self, config: Any) -> None:
         """Raises ValueError where a part reads what nobody makes, or what is itself made from the part."""
         parts = config.parts
         for part in parts.values():
@@ -72,7 +69,7 @@ class Registry(Mapping[str, System]):
         return (*self, "network")
 
 
-def _gives(name: str, what: str, reader: Part, config: "Settings") -> bool:
+def _gives(name: str, what: str, reader: Part, config: Any) -> bool:
     """Whether a part can read this of the part, or method, `name`."""
     part = config.parts.get(name)
     if part is None:
@@ -83,7 +80,7 @@ def _gives(name: str, what: str, reader: Part, config: "Settings") -> bool:
     return has and not _made_from(name, reader.name, config)
 
 
-def _made_from(name: str, other: str, config: "Settings") -> bool:
+def _made_from(name: str, other: str, config: Any) -> bool:
     """Whether `name` is `other`, or is made from it."""
     seen, queue = set(), [name]
     while queue:

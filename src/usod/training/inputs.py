@@ -99,15 +99,15 @@ class Inputs:
     def __len__(self) -> int:
         return len(self._pixels)
 
-    def of(self, network: SaliencyNet, rows: Tensor, flipped: Tensor) -> list[Tensor]:
-        """The arguments of the network's forward pass for images `rows` (B,), mirrored where `flipped` (B,)."""
+    def of(self, network: SaliencyNet, rows: Tensor, flipped: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Arguments of the network's forward pass for images `rows` (B,), mirrored where `flipped` (B,)."""
         found = [flip(network.as_input(self._pixels[rows]), flipped)]
         if self._guides is not None:
             found.append(flip(self._guides[rows][:, None].float() / 255, flipped))
-        if self._features is not None:
-            # Not quite the features of the mirrored image; they were computed once, for the image as it is.
-            found.append(flip(self._features[rows], flipped))
-        return found
+        if self._features is None:
+            return found, {}
+        # Not quite the features of the mirrored image; they were computed once, for the image as it is.
+        return found, {"features": flip(self._features[rows], flipped)}
 
 
 def flip(tensor: Tensor, rows: Tensor) -> Tensor:

@@ -186,10 +186,10 @@ class Trainer:
         idle = len(rows) == 0
         if idle:  # fewer images than processes: all must take the step, the loss of this one counts nothing
             rows, flipped = batch[:1], flipped.new_zeros(1)
-        inputs = self.inputs.of(self.network, rows, flipped)
+        inputs, named = self.inputs.of(self.network, rows, flipped)
         watch.stop("data")
         with autocast(self.device, self.schedule.precision):
-            output = self._forward(*inputs)
+            output = self._forward(*inputs, **named)
         prediction = self._finite(self.objective.read(output, flipped))
         losses = self.objective.loss(prediction, rows) * (0.0 if idle else 1.0)
         self.optimiser.zero_grad(set_to_none=True)

@@ -84,7 +84,7 @@ def _extract_index(
     number, count = _chunk(chunk)
     table = table.iloc[number * len(table) // count : (number + 1) * len(table) // count]
     settings = {"method": method, "params": params, "size": size, "max_side": max_side}
-    code = code_digest("usod.handcrafted.extract", f"usod.handcrafted.{method}")
+    code = code_digest("usod.handcrafted.extract", f"usod.handcrafted._{method}")
     with PartialMaps(out.with_name(f"{out.name}.partial"), [settings, code, versions()], (size, size)) as done:
         todo = table.loc[[key not in done for key in table["sha256"]]]
         if len(todo) < len(table):

@@ -1,8 +1,8 @@
 """Minimum barrier salient object detection, MB+ (Zhang, Sclaroff, Lin, Shen, Price and Mech, "Minimum Barrier Salient
 Object Detection at 80 FPS", ICCV 2015).
 
-Background is connected to the image border by paths along which the image hardly changes. No superpixels: the distance
-that says so is computed on the pixels. The defaults are those of the authors' published code.
+Background is connected to the image border by paths along which the image hardly changes. This distance is computed on
+pixels, not on superpixels. The defaults are those of the authors' published code.
 """
 
 import numpy as np

@@ -2,11 +2,11 @@
 
 Li, Lu, Zhang, Ruan, Yang: Saliency Detection via Dense and Sparse Reconstruction, ICCV 2013. The regions at the image
 border are taken for background; what they reconstruct badly is salient. Two reconstructions (a PCA basis, a sparse
-code) at eight scales of superpixels are smoothed over regions alike, brought to pixels, weighted with an object-shaped
-Gaussian, and combined as two observers of each other.
+code) at eight scales of superpixels are smoothed over similar regions, brought to pixels, weighted with a Gaussian of
+the object's place and size, and combined as two observers of each other.
 
-The defaults follow the authors' code, whose maps are what the field compares with. Where it departs from the paper's
-intent, a keyword says so and offers the other.
+The defaults follow the authors' code, whose maps are what the field compares with. Where it departs from the paper, a
+keyword chooses between the two.
 """
 
 from collections.abc import Sequence

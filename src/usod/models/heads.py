@@ -58,17 +58,23 @@ class PatchHead(nn.Module):
     ----------
     channels : of the deepest stage
     width : of the hidden layer
+    context : the hidden layer also gets the mean over the image: what is salient is so beside the rest
     """
 
-    def __init__(self, channels: int, width: int = 64) -> None:
+    def __init__(self, channels: int, width: int = 64, context: bool = True) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(1, channels, affine=False)
         self.hidden = nn.Conv2d(channels, width, 1)
+        self.context = nn.Conv2d(channels, width, 1, bias=False) if context else None
         self.classify = _to_logit(width)
 
     def forward(self, stages: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Five stages, (height, width) of the image -> (B, 1, height, width) logits."""
-        logits = self.classify(torch.relu(self.hidden(self.norm(stages[-1]))))
+        x = self.norm(stages[-1])
+        hidden = self.hidden(x)
+        if self.context is not None:
+            hidden = hidden + self.context(x.mean((2, 3), keepdim=True))
+        logits = self.classify(torch.relu(hidden))
         return functional.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)
 
 

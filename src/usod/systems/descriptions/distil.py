@@ -1,0 +1,86 @@
+"""Distillation as a system: rounds of learning one's own sharpened maps, and a student."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from usod.models.config import NetworkConfig
+from usod.sections import Section
+from usod.settings import Settings, differing
+from usod.systems.description import Part, Read, System
+from usod.systems.distil_settings import LearnConfig, StudentConfig
+
+
+class DistilConfig(Section):
+    """Networks that learn the maps of a system, as they are after the CRF of `benchmark`, again and again."""
+
+    labels: str | None = Field(
+        None,
+        description="The system whose maps the first round learns (deepusps-seed0, spectral-selfment, rbd); null: the "
+        "first fused network of DeepUSPS",
+    )
+    rounds: int = Field(2, ge=0, le=100, description="Each learns the maps of the one before")
+    network: dict[str, Any] = Field({}, description="Keys of network that differ in the rounds")
+    round: LearnConfig = LearnConfig()
+    student: dict[str, Any] | None = Field(
+        None, description="Keys of network that differ for a last network, such as a small one; null: there is none"
+    )
+    learn: StudentConfig = Field(StudentConfig(), description="How the student learns")
+
+
+class DistilSettings(Settings):
+    distil: DistilConfig = DistilConfig()
+
+    @property
+    def round_network(self) -> NetworkConfig:
+        """The network of the rounds."""
+        return differing(self.network, self.distil.network, "distil.network")
+
+    @property
+    def student_network(self) -> NetworkConfig | None:
+        """The network of the student, if there is one."""
+        if self.distil.student is None:
+            return None
+        return differing(NetworkConfig(), self.distil.student, "distil.student")
+
+    @model_validator(mode="after")
+    def _something_is_distilled(self) -> Self:
+        _ = self.round_network, self.student_network
+        if "distil" in self.systems and not self.distil.rounds and self.distil.student is None:
+            raise ValueError("distil: neither rounds nor a student; give rounds: 1, or student: {name: mobilenet_v2}")
+        return self
+
+
+class Distil(System):
+    """Distillation: all rounds, and the student."""
+
+    name = "distil"
+    settings = DistilSettings
+    rules = "workflow/rules/distil.smk"
+
+    def networks(self, config: DistilSettings) -> Mapping[str, NetworkConfig]:
+        found = {"distil.network": config.round_network} if config.distil.rounds else {}
+        return found | ({"distil.student": config.student_network} if config.student_network else {})
+
+    def parts(self, config: DistilSettings) -> Iterable[Part]:
+        distil = config.distil
+        before = distil.labels or f"deepusps-seed{config.deepusps.fuse.seeds[0]}"
+        for number in range(1, distil.rounds + 1):
+            last = number == distil.rounds and distil.student is None
+            yield _part(f"round{number}", before, config.round_network, distil.round, last)
+            before = f"distil-round{number}"
+        if config.student_network:
+            yield _part("student", before, config.student_network, distil.learn, True)
+
+
+def _part(name: str, before: str, network: NetworkConfig, settings: LearnConfig, last: bool) -> Part:
+    return Part(
+        f"distil-{name}",
+        f"distil/{{variant}}{name}",
+        leaves=("model", "history"),
+        settings=(network, settings),
+        reads=(Read(before, "distil.labels", what="maps"),),
+        trains=network,
+        final=last,
+    )

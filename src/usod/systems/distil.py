@@ -1,0 +1,86 @@
+"""Distillation: networks that learn the maps of whatever came before, sharpened by the dense CRF.
+
+What several methods agree on, a small head on frozen features learns; where it and the image's edges agree, the CRF
+puts the border. Learnt again, those labels are a better teacher than the first ones: every image is now labelled by
+what was learnt from all of them. The same idea is DeepUSPS's self-supervision (3.2), noisy students (Xie et al., CVPR
+2020) and the second stages of A2S and SelfMask. The last network, the student, may be small and learn at full
+resolution.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from usod.data.features import FeatureStore
+from usod.data.mapstore import ImageStore, MapStore
+from usod.models.config import NetworkConfig
+from usod.sections import enough_epochs
+from usod.systems.distil_settings import LearnConfig
+from usod.training.a2s_losses import iou_loss
+from usod.training.fit import Trained, fit, new_network
+from usod.training.inputs import Inputs
+from usod.training.loop import Schedule
+from usod.training.objective import Memoryless
+from usod.training.parallel import Process
+from usod.training.placement import Kept
+
+
+class Distillation(Memoryless):
+    """Objective: the IoU loss against the labels and, weighted, binary cross-entropy.
+
+    Parameters
+    ----------
+    labels : (N, H, W) uint8, 0..255 = [0, 1]
+    device : where the predictions will be
+    """
+
+    def __init__(self, labels: np.ndarray, config: LearnConfig, device: torch.device | str = "cpu"):
+        self.labels = Kept(labels, device)
+        self.config = config
+
+    def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
+        label = self.labels[rows].float() / 255
+        if self.config.binary:
+            label = (label > 0.5).float()
+        loss = iou_loss(probability, label)
+        if self.config.cross_entropy:
+            entropy = functional.binary_cross_entropy(probability, label, reduction="none").mean((1, 2))
+            loss = loss + self.config.cross_entropy * entropy
+        return loss
+
+
+def learn(
+    images: ImageStore,
+    labels: MapStore,
+    config: LearnConfig,
+    network: NetworkConfig,
+    process: Process,
+    features: FeatureStore | None = None,
+    work: Path | None = None,
+    identity: Any = None,
+) -> Trained:
+    """Train a new network on labels: one round, or the student.
+
+    Parameters
+    ----------
+    labels : same ids and size as the images
+    features : of the network's frozen encoder for these images, where they were computed
+    work, identity : resume state, and what determines the result beside the settings
+
+    Raises
+    ------
+    UsodError
+        If a label is missing or of another size, or a weight file cannot be loaded.
+    """
+    labels.require_like(images)
+    pixels, targets = process.read_all(images), process.read_all(labels, images.ids)
+    config = enough_epochs(config, len(pixels))
+    net = new_network(network, config.seed)
+    inputs = Inputs.with_features(pixels, images.ids, net, process.device, features)
+    objective = Distillation(targets, config, process.device)
+    schedule = Schedule.of(config, config.lr, config.seed)
+    return Trained(net, fit("distillation", net, inputs, objective, config, schedule, process, work, identity))

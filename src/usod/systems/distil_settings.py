@@ -1,0 +1,44 @@
+"""What the trainings of `distil` can be told; apart from its description, so that other settings rerun none of them."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from usod.sections import MinSteps, Positive, Section, Seed
+
+
+class LearnConfig(Section):
+    """Learning labels that are mostly right. No paper's: chosen with the masks of SED2, SOD and half of PASCAL-S."""
+
+    epochs: int = Field(5, ge=1)
+    min_steps: MinSteps = 300
+    batch_size: int = Field(16, ge=1, description="Images per step")
+    lr: Positive = 1e-3
+    lr_decay: Literal["constant", "poly"] = "poly"
+    head_lr_factor: float = Field(1.0, gt=0, description="Learning rate of the new layers relative to the backbone's")
+    weight_decay: float = Field(1e-4, ge=0)
+    binary: bool = Field(True, description="Labels above 0.5 are salient, all others are not; else they stay soft")
+    cross_entropy: float = Field(0.0, ge=0, description="Weight of the binary cross-entropy beside the IoU loss")
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Weight of the past in an average of the network's weights over its steps, which is what is kept; 0: "
+        "the last ones",
+    )
+    flip: bool = Field(True, description="Random horizontal flips")
+    precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 autocast on CUDA")
+    seed: Seed = 0
+
+
+class StudentConfig(LearnConfig):
+    """The last network, which is to be small and sharp, and whose encoder learns too."""
+
+    epochs: int = Field(10, ge=1)
+    lr: Positive = 1e-4
+    batch_size: int = Field(8, ge=1, description="Images per step")
+    head_lr_factor: float = Field(10.0, gt=0, description="Learning rate of the new layers relative to the backbone's")
+    cross_entropy: float = Field(1.0, ge=0, description="Weight of the binary cross-entropy beside the IoU loss")
+    average: float = Field(
+        0.99, ge=0, lt=1, description="Weight of the past in an average of the network's weights over its steps"
+    )

@@ -56,6 +56,11 @@ class FeatureConfig(BaseModel):
         "transformer, stages of a convolutional network (brought to the finest one's grid). null: [-1] of a vision "
         "transformer, [-2, -1] of others.",
     )
+    what: Literal["tokens", "keys", "attention"] = Field(
+        default="tokens",
+        description="tokens: what the layers give; of a vision transformer (timm/NAME) also the keys of its attention, "
+        "all heads side by side, or the attention of its class token, one channel for each head.",
+    )
     dtype: Literal["float16", "int8"] = Field(
         default="float16",
         description="How they are kept. int8, with a scale for every channel of every image, takes half the room; "
@@ -202,6 +207,11 @@ class NetworkConfig(BaseModel):
             raise ValueError("reflect_padding: not with frozen: true, whose features are those of the image itself")
         if self.resolved_head.by_strides:
             raise ValueError(f"head: {self.resolved_head.name} does not go with frozen: true; use patch, skip or ram")
+        if self.features.what != "tokens" and not self.name.startswith(TIMM):
+            what = self.features.what
+            raise ValueError(
+                f"features.what: only vision transformers have {what}, and {self.name} is none; use tokens"
+            )
 
     @property
     def entry(self) -> BackboneEntry:

@@ -267,7 +267,8 @@ def _timm(config: NetworkConfig) -> Backbone:
 
     named = not config.weights_are_file and config.weights not in ("none", "DEFAULT")
     depth = -min(config.features.layers or [-1]) if config.frozen else 1
-    return TimmEncoder(config.name, config.output_stride, config.weights if named else "", depth)
+    tag = config.weights if named else ""
+    return TimmEncoder(config.name, config.output_stride, tag, depth, config.features.what)
 
 
 _V1, _V2 = "IMAGENET1K_V1", "IMAGENET1K_V2"

@@ -29,6 +29,7 @@ from usod.commands import (
     predict,
     report,
     run,
+    spectral,
     weights,
     wss,
 )
@@ -43,7 +44,7 @@ app = typer.Typer(
     add_completion=False,
     help="Saliency masks from unlabelled images: handcrafted maps, refined and fused by networks.",
 )
-for group in (data, maps, crf, deepusps, a2s, wss, ldps, weights, config, devices, report):
+for group in (data, maps, crf, deepusps, a2s, wss, ldps, spectral, weights, config, devices, report):
     app.add_typer(group.app, name=group.__name__.rpartition(".")[2])
 # The first of the list that `usod --help` prints.
 app.command("run", cls=run.WithSnakemake)(run.run)

@@ -16,6 +16,7 @@ from usod.sections import (
     SelfTrainConfig,
     parse_section,
 )
+from usod.systems.spectral_settings import RECIPES
 
 ROOT = Path(__file__).parents[1]
 SMALL = {"datasets": {"a": {"root": "x"}}, "train": "a"}
@@ -50,6 +51,13 @@ def test_the_a2s_preset_says_what_the_defaults_say():
         "ram",
         preset.network.weights,
     )
+
+
+def test_the_spectral_preset_says_what_the_defaults_say():
+    section = parse_config(load("workflow/presets/spectral.yaml")).spectral
+    assert {recipe: getattr(section, recipe) for recipe in section.recipes} == {
+        r: kind() for r, kind in RECIPES.items()
+    }
 
 
 @pytest.mark.parametrize("labels", ["a2s-stage2", "rbd-iter9", "nothing"])
@@ -209,7 +217,7 @@ def test_the_schema_file_is_the_generated_one():
         ({"datasets": {"a": None}}, "datasets.a.root: is required"),
         ({"size": None}, "size: has nothing behind it"),
         ({"ablations": "a2s_table4"}, "ablations: must be a list, not 'a2s_table4'; write [a2s_table4]"),
-        ({"systems": ["deepusp"]}, "systems.0: must be one of deepusps, a2s, wss, ldps, not 'deepusp'"),
+        ({"systems": ["deepusp"]}, "systems.0: must be one of deepusps, a2s, wss, ldps, spectral, not 'deepusp'"),
         ({"systems": []}, "systems: needs 1 or more, has 0"),
         ({"size": 5}, "size: must be at least 32, not 5"),
         ({"deepusps": {"refine": {"flip": "maybe"}}}, "deepusps.refine.flip: must be true or false, not 'maybe'"),

@@ -94,3 +94,56 @@ def test_pictures_show_each_method_beside_what_refines_it():
         *("rbd", "rbd-iter2", "mc", "mc-iter2", "deepusps-seed0", "a2s-stage1", "a2s-stage2")
     ]
     assert plan(systems=["ldps"]).columns("t") == ["rbd", "mc", "ldps-rbd", "ldps-mc"]
+
+
+VIT = {"name": "timm/test_vit", "weights": "w.safetensors"}
+
+
+def test_spectral_labels_are_made_of_any_set_and_from_features_that_others_share():
+    found = plan(systems=["spectral"], spectral={"network": VIT, "recipes": ["tokencut", "found"]})
+    assert [part.name for part in found.made] == found.finals == ["spectral-tokencut", "spectral-found"]
+    assert (found.trained, found.exported, found.final_networks()) == ([], [], {})
+    assert found.maps("t", "spectral-found") == "results/t/spectral/found/labels.h5"
+    assert {"results/t/spectral/tokencut/labels.h5"} <= set(found.files("spectral"))
+    kinds = [network.features.what for network in found.encoders().values()]
+    assert sorted(kinds) == ["attention", "keys", "tokens"], "FOUND and TokenCut read the same keys"
+    learns = plan(deepusps={"labels": ["spectral-tokencut", "rbd-iter0"]}, spectral={"network": VIT})
+    assert "spectral-tokencut" in [part.name for part in learns.made]
+    assert learns.sources("d", "deepusps-seed0", "", "labels")["spectral-tokencut"].endswith(
+        "spectral/tokencut/labels.h5"
+    )
+    # Tokens of the frozen encoder that a network trains on are the ones that are cut.
+    own = plan(systems=["deepusps", "spectral"], network=VIT | {"frozen": True, "features": {"dtype": "int8"}})
+    assert len(own.encoders()) == 3
+    (attention,) = [network for network in own.encoders().values() if network.features.what == "attention"]
+    assert attention.features.dtype == "float16"
+
+
+def test_variants_of_spectral_labels_share_what_they_do_not_change():
+    rows = {
+        "tau": {"system": "spectral-tokencut", "config": {"spectral": {"tokencut": {"tau": 0.3}}}},
+        "other": {"system": "spectral-tokencut", "config": {"spectral": {"selfment": {"tau": 0.3}}}},
+    }
+    found = plan({"t": {"title": "T", "rows": rows}}, systems=["spectral"], spectral={"network": VIT})
+    assert found.tables.systems("t") == {"tau": ["spectral-tokencut@t.tau"], "other": ["spectral-tokencut"]}
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({"systems": ["spectral"]}, "spectral.network: there is none that is frozen; write spectral: {network: {name:"),
+        ({"deepusps": {"labels": ["spectral-found"]}}, "spectral.network: there is none that is frozen"),
+        ({"spectral": {"network": VIT | {"frozen": False}}, "systems": ["spectral"]}, "there is none that is frozen"),
+        (
+            {"deepusps": {"labels": ["spectral-found"]}, "network": {**VIT, "name": "resnet50", "frozen": True}},
+            "spectral.network: found takes keys of a vision transformer, and resnet50 is none; write spectral:",
+        ),
+        ({"spectral": {"network": {"name": "timm/test_vit"}}}, "spectral.network: frozen: there is nothing to keep"),
+        ({"spectral": {"network": {"nam": 1}}}, "spectral.network.nam: unknown key"),
+        ({"spectral": {"recipes": ["lost"]}}, "spectral.recipes.0: must be one of tokencut, selfment, found"),
+    ],
+)
+def test_an_encoder_that_spectral_cannot_look_into_is_refused(keys, line):
+    with pytest.raises(UsageError) as caught:
+        parse_config(BASE | keys)
+    assert line in str(caught.value) and "\n" not in str(caught.value)

@@ -28,7 +28,11 @@ app = typer.Typer(
     help="Saliency masks from unlabelled images: handcrafted maps, refined and fused by networks.",
 )
 # `usod GROUP VERB` is in commands/GROUP.py or, where that is a folder, in commands/GROUP/VERB.py.
-GROUPS = ("data", "maps", "crf", "deepusps", "a2s", "wss", "ldps", "weights", "config", "devices", "report")
+GROUPS = (
+    *("data", "maps", "crf"),
+    *("deepusps", "a2s", "wss", "ldps", "spectral", "distil"),
+    *("weights", "config", "devices", "report"),
+)
 app.command(cls=WithSnakemake)(run)
 for verb in (predict, features, evaluate, evaluate_epochs, export):
     app.command()(verb)

@@ -68,6 +68,11 @@ class Plan:
         """What the systems that are asked for end with."""
         return [part.name for part in self.made if part.final and part.system in self.settings.systems]
 
+    @property
+    def exported(self) -> list[str]:
+        """Those of `finals` that have a network."""
+        return [name for name in self.finals if self._network(self.parts[name])]
+
     def final_networks(self) -> dict[str, str]:
         """Name -> model of the networks behind what the systems end with."""
         networks = dict.fromkeys(network for name in self.finals if (network := self._network(self.parts[name])))
@@ -176,8 +181,9 @@ class Plan:
 
     def encoders(self) -> dict[str, NetworkConfig]:
         """Name of a file of features -> a network with that frozen encoder, of all variants."""
-        trained = [part.trains for settings in self.tables.settings.values() for part in settings.parts.values()]
-        return {features_name(network): network for network in trained if network is not None and network.frozen}
+        parts = [part for settings in self.tables.settings.values() for part in settings.parts.values()]
+        networks = [network for part in parts for network in (part.trains, *part.encoders)]
+        return {features_name(network): network for network in networks if network is not None and network.frozen}
 
     def features(self, dataset: str, network: NetworkConfig) -> str:
         """The features of a frozen encoder for the images of a data set."""

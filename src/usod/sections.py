@@ -22,7 +22,7 @@ from usod.errors import UsageError
 from usod.faults import explain
 
 S = TypeVar("S", bound=BaseModel)
-T = TypeVar("T", "RefineConfig", "FuseConfig")
+T = TypeVar("T", bound="Section")
 MAX_VALUES = 100_000
 """In a YAML file; the largest preset has some hundred."""
 Positive = Annotated[float, Field(gt=0)]
@@ -179,9 +179,10 @@ class FuseConfig(Section):
 
 
 def enough_epochs(config: T, images: int) -> T:
-    """The settings of a training with so many epochs that it has its `min_steps`."""
-    steps = -(-images // config.batch_size)
-    return config.model_copy(update={"epochs": max(config.epochs, -(-config.min_steps // steps))})
+    """The settings of a training (`epochs`, `batch_size`, `min_steps`) with so many epochs that it has its steps."""
+    training: Any = config
+    steps = -(-images // training.batch_size)
+    return config.model_copy(update={"epochs": max(training.epochs, -(-training.min_steps // steps))})
 
 
 class A2sCrfConfig(CrfConfig):

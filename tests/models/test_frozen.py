@@ -19,6 +19,7 @@ from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.model_file import load_model, save_model
 from usod.models.timm_encoder import TimmEncoder
+from usod.plan import features_name
 from usod.provenance import describe
 from usod.sections import FuseConfig, RefineConfig
 from usod.systems import deepusps
@@ -257,3 +258,45 @@ def test_a_layer_that_is_not_there_is_one_line(weights):
     for name, message in (("timm/test_vit", "timm/test_vit has -6 to -1, not -9"), ("mobilenet_v2", "has -5 to -1")):
         with pytest.raises(UsageError, match=f"network.features.layers: .*{message}"):
             build_network(frozen(weights, name, features={"layers": [-9]}))
+
+
+@torch.no_grad()
+def test_keys_and_attention_are_those_of_the_last_block():
+    """By hand, from what goes into it; what is added to all keys changes neither."""
+    torch.manual_seed(0)
+    encoders = {what: TimmEncoder("timm/test_vit", what=what).eval() for what in ("keys", "attention")}
+    attn = encoders["keys"].model.blocks[-1].attn
+    encoders["attention"].load_state_dict(encoders["keys"].state_dict())
+    image, given = torch.rand(2, 3, 64, 96), []
+    hook = attn.register_forward_hook(lambda _, inputs, __: given.append(inputs[0]))
+    (keys,) = encoders["keys"].layer_features(image, [-1])
+    hook.remove()
+    (attention,) = encoders["attention"].layer_features(image, [-1])
+    query, key, _ = attn.qkv.weight.view(3, attn.num_heads, attn.head_dim, -1)
+    k = torch.einsum("btc,hdc->bhdt", given[0], key)
+    q = torch.einsum("bc,hdc->bhd", given[0][:, 0], query) + attn.qkv.bias.view(3, attn.num_heads, -1)[0]
+    a = (torch.einsum("bhd,bhdt->bht", q, k) / attn.head_dim**0.5).softmax(-1)
+    torch.testing.assert_close(keys, k[..., -24:].reshape(2, -1, 4, 6))
+    torch.testing.assert_close(attention, a[..., -24:].reshape(2, -1, 4, 6))
+    for encoder in encoders.values():
+        encoder.model.blocks[-1].attn.qkv.bias.view(3, -1)[1] += 7
+    torch.testing.assert_close(encoders["keys"].layer_features(image, [-1])[0], keys)
+    torch.testing.assert_close(encoders["attention"].layer_features(image, [-1])[0], attention)
+
+
+def test_keys_are_kept_under_their_own_name_and_not_taken_for_tokens(weights, images, tmp_path):
+    tokens, keys = frozen(weights), frozen(weights, features={"what": "keys", "layers": [-2, -1]})
+    assert features_name(tokens) != features_name(frozen(weights, features={"what": "keys"}))
+    store = kept(images, keys, tmp_path / "f.h5")
+    assert store.shape == (4, 4, 2 * 64) and store.encoder["what"] == "keys"
+    with pytest.raises(UsodError, match="features of an encoder with what 'keys', but the network's has 'tokens'"):
+        store.require_of(network_of(frozen(weights, features={"layers": [-2, -1]})).encoder_identity)
+
+
+def test_an_encoder_without_keys_or_a_class_token_is_one_line(weights):
+    with pytest.raises(pydantic.ValidationError, match=r"features.what: only vision transformers have keys, and mob"):
+        frozen(weights, "mobilenet_v2", features={"what": "keys"})
+    with pytest.raises(UsageError, match=r"network.features.what: only vision .* timm/test_resnet is none; use tokens"):
+        build_network(frozen(weights, "timm/test_resnet", features={"what": "attention"}))
+    with pytest.raises(UsageError, match="test_vit2 has no class token, whose attention is asked for; use another"):
+        TimmEncoder("timm/test_vit2", what="attention")

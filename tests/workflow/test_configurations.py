@@ -1,5 +1,6 @@
 """What is planned for a configuration, what a wrong one is told, and what comes of a folder of one's own images."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -94,6 +95,27 @@ def test_features_of_a_frozen_encoder_are_computed_once_for_all_that_learn_from_
     assert train in project.planned()
     project.configure(changed(network=network | {"features": {"layers": [-2]}}, systems=["deepusps"]))
     assert train not in project.planned()
+
+
+def test_spectral_labels_are_cut_from_the_features_that_they_ask_for(project, tmp_path):
+    (tmp_path / "w.safetensors").touch()
+    network = {"name": "timm/test_vit", "weights": str(tmp_path / "w.safetensors")}
+    spectral = {"network": network, "recipes": ["selfment", "found"]}
+    learns = {**TINY["deepusps"], "labels": ["spectral-tokencut"]}
+    project.configure(changed(systems=["spectral", "deepusps"], spectral=spectral, deepusps=learns))
+    done = project.snakemake("--dry-run", "--printshellcmds", "all", "export")
+    assert done.returncode == 0 and "results/masks/demo/spectral-found" in done.stdout, done.stdout
+    lines = re.findall(r"usod features .*|usod spectral .*", done.stdout)
+    made = [re.search(r'"what":"(\w+)".* --out (\S+)', line) for line in lines if line.startswith("usod features")]
+    sees = {found[2]: found[1] for found in made}
+    cuts = [line for line in lines if line.startswith("usod spectral")]
+    read = {
+        (line.split()[2], o, sees[f]) for line in cuts for o, f in re.findall(r"--(features|attention) (\S+)", line)
+    }
+    found = {("found", "features", "keys"), ("found", "attention", "attention")}
+    assert read == {("selfment", "features", "tokens"), ("tokencut", "features", "keys"), *found}
+    assert len(cuts) == 6 and len(sees) == 6, "three kinds of two data sets, each once"
+    assert "export/spectral" not in done.stdout, "there is no network"
 
 
 def test_without_internet_a_run_ends_before_its_first_job(project, monkeypatch):

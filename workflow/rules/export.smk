@@ -56,5 +56,5 @@ rule export_model:
 rule export:
     """All final networks as ONNX."""
     input:
-        expand("results/export/{system}.onnx", system=PLAN.finals),
+        expand("results/export/{system}.onnx", system=PLAN.exported),
     localrule: True

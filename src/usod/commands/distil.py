@@ -37,7 +37,7 @@ def learn(
     labels: Annotated[Path, typer.Option(help="MapStore of what is learnt: predictions, sharpened or not, or labels.")],
     out: Annotated[Path, typer.Option(help="The network, safetensors.")],
     history: Annotated[Path, typer.Option(help="CSV, one row per epoch.")],
-    student: Annotated[bool, typer.Option("--student", help="Defaults of a student, whose encoder learns too.")] = False,
+    student: Annotated[bool, typer.Option("--student", help="With the defaults of a student.")] = False,
     config: ConfigText = None,
     network: Network = None,
     weights: WeightsFile = None,
@@ -90,7 +90,8 @@ def _learn(
     from usod.training.history import write_history
 
     with ExitStack() as stack:
-        images, labels = stack.enter_context(ImageStore(files["images"])), stack.enter_context(MapStore(files["labels"]))
+        images = stack.enter_context(ImageStore(files["images"]))
+        labels = stack.enter_context(MapStore(files["labels"]))
         features = stack.enter_context(FeatureStore(files["features"])) if files["features"] else None
         identity = resume_identity(origin, "usod.systems.distil")
         done = distil.learn(images, labels, settings, net_config, process, features, work=work, identity=identity)

@@ -49,6 +49,11 @@ class FeatureConfig(BaseModel):
         "transformer, stages of a convolutional network (brought to the finest one's grid). null: [-1] of a vision "
         "transformer, [-2, -1] of others.",
     )
+    what: Literal["tokens", "keys", "attention"] = Field(
+        default="tokens",
+        description="tokens: what the layers give; of a vision transformer (timm/NAME) also the keys of its attention, "
+        "all heads side by side, or the attention of its class token, one channel for each head.",
+    )
     dtype: Literal["float16", "int8"] = Field(
         default="float16",
         description="How they are kept. int8, with a scale for every channel of every image, takes half the room; "
@@ -195,6 +200,11 @@ class NetworkConfig(BaseModel):
             raise ValueError("reflect_padding: not with frozen: true, whose features are those of the image itself")
         if self.resolved_head.by_strides:
             raise ValueError(f"head: {self.resolved_head.name} does not go with frozen: true; use patch, skip or ram")
+        if self.features.what != "tokens" and not self.name.startswith(TIMM):
+            what = self.features.what
+            raise ValueError(
+                f"features.what: only vision transformers have {what}, and {self.name} is none; use tokens"
+            )
 
     @property
     def entry(self) -> BackboneEntry:
@@ -237,6 +247,11 @@ class NetworkConfig(BaseModel):
     def depth(self) -> int:
         """How many of the encoder's last layers there must be."""
         return -min(self.features.layers or [-1]) if self.frozen else 1
+
+    @property
+    def seen(self) -> Literal["tokens", "keys", "attention"]:
+        """What is taken of its vision transformer."""
+        return self.features.what if self.frozen else "tokens"
 
     @property
     def encoder(self) -> "NetworkConfig":

@@ -225,6 +225,9 @@ class BackboneConfig(Protocol):
     @property
     def depth(self) -> int: ...
 
+    @property
+    def seen(self) -> Literal["tokens", "keys", "attention"]: ...
+
 
 @dataclass(frozen=True)
 class BackboneEntry:
@@ -280,7 +283,8 @@ def _timm(config: BackboneConfig) -> Backbone:
     from usod.models.timm_encoder import TimmEncoder
 
     named = not config.weights_are_file and config.weights not in ("none", "DEFAULT")
-    return TimmEncoder(config.name, config.output_stride, config.weights if named else "", config.depth)
+    tag = config.weights if named else ""
+    return TimmEncoder(config.name, config.output_stride, tag, config.depth, config.seen)
 
 
 _V1, _V2 = "IMAGENET1K_V1", "IMAGENET1K_V2"

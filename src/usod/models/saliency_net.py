@@ -72,6 +72,7 @@ class SaliencyNet(nn.Module):
             "output_stride": self.config.output_stride,
             "size": self.backbone.side,
             "layers": self.backbone.layers,
+            "what": self.config.features.what,
         }
 
     def forward(self, image: Tensor, *guides: Tensor, features: Tensor | None = None) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from usod.errors import UsageError
+from usod.models.attention import attention_channels, require_attention, watched_attention
 from usod.models.stages import Backbone
 from usod.models.timm_weights import model_and_tag, tagged_name
 from usod.models.weight_files import first_line
@@ -42,16 +43,19 @@ class TimmEncoder(Backbone):
     output_stride : 8, 16 or 32, where the model can be dilated; None: the model's own
     tag : of other weights than the name's; with them the normalisation can differ
     depth : how many of a vision transformer's last blocks `layer_features` is asked for
+    what : which of their features: `tokens`, or what their attention sees, `keys` or `attention`
 
     Raises
     ------
     UsageError
-        If timm has no such model, or it cannot have this output stride or images of any size.
+        If timm has no such model, or it cannot have this output stride or images of any size, or has no such features.
     """
 
-    def __init__(self, name: str, output_stride: int | None = None, tag: str = "", depth: int = 1) -> None:
+    def __init__(
+        self, name: str, output_stride: int | None = None, tag: str = "", depth: int = 1, what: str = "tokens"
+    ) -> None:
         super().__init__()
-        self.name = name
+        self.name, self.what = name, what
         model = _create(name, output_stride, tag)
         last = min(STAGES, len(_feature_info(model)))
         shapes = _probed(model, name, last)
@@ -71,6 +75,8 @@ class TimmEncoder(Backbone):
         else:
             shapes = shapes[:1] * (STAGES - len(shapes)) + shapes
             self.channels, self.strides = (tuple(numbers) for numbers in zip(*shapes, strict=True))
+        if what != "tokens":
+            require_attention(model if self.tokens else None, name, what)
         self.indices = last
         model.prune_intermediate_layers(last, prune_norm=not self.tokens, prune_head=True)
         self.model = model
@@ -103,14 +109,21 @@ class TimmEncoder(Backbone):
         """As `Backbone.layer_shapes`; of a vision transformer the layers are its blocks."""
         if not self.tokens:
             return super().layer_shapes(layers)
-        return [self.channels[-1]] * len(layers), [self.patch] * len(layers)
+        channels = [self.channels[-1]] * len(layers)
+        if self.what != "tokens":
+            channels = attention_channels(self.model, layers, self.what)
+        return channels, [self.patch] * len(layers)
 
     def layer_features(self, image: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """As `Backbone.layer_features`; a vision transformer's final norm is applied to all of them."""
+        """As `Backbone.layer_features`; a vision transformer's final norm is applied to tokens of all of them."""
         if not self.tokens:
             return super().layer_features(image, layers)
-        features = self.encode_all(image)
-        return [features[layer] for layer in layers]
+        if self.what == "tokens":
+            features = self.encode_all(image)
+            return [features[layer] for layer in layers]
+        with watched_attention(self.model, layers, self.what) as seen:
+            size = self.encode(image).shape[-2:]
+        return [seen[layer].unflatten(-1, tuple(size)) for layer in layers]
 
     def pyramid(self, tokens: Tensor, size: torch.Size) -> list[Tensor]:
         """Five stages from the tokens of `encode`, for an image of `size`."""

@@ -54,6 +54,7 @@ class Part:
     column : shown in the pictures
     method : the method whose maps it refines; `heading`: of its column among the stages of that method
     trains : what its network is built from
+    encoders : networks whose frozen encoders' features it reads, beside those of its own
     truth : made with the ground truth; only parts of the same system may read it
     title : its name in figures of trainings
     files : key -> file below `results/DATASET`, where `folder` does not say it
@@ -72,6 +73,7 @@ class Part:
     method: str | None = None
     heading: str = ""
     trains: "NetworkConfig | None" = None
+    encoders: "tuple[NetworkConfig, ...]" = ()
     truth: bool = False
     title: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -147,7 +149,7 @@ class System:
         raise NotImplementedError
 
     def networks(self, config: Any) -> "Mapping[str, NetworkConfig]":
-        """Key of the configuration -> a network that its rules train; their weights are brought before any work."""
+        """Key of the configuration -> a network that its rules train or read: weights are brought before any work."""
         return {}
 
     def wanted(self, config: Any) -> list[str]:

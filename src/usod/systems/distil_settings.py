@@ -23,8 +23,8 @@ class LearnConfig(Section):
         0.0,
         ge=0,
         lt=1,
-        description="Weight of the past in an average of the network's weights over its steps, which is what is kept; 0: "
-        "the last ones",
+        description="Weight of the past in an average of the network's weights over the steps, which is what is kept; "
+        "0: the last ones",
     )
     flip: bool = Field(True, description="Random horizontal flips")
     precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 autocast on CUDA")

@@ -15,10 +15,8 @@ from usod.systems.distil_settings import LearnConfig, StudentConfig
 class DistilConfig(Section):
     """Networks that learn the maps of a system, as they are after the CRF of `benchmark`, again and again."""
 
-    labels: str | None = Field(
-        None,
-        description="The system whose maps the first round learns (deepusps-seed0, spectral-selfment, rbd); null: the "
-        "first fused network of DeepUSPS",
+    labels: str = Field(
+        "deepusps-seed0", description="What the first round learns the maps of: any system or method (rbd)"
     )
     rounds: int = Field(2, ge=0, le=100, description="Each learns the maps of the one before")
     network: dict[str, Any] = Field({}, description="Keys of network that differ in the rounds")
@@ -65,7 +63,7 @@ class Distil(System):
 
     def parts(self, config: DistilSettings) -> Iterable[Part]:
         distil = config.distil
-        before = distil.labels or f"deepusps-seed{config.deepusps.fuse.seeds[0]}"
+        before = distil.labels
         for number in range(1, distil.rounds + 1):
             last = number == distil.rounds and distil.student is None
             yield _part(f"round{number}", before, config.round_network, distil.round, last)

@@ -147,3 +147,26 @@ def test_an_encoder_that_spectral_cannot_look_into_is_refused(keys, line):
     with pytest.raises(UsageError) as caught:
         parse_config(BASE | keys)
     assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_every_round_learns_the_maps_of_the_one_before_and_the_student_those_of_the_last():
+    made = plan(
+        systems=["distil"], deepusps={"fuse": {"seeds": [3]}}, distil={"rounds": 2, "student": {"light_width": 8}}
+    )
+    assert [read.name for name in ("round1", "round2", "student") for read in made.parts[f"distil-{name}"].reads] == [
+        "deepusps-seed3",
+        "distil-round1",
+        "distil-round2",
+    ]
+    assert made.finals == ["distil-student"]
+    source = made.sources("d", "distil-round1", "", "maps")
+    assert source == {"deepusps-seed3": "results/predictions/d/deepusps-seed3.h5"}, "after the benchmark's CRF"
+    alone = plan(systems=["distil"], distil={"labels": "rbd", "rounds": 1})
+    assert [part.name for part in alone.made] == ["distil-round1"] and alone.finals == ["distil-round1"]
+
+
+def test_distillation_of_nothing_by_nobody_is_one_line():
+    with pytest.raises(UsageError, match="distil: neither rounds nor a student"):
+        parse_config(BASE | {"systems": ["distil"], "distil": {"rounds": 0}})
+    with pytest.raises(UsageError, match="distil.labels: no 'nobody'; there are rbd"):
+        parse_config(BASE | {"systems": ["distil"], "distil": {"labels": "nobody"}})

@@ -19,6 +19,7 @@ from usod.training.inputs import Inputs
 from usod.training.objective import Objective
 from usod.training.parallel import Process
 from usod.training.stopwatch import Stopwatch
+from usod.training.weight_average import WeightAverage
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Schedule:
     nesterov: bool = True
     flip: bool = False
     precision: Precision = "auto"
+    average: float = 0.0
     seed: int = 0
 
     @classmethod
@@ -104,6 +106,7 @@ class Trainer:
         self.checkpoint = checkpoint
         self.name = name
         self.optimiser = _optimiser(network, schedule, fused=self.device.type == "cuda")
+        self.average = WeightAverage(self.network, schedule.average) if schedule.average else None
         self.history: list[dict[str, float]] = []
         self._broken = torch.zeros((), device=self.device)  # predictions of this epoch that are not finite
 
@@ -137,6 +140,8 @@ class Trainer:
                 )
         finally:
             self.checkpoint.flush()
+        if self.average is not None:
+            self.average.apply()
         return self.history
 
     def _epoch(self, epoch: int) -> dict[str, float]:
@@ -196,6 +201,8 @@ class Trainer:
         # The gradient is averaged over the processes: together they take the mean over the batch.
         self.process.backward(losses.sum() * (self.process.size / len(batch)))
         self.optimiser.step()
+        if self.average is not None:
+            self.average.update()
         watch.stop("network")
         observed = self.objective.observe(prediction.detach() if isinstance(prediction, Tensor) else prediction, rows)
         watch.stop("crf")
@@ -229,6 +236,7 @@ class Trainer:
                 "network": self.network.learnt_state(),
                 "optimiser": self.optimiser.state_dict(),
                 "objective": self.objective.state_dict(),
+                "average": self.average.state_dict() if self.average is not None else {},
                 "history": self.history,
             }
         )
@@ -239,6 +247,8 @@ class Trainer:
             self.network.load_state_dict(state["network"], strict=not self.network.config.frozen)
             self.optimiser.load_state_dict(state["optimiser"])
             self.objective.load_state_dict(state["objective"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
             self.history = state["history"]
             say(f"{self.name}: going on after epoch {len(self.history)}")
 

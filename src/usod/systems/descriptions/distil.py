@@ -1,7 +1,7 @@
 """Distillation as a system: rounds of learning one's own sharpened maps, and a student."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -15,8 +15,10 @@ from usod.systems.distil_settings import LearnConfig, StudentConfig
 class DistilConfig(Section):
     """Networks that learn the maps of a system, as they are after the CRF of `benchmark`, again and again."""
 
-    labels: str = Field(
-        "deepusps-seed0", description="What the first round learns the maps of: any system or method (rbd)"
+    labels: str | None = Field(
+        None,
+        description="What the first round learns the maps of: any system or method (spectral-selfment, rbd); null: the "
+        "first fused network of DeepUSPS",
     )
     rounds: int = Field(2, ge=0, le=100, description="Each learns the maps of the one before")
     network: dict[str, Any] = Field({}, description="Keys of network that differ in the rounds")
@@ -62,8 +64,8 @@ class Distil(System):
         return found | ({"distil.student": config.student_network} if config.student_network else {})
 
     def parts(self, config: DistilSettings) -> Iterable[Part]:
-        distil = config.distil
-        before = distil.labels
+        distil, others = config.distil, cast(Any, config)
+        before = distil.labels or f"deepusps-seed{others.deepusps.fuse.seeds[0]}"
         for number in range(1, distil.rounds + 1):
             last = number == distil.rounds and distil.student is None
             yield _part(f"round{number}", before, config.round_network, distil.round, last)

@@ -1,0 +1,128 @@
+"""Distillation: its loss by hand, what is kept of it, and its rounds as the workflow plans them."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
+from usod.models.config import NetworkConfig
+from usod.models.model_file import load_model
+from usod.provenance import describe
+from usod.systems import distil
+from usod.systems.distil import Distillation
+from usod.systems.distil_settings import LearnConfig
+from usod.training.inputs import Inputs
+from usod.training.loop import Schedule
+from usod.training.parallel import Process
+from usod.training.weight_average import WeightAverage
+
+CPU = torch.device("cpu")
+NETWORK = NetworkConfig(light_width=8)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Twelve images of 48x48 with a bright half, and that half as their label."""
+    folder = tmp_path_factory.mktemp("distil")
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 90, (12, 48, 48, 3)).astype(np.uint8), np.zeros((12, 48, 48), np.uint8)
+    for row in range(12):
+        labels[row, :, 24 * (row % 2) : 24 * (row % 2 + 1)] = 200
+    images[labels > 0] += 150
+    ids, sizes, attributes = [f"i{i}" for i in range(12)], np.full((12, 2), 48), describe({}, {}) | {"created_by": "t"}
+    with write_images(folder / "images.h5", ids, (48, 48), sizes, attributes) as rows:
+        rows.fill(images)
+    with write_maps(folder / "maps.h5", ids, (48, 48), sizes, attributes) as rows:
+        rows.fill(labels)
+    return folder
+
+
+def test_the_loss_is_one_minus_iou_and_weighted_cross_entropy():
+    labels = np.array([[[255, 200], [100, 0]]], np.uint8)
+    p = torch.tensor([[[0.8, 0.6], [0.4, 0.1]]])
+    rows = torch.tensor([0])
+    iou = (0.8 + 0.6) / (0.8 + 0.6 + 0.4 + 0.1 + 2 - 1.4)
+    alone = Distillation(labels, LearnConfig()).loss(p, rows)
+    assert alone.item() == pytest.approx(1 - iou, abs=1e-5)
+    entropy = -np.log([0.8, 0.6, 0.6, 0.9]).mean()
+    both = Distillation(labels, LearnConfig(cross_entropy=0.5)).loss(p, rows)
+    assert both.item() == pytest.approx(1 - iou + 0.5 * entropy, abs=1e-5)
+    soft = Distillation(labels, LearnConfig(binary=False)).loss(p, rows)
+    t = labels[0] / 255
+    overlap = (p[0].numpy() * t).sum()
+    assert soft.item() == pytest.approx(1 - overlap / (p.sum().item() + t.sum() - overlap), abs=1e-5)
+
+
+def test_a_network_learns_its_labels(data):
+    with ImageStore(data / "images.h5") as images, MapStore(data / "maps.h5") as labels:
+        settings = LearnConfig(epochs=30, min_steps=0, batch_size=4, lr=1e-2)
+        done = distil.learn(images, labels, settings, NETWORK, Process(CPU))
+    assert done.history[-1]["loss"] < 0.3 * done.history[0]["loss"]
+
+
+def test_the_average_of_the_weights_by_hand():
+    from usod.models.build import build_network
+
+    network = build_network(NETWORK)
+    average = WeightAverage(network, 0.5)
+    weight = network.head.classify.bias
+    expected = weight.item()
+    for step, value in enumerate([1.0, 5.0, -2.0]):
+        with torch.no_grad():
+            weight.fill_(value)
+        average.update()
+        keep = min(0.5, step / (step + 9))
+        expected = keep * expected + (1 - keep) * value
+    assert weight.item() == -2
+    average.apply()
+    assert weight.item() == pytest.approx(expected)
+
+
+def test_a_resume_goes_on_with_the_average(data, tmp_path, monkeypatch):
+    """The averaged weights are what is kept; a training that was stopped ends with the same ones."""
+    from usod.training.checkpoint import Checkpoint
+
+    settings = LearnConfig(epochs=4, min_steps=0, batch_size=4, lr=3e-3, average=0.9)
+
+    def train(work):
+        with ImageStore(data / "images.h5") as images, MapStore(data / "maps.h5") as labels:
+            return distil.learn(images, labels, settings, NETWORK, Process(CPU), work=work).network.state_dict()
+
+    whole, save, saved = train(None), Checkpoint.save, []
+
+    def stops(self, state):
+        save(self, state)
+        saved.append(1)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "save", stops)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "work")
+    monkeypatch.setattr(Checkpoint, "save", save)
+    resumed = train(tmp_path / "work")
+    assert all(torch.equal(value, whole[key]) for key, value in resumed.items())
+    plain = LearnConfig(epochs=4, min_steps=0, batch_size=4, lr=3e-3)
+    with ImageStore(data / "images.h5") as images, MapStore(data / "maps.h5") as labels:
+        last = distil.learn(images, labels, plain, NETWORK, Process(CPU)).network.state_dict()
+    assert any(not torch.equal(value, whole[key]) for key, value in last.items())
+
+
+def test_the_schedule_takes_the_average_from_the_settings():
+    assert Schedule.of(LearnConfig(average=0.9), 1e-3, 0).average == 0.9
+    assert len(Inputs(np.zeros((3, 32, 32, 3), np.uint8))) == 3
+
+
+def test_one_command_trains_a_round(data, tmp_path):
+    call = [sys.executable, "-m", "usod", "distil", "learn", "--images", data / "images.h5"]
+    call += ["--labels", data / "maps.h5", "--network", '{"light_width": 8}', "--history", tmp_path / "h.csv"]
+    done = [*call, "--config", '{"epochs": 1, "min_steps": 0}', "--out", tmp_path / "m.safetensors"]
+    subprocess.run(done, check=True)
+    _, header = load_model(tmp_path / "m.safetensors")
+    assert header["input_size"] == [48, 48] and header["extra"]["config"]["learn"]["lr"] == 1e-3
+    subprocess.run([*done, "--student"], check=True)
+    _, header = load_model(tmp_path / "m.safetensors")
+    assert header["extra"]["config"]["learn"]["lr"] == 1e-4

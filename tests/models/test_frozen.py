@@ -116,7 +116,7 @@ def test_the_encoder_can_be_given_a_larger_image_in_whole_patches(weights):
 
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 @pytest.mark.parametrize("name", ENCODERS)
-@pytest.mark.parametrize("head", ["patch", "skip", "ram"])
+@pytest.mark.parametrize("head", ["patch", "guided", "skip", "ram"])
 def test_features_at_hand_give_what_the_images_give(weights, images, tmp_path, name, head, dtype):
     config = frozen(weights, name, head=head, features={"dtype": dtype})
     network = network_of(config)
@@ -243,7 +243,7 @@ def test_one_command_computes_them_and_another_learns_from_them(weights, images,
     ("keys", "message"),
     [
         ({"weights": "none"}, "frozen: there is nothing to keep with weights: none"),
-        ({"head": "fcn"}, "head: fcn does not go with frozen: true; use patch, skip or ram"),
+        ({"head": "fcn"}, "head: fcn does not go with frozen: true; use patch or guided"),
         ({"reflect_padding": 32}, "reflect_padding: not with frozen: true"),
         ({"frozen": False, "features": {"size": 64}}, "features: only of a frozen encoder; add frozen: true"),
     ],

@@ -105,7 +105,8 @@ class NetworkConfig(BaseModel):
         description="Head, a name or {name: ..., and its own keys}. fcn: DeepUSPS's 1x1 convolution and fixed bilinear "
         "upsampling; skip: a small decoder with global context; ram: A2S's detector; activation: A2S's first stage; "
         "relation: LDPS, which takes a prior map too; tags, fin: WSS's two stages; patch: one hidden layer on every "
-        "cell; auto: patch where the encoder is frozen, fcn for DRN and ResNets, skip for all others.",
+        "cell; guided: the same, its borders learnt from the image; auto: patch where the encoder is frozen, fcn for "
+        "DRN and ResNets, skip for all others.",
     )
     reflect_padding: int = Field(
         default=0,
@@ -199,7 +200,7 @@ class NetworkConfig(BaseModel):
         if self.reflect_padding:
             raise ValueError("reflect_padding: not with frozen: true, whose features are those of the image itself")
         if self.resolved_head.by_strides:
-            raise ValueError(f"head: {self.resolved_head.name} does not go with frozen: true; use patch, skip or ram")
+            raise ValueError(f"head: {self.resolved_head.name} does not go with frozen: true; use patch or guided")
         if self.features.what != "tokens" and not self.name.startswith(TIMM):
             what = self.features.what
             raise ValueError(

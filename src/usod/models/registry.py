@@ -89,6 +89,21 @@ class PatchOptions(HeadOptions):
         return PatchHead(backbone.channels[-1], self.width, self.context)
 
 
+class GuidedOptions(HeadOptions):
+    """As patch, and enlarged by a few learnt convolutions that see the image: borders follow its edges."""
+
+    name: Literal["guided"] = "guided"
+    width: int = Field(default=64, ge=1, le=4096, description="Channels of the hidden layer.")
+    detail: int = Field(
+        default=32, ge=16, le=512, multiple_of=16, description="Channels of the image's features at stride 4."
+    )
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        from usod.models.guided import GuidedHead
+
+        return GuidedHead(backbone.channels[-1], self.width, self.detail)
+
+
 class RamOptions(HeadOptions):
     """A2S's detector: residual attention modules."""
 
@@ -177,6 +192,7 @@ Head = Annotated[
     | FcnOptions
     | SkipOptions
     | PatchOptions
+    | GuidedOptions
     | RamOptions
     | ActivationOptions
     | RelationOptions

@@ -89,7 +89,8 @@ class SaliencyNet(nn.Module):
         -------
         (B, 1, H, W) of the image's dtype
         """
-        return self.head(self._stages(image, features), image.shape[-2:], *guides)
+        seen = (image,) if getattr(self.head, "sees_image", False) else ()
+        return self.head(self._stages(image, features), image.shape[-2:], *seen, *guides)
 
     def saliency(self, image: Tensor, *guides: Tensor, features: Tensor | None = None) -> Tensor:
         """The saliency map that `forward` stands for, (B, 1, H, W) in [0, 1]: by the head's own `saliency`, if any."""

@@ -3,8 +3,8 @@ rule distil_maps:
     input:
         images="results/{dataset}/images.h5",
         labels=reads("maps", "distil-{distilled}"),
-        weights=lambda wildcards: weights(distilled_network(wildcards), "distil"),
-        features=features(lambda wildcards: distilled_network(wildcards)),
+        weights=lambda wildcards: weights(VARIANTS[wildcards.variant].distilled_network(wildcards.distilled), "distil"),
+        features=features(lambda wildcards: VARIANTS[wildcards.variant].distilled_network(wildcards.distilled)),
     output:
         model="results/{dataset}/distil/{variant}{distilled}/model.safetensors",
         history="results/{dataset}/distil/{variant}{distilled}/history.csv",
@@ -24,13 +24,9 @@ rule distil_maps:
         runtime="24h",
     params:
         code=code("usod.commands.distil"),
-        learn=lambda wildcards: as_json(
-            VARIANTS[wildcards.variant].distil.learn
-            if wildcards.distilled == "student"
-            else VARIANTS[wildcards.variant].distil.round
-        ),
+        learn=lambda wildcards: as_json(VARIANTS[wildcards.variant].distilled_how(wildcards.distilled)),
         student=lambda wildcards: ["--student"] if wildcards.distilled == "student" else [],
-        network=lambda wildcards: as_json(distilled_network(wildcards)),
+        network=lambda wildcards: as_json(VARIANTS[wildcards.variant].distilled_network(wildcards.distilled)),
         weights=weights_option,
         features=features_option,
     shell:

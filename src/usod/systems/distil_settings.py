@@ -11,7 +11,7 @@ class LearnConfig(Section):
     """Learning labels that are mostly right. No paper's: chosen with the masks of SED2, SOD and half of PASCAL-S."""
 
     epochs: int = Field(5, ge=1)
-    min_steps: MinSteps = 300
+    min_steps: MinSteps = 150
     batch_size: int = Field(16, ge=1, description="Images per step")
     lr: Positive = 1e-3
     lr_decay: Literal["constant", "poly"] = "poly"

@@ -44,6 +44,14 @@ class DistilSettings(Settings):
             return None
         return differing(NetworkConfig(), self.distil.student, "distil.student")
 
+    def distilled_network(self, name: str) -> NetworkConfig:
+        """The network of `round1` and so on, or of the `student`."""
+        return (self.student_network if name == "student" else None) or self.round_network
+
+    def distilled_how(self, name: str) -> LearnConfig:
+        """How it learns."""
+        return self.distil.learn if name == "student" else self.distil.round
+
     @model_validator(mode="after")
     def _something_is_distilled(self) -> Self:
         _ = self.round_network, self.student_network

@@ -168,10 +168,10 @@ def test_a_folder_of_odd_files_ends_with_masks(project, tmp_path):
     shutil.copy(folder / "a b.jpg", folder / "copy.jpg")
     (folder / "notes.txt").write_text("not an image")
     refine, fuse = {"iterations": 0, "epochs": 1, "min_steps": 0}, {**TINY["deepusps"]["fuse"], "min_steps": 0}
-    small = changed(systems=["deepusps"], deepusps={"refine": refine, "fuse": fuse})
+    small = changed(systems=["deepusps"], deepusps={"labels": None, "refine": refine, "fuse": fuse})
     for key in ("datasets", "train", "test", "scenes", "a2s", "wss", "ldps"):
         del small[key]
-    small["network"] = {"name": "light", "light_width": 8, "weights": "none", "freeze_batchnorm": False}
+    small["network"] = {"name": "light", "light_width": 8, "weights": "none", "frozen": False}
     small["methods"] = {"mc": {}}
     (project.folder / "small.yaml").write_text(yaml.safe_dump(small))
     done = project.snakemake("--configfile", str(project.folder / "small.yaml"), "--config", f"images={folder}")
@@ -190,7 +190,7 @@ def test_ones_own_images_need_no_configuration_and_every_folder_has_its_results(
     for folder in ("photos", "other photos"):
         (project.folder / folder).mkdir()
     first = project.planned("--config", "images=photos")
-    assert {"masks/photos/deepusps-seed0", "photos/deepusps/fusion/seed0/model.safetensors"} <= first
+    assert {"masks/photos/distil-round1", "photos/distil/round1/model.safetensors"} <= first
     second = project.planned("--config", "images=other photos")
     assert not {name for name in first & second if not name.startswith(("report/", "weights/"))}
 

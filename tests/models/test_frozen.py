@@ -234,6 +234,9 @@ def test_one_command_computes_them_and_another_learns_from_them(weights, images,
     subprocess.run([*usod, "deepusps", "refine", *given, *small, *out], check=True)
     with deepusps.MapStore(tmp_path / "l.h5") as labels:
         assert labels.labels == "unknown", "random weights of an unknown file"
+    given[2:4] = ["--labels", images.path.parent / "maps.h5"]
+    small = ["--config", '{"epochs": 1}', "--network", network]
+    subprocess.run([*usod, "a2s", "stage2", *given, *small, *out], check=True)
     learns = [*usod, "features", "--images", images.path, "--network", '{"name": "light"}', "--out", tmp_path / "g.h5"]
     failed = subprocess.run(learns, capture_output=True, text=True)
     assert failed.returncode == 2 and "add frozen: true" in failed.stderr and not (tmp_path / "g.h5").exists()

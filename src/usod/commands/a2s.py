@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from usod.commands.options import ConfigText, Device, Devices, Network, Quiet, Threads, WeightsFile, Work, read_network
+from usod.commands.options import (
+    ConfigText,
+    Device,
+    Devices,
+    Features,
+    Network,
+    Quiet,
+    Threads,
+    WeightsFile,
+    Work,
+    read_network,
+)
 
 if TYPE_CHECKING:
     from usod.models.config import NetworkConfig
@@ -131,6 +142,7 @@ def stage2(
     device: Device = "auto",
     devices: Devices = 1,
     threads: Threads = 0,
+    features: Features = None,
     work: Work = None,
     quiet: Quiet = False,
 ) -> None:
@@ -156,15 +168,14 @@ def stage2(
         {"stage2": settings.model_dump(), "network": net_config.model_dump(mode="json")},
         {"images": images, "labels": labels},
     )
-    outputs = (out_labels, out_model, history)
-    run(processes(device, devices), chosen, _stage2, images, labels, settings, net_config, origin, outputs, folder)
+    inputs, outputs = (images, labels, features), (out_labels, out_model, history)
+    run(processes(device, devices), chosen, _stage2, inputs, settings, net_config, origin, outputs, folder)
     discard(folder)
 
 
 def _stage2(
     process: "Process",
-    images: Path,
-    labels: Path,
+    inputs: tuple[Path, Path, Path | None],
     settings: "RectifyConfig",
     net_config: "NetworkConfig",
     origin: dict[str, Any],
@@ -172,16 +183,21 @@ def _stage2(
     work: Path | None,
 ) -> None:
     """One process of the training; the first one writes the results."""
+    from contextlib import ExitStack
+
+    from usod.data.features import FeatureStore
     from usod.data.mapstore import ImageStore, MapStore
     from usod.models.model_file import inherited, save_model
     from usod.provenance import resume_identity
     from usod.systems import a2s
     from usod.training.history import write_history
 
-    out_labels, out_model, history = outputs
-    with ImageStore(images) as image_store, MapStore(labels) as label_store:
+    (images, labels, features), (out_labels, out_model, history) = inputs, outputs
+    with ExitStack() as stack:
+        image_store, label_store = stack.enter_context(ImageStore(images)), stack.enter_context(MapStore(labels))
+        kept = stack.enter_context(FeatureStore(features)) if features else None
         identity = resume_identity(origin, "usod.systems.a2s")
-        done = a2s.stage2(image_store, label_store, settings, net_config, process, work=work, identity=identity)
+        done = a2s.stage2(image_store, label_store, settings, net_config, process, kept, work=work, identity=identity)
         if process.rank == 0:
             attributes = inherited(origin, done.network) | {"created_by": "usod a2s stage2"}
             _write_labels(out_labels, image_store, done.labels, attributes)

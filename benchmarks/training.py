@@ -26,7 +26,7 @@ from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import set_quiet
-from usod.sections import CrfConfig, FuseConfig, RefineConfig
+from usod.settings.sections import CrfConfig, FuseConfig, RefineConfig
 from usod.systems.deepusps import Fusion, PseudoLabels, Refinement
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import Inputs

@@ -28,7 +28,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from usod.config import parse_config
 from usod.data.images import read_image
 from usod.data.index import build_index, read_index, read_masks, write_index
 from usod.data.mapstore import MapStore, write_maps
@@ -38,7 +37,8 @@ from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.model_file import load_model, save_model
 from usod.models.weight_files import read_tensors
-from usod.sections import read_yaml
+from usod.settings.config import parse_config
+from usod.settings.sections import read_yaml
 
 BATCH = 250
 SECONDS = 20

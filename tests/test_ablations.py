@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from usod.ablations import Variants, check_table_names, find_tables, read_ablation, slug
-from usod.config import parse_config
 from usod.errors import UsageError
 from usod.reporting.published import published
-from usod.sections import read_yaml
+from usod.settings.ablations import Variants, check_table_names, find_tables, read_ablation, slug
+from usod.settings.config import parse_config
+from usod.settings.sections import read_yaml
 
 PRESETS = Path(__file__).parents[1] / "workflow/presets"
 TABLES = {path.stem: path for path in sorted((PRESETS / "ablations").glob("*.yaml"))}
@@ -24,7 +24,7 @@ def variants(**rows):
 
 
 def read_table(values):
-    from usod.ablations import Ablation
+    from usod.settings.ablations import Ablation
 
     return Ablation.model_validate(values)
 

@@ -4,9 +4,9 @@ import jsonschema
 import pytest
 import yaml
 
-from usod.config import Config, deep_merge, own_images, parse_config, schema
 from usod.errors import UsageError
-from usod.sections import (
+from usod.settings.config import Config, deep_merge, own_images, parse_config, schema
+from usod.settings.sections import (
     ActivationConfig,
     CrfConfig,
     PretrainConfig,

@@ -132,7 +132,7 @@ def test_every_name_of_the_package_exists(block):
 
 def test_every_inline_setting_is_accepted():
     """`key: {...}` between backticks, over the defaults."""
-    from usod.config import Config, deep_merge, parse_config
+    from usod.settings.config import Config, deep_merge, parse_config
 
     base = {"datasets": {"demo": {"root": "demo"}}, "train": "demo"}
     seen = 0

@@ -8,7 +8,7 @@ import pytest
 
 from usod.data.mapstore import MapStore, write_maps
 from usod.errors import UsageError, UsodError
-from usod.sections import read_yaml
+from usod.settings.sections import read_yaml
 
 FUZZ = Path(__file__).with_name("fuzz.py")
 ATTRIBUTES = {"created_by": "test", "config": {}, "inputs": {}, "usod_version": "0"}

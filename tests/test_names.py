@@ -3,7 +3,7 @@ import unicodedata
 
 import pytest
 
-from usod.names import LONGEST, PATTERN, RESERVED, usable_name
+from usod.settings.names import LONGEST, PATTERN, RESERVED, usable_name
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 import pytest
 
-from usod.ablations import Ablation, Variants
-from usod.config import parse_config
 from usod.errors import UsageError
 from usod.plan import Plan
+from usod.settings.ablations import Ablation, Variants
+from usod.settings.config import parse_config
 
 BASE = {
     "datasets": {"d": {"root": "demo"}, "t": {"root": "demo"}},

@@ -75,13 +75,13 @@ def test_what_is_not_executed_has_no_part_in_the_codes_digest(sources, old, new)
 
 
 def test_a_reworded_description_is_no_other_code_and_another_default_is(sources):
-    before = code_digest(sources, "usod.sections")
-    file = sources / "sections.py"
+    before = code_digest(sources, "usod.settings.sections")
+    file = sources / "settings/sections.py"
     text = file.read_text()
     file.write_text(text.replace('description="', 'description="In other words: '))
-    assert code_digest(sources, "usod.sections") == before != code_digest(sources)
+    assert code_digest(sources, "usod.settings.sections") == before != code_digest(sources)
     file.write_text(text.replace("Field(25,", "Field(26,", 1))
-    assert file.read_text() != text and code_digest(sources, "usod.sections") != before
+    assert file.read_text() != text and code_digest(sources, "usod.settings.sections") != before
 
 
 def test_an_edit_below_an_import_reaches_what_imports_it(sources):

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from usod.config import Config
-from usod.reference import config_reference
+from usod.settings.config import Config
+from usod.settings.reference import config_reference
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -13,12 +13,18 @@ import pytest
 import yaml
 from PIL import Image
 
-from usod.bundle import presets, workflow_folder
 from usod.commands.run import cleaned
 from usod.errors import UsodError
-from usod.run_lock import check_abandoned, mark, unmark
+from usod.running.bundle import presets, workflow_folder
+from usod.running.lock import check_abandoned, mark, unmark
 
-TINY = {"size": 32, "methods": {"mc": {}}, "network": {"name": "light", "weights": "none", "freeze_batchnorm": False}}
+TINY = {
+    "size": 32,
+    "methods": {"mc": {}},
+    "network": {"name": "light", "weights": "none", "frozen": False},
+    "systems": ["deepusps"],
+    "deepusps": {"labels": None},
+}
 
 
 def heed_ctrl_c():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from usod.errors import UsageError
-from usod.names import RESERVED, usable_name
+from usod.settings.names import RESERVED, usable_name
 
 
 def absolute(path: object) -> Path:

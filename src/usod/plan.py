@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from usod.ablations import Variants
 from usod.errors import UsageError
 from usod.models.config import NetworkConfig
 from usod.models.sources import TIMM
+from usod.settings.ablations import Variants
 from usod.systems.description import Figure, Part, System
 from usod.systems.names import SystemName
 

@@ -15,7 +15,7 @@ from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.model_file import save_model
 from usod.progress import set_quiet
-from usod.sections import CrfConfig
+from usod.settings.sections import CrfConfig
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from usod.models.model_file import load_model, save_model
 from usod.models.timm_encoder import TimmEncoder
 from usod.plan import features_name
 from usod.provenance import describe
-from usod.sections import FuseConfig, RefineConfig
+from usod.settings.sections import FuseConfig, RefineConfig
 from usod.systems import deepusps
 from usod.training import inputs
 from usod.training.checkpoint import Checkpoint

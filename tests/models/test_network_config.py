@@ -10,7 +10,7 @@ from torchvision.models import get_model_weights
 from usod.errors import UsageError
 from usod.models.config import NetworkConfig
 from usod.models.registry import BACKBONES, MOVED_KEYS, RamOptions, TagsOptions
-from usod.sections import parse_section
+from usod.settings.sections import parse_section
 
 
 def test_reading_the_configuration_does_not_import_torch():

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from usod.ablations import Variants, read_ablation
-from usod.config import parse_config
 from usod.errors import UsageError
 from usod.plan import Plan
 from usod.reporting.contents import contents, figures, report_path
+from usod.settings.ablations import Variants, read_ablation
+from usod.settings.config import parse_config
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 TABLES = {file.stem: read_ablation(file) for file in (WORKFLOW / "presets/ablations").glob("*.yaml")}

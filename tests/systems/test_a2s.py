@@ -6,7 +6,7 @@ from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
 from usod.errors import UsodError
 from usod.models.activation import Decisions
 from usod.models.config import NetworkConfig
-from usod.sections import ActivationConfig, CrfConfig, RectifyConfig
+from usod.settings.sections import ActivationConfig, CrfConfig, RectifyConfig
 from usod.systems import a2s
 from usod.systems.a2s import Activation, Rectification
 from usod.training.a2s_losses import adb_loss, detection_loss

@@ -6,7 +6,7 @@ from usod.data.mapstore import ImageStore, MapStore, write_images, write_map, wr
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
 from usod.models.relation import merge
-from usod.sections import MergeConfig, RelationConfig, SingleImageConfig
+from usod.settings.sections import MergeConfig, RelationConfig, SingleImageConfig
 from usod.systems.ldps import Refiner, Relation, has_guides, refine_singly, relation_loss, train
 from usod.training.parallel import Process
 

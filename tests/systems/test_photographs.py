@@ -8,7 +8,7 @@ from PIL import Image
 from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
 from usod.data.store import to_uint8
 from usod.models.config import NetworkConfig
-from usod.sections import RefineConfig, RelationConfig
+from usod.settings.sections import RefineConfig, RelationConfig
 from usod.systems import deepusps, ldps
 from usod.training.parallel import Process
 

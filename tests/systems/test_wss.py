@@ -8,7 +8,7 @@ from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.fin import Tagged
 from usod.models.model_file import save_model
-from usod.sections import PretrainConfig, SelfTrainConfig
+from usod.settings.sections import PretrainConfig, SelfTrainConfig
 from usod.systems.wss import bootstrapping_loss, pretrain, selftrain, tagging_loss
 
 CPU = torch.device("cpu")

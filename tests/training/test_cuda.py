@@ -7,7 +7,7 @@ import torch
 from usod.crf import CRFParams, DenseCRF
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.sections import RefineConfig
+from usod.settings.sections import RefineConfig
 from usod.systems.deepusps import PseudoLabels, Refinement
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import Inputs

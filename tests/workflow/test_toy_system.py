@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from usod.config import parse_config
 from usod.errors import UsageError
+from usod.settings.config import parse_config
 
 from .conftest import TINY, Project
 

@@ -7,10 +7,10 @@ import shutil
 import pandas as pd
 import pytest
 
-from usod.ablations import Variants
-from usod.config import parse_config
 from usod.plan import Plan
 from usod.reporting.contents import figures, report_path
+from usod.settings.ablations import Variants
+from usod.settings.config import parse_config
 
 from .conftest import A2S, TINY, changed
 

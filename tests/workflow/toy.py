@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from usod.sections import Section, parse_section
-from usod.settings import Settings
+from usod.settings.base import Settings
+from usod.settings.sections import Section, parse_section
 from usod.systems.description import Figure, Part, Read, System
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.io import get_flag_value
 
-from usod.ablations import Variants, check_table_names, find_tables, read_ablation
-from usod.config import own_images, parse_config
+from usod.settings.ablations import Variants, check_table_names, find_tables, read_ablation
+from usod.settings.config import own_images, parse_config
 from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
 from usod.errors import UsageError, UsodError
@@ -20,9 +20,9 @@ from usod.models.sources import missing_file
 from usod.plan import Plan
 from usod.provenance import code_digest as code, lead_to_usod
 from usod.reporting.contents import contents, figures, report_path
-from usod.sections import CrfConfig, read_yaml
-from usod.settings import deep_merge
-from usod.supervise import tell_places
+from usod.settings.sections import CrfConfig, read_yaml
+from usod.settings.base import deep_merge
+from usod.running.supervise import tell_places
 from usod.systems.names import RAW, SystemName, variant_folder, variant_in
 
 STARTED = time.time()

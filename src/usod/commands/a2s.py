@@ -20,7 +20,7 @@ from usod.commands.options import (
 
 if TYPE_CHECKING:
     from usod.models.config import NetworkConfig
-    from usod.sections import RectifyConfig
+    from usod.settings.sections import RectifyConfig
     from usod.training.parallel import Process
 
 app = typer.Typer(no_args_is_help=True, help="A2S: from activations to saliency, without handcrafted maps.")
@@ -57,7 +57,7 @@ def stage1(
     from usod.devices import start_device
     from usod.models.model_file import inherited, save_model
     from usod.provenance import describe, resume_identity
-    from usod.sections import ActivationConfig, parse_section
+    from usod.settings.sections import ActivationConfig, parse_section
     from usod.systems import a2s
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.history import write_history
@@ -154,7 +154,7 @@ def stage2(
     from usod.devices import start_device
     from usod.models.registry import RamOptions
     from usod.provenance import describe
-    from usod.sections import RectifyConfig, parse_section
+    from usod.settings.sections import RectifyConfig, parse_section
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.parallel import processes, run
 

@@ -41,7 +41,7 @@ def refine(
     from usod.devices import as_memory_allows, start_device
     from usod.progress import progress
     from usod.provenance import describe
-    from usod.sections import CrfConfig, parse_section
+    from usod.settings.sections import CrfConfig, parse_section
 
     settings = parse_section(CrfConfig, config)
     params = CRFParams(**settings.model_dump())
@@ -86,7 +86,7 @@ def superpixel(
     from usod.data.parallel import parallel_map
     from usod.progress import progress
     from usod.provenance import describe
-    from usod.sections import SuperpixelConfig, parse_section
+    from usod.settings.sections import SuperpixelConfig, parse_section
 
     settings = parse_section(SuperpixelConfig, config)
     with MapStore(maps) as store, ImageStore(images) as pixels:

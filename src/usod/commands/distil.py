@@ -55,7 +55,7 @@ def learn(
     """
     from usod.devices import start_device
     from usod.provenance import describe
-    from usod.sections import parse_section
+    from usod.settings.sections import parse_section
     from usod.systems.distil_settings import LearnConfig, StudentConfig
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.parallel import processes, run

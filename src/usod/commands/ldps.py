@@ -37,7 +37,7 @@ def train(
     """
     from usod.devices import start_device
     from usod.provenance import describe
-    from usod.sections import RelationConfig, parse_section
+    from usod.settings.sections import RelationConfig, parse_section
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.parallel import processes, run
 
@@ -98,7 +98,7 @@ def refine(
     from usod.devices import start_device
     from usod.errors import UsageError
     from usod.models.model_file import load_model
-    from usod.sections import MergeConfig, parse_section
+    from usod.settings.sections import MergeConfig, parse_section
     from usod.systems.ldps import Refiner
 
     settings = parse_section(MergeConfig, merge, "--merge")
@@ -130,7 +130,7 @@ def single(
     from usod.data.mapstore import ImageStore, open_maps
     from usod.devices import start_device
     from usod.models.weights import describe_weights
-    from usod.sections import MergeConfig, SingleImageConfig, parse_section
+    from usod.settings.sections import MergeConfig, SingleImageConfig, parse_section
     from usod.systems.ldps import refine_singly
 
     settings = parse_section(SingleImageConfig, config)

@@ -62,6 +62,6 @@ def read_network(text: str | None, weights: Path | None) -> "NetworkConfig":
         If the text is no network.
     """
     from usod.models.config import NetworkConfig
-    from usod.sections import parse_section
+    from usod.settings.sections import parse_section
 
     return parse_section(NetworkConfig, text, "--network").reading(weights)

@@ -60,7 +60,7 @@ def predict(
     from usod.inference.predict import Model, predict_files, predict_store
     from usod.inference.render import binarise, render
     from usod.progress import say
-    from usod.sections import CrfConfig, parse_section
+    from usod.settings.sections import CrfConfig, parse_section
 
     start_device(device, threads)
     settings = None if crf == "none" else parse_section(CrfConfig, None if crf == "default" else crf, "--crf")

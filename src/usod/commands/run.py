@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from usod.commands.options import Quiet
 
 if TYPE_CHECKING:
-    from usod.supervise import Run
+    from usod.running.supervise import Run
 
 _SNAKEMAKE = "usod.snakemake"
 # Options with which jobs may run on other machines: the cores and GPUs of this one are then no limit.
@@ -177,7 +177,7 @@ def _checked_photos(given: str, folder: Path) -> str:
 
 def _checked_file(file: Path) -> str:
     from usod.errors import UsageError
-    from usod.sections import read_yaml
+    from usod.settings.sections import read_yaml
 
     if not file.is_file():
         raise UsageError(f"--configfile {file}: no such file ({file.absolute()})")
@@ -187,8 +187,8 @@ def _checked_file(file: Path) -> str:
 
 def _preset(given: str) -> str:
     """A name of those that come with usod, or the absolute path of a file."""
-    from usod.bundle import presets
     from usod.errors import UsageError
+    from usod.running.bundle import presets
 
     known = presets()
     if given in known:
@@ -253,11 +253,11 @@ def _made(out: Path) -> Path:
 
 def _to_its_end(options: list[str], rest: list[str], folder: Path, quiet: bool, dry_run: bool) -> "Run":
     """Run Snakemake; if only the lock of a killed run stopped it, unlock the folder and run it once more."""
-    from usod.bundle import workflow_folder
     from usod.progress import say
-    from usod.run_display import RunDisplay
-    from usod.run_lock import check_abandoned, mark, unmark
-    from usod.supervise import supervise
+    from usod.running.bundle import workflow_folder
+    from usod.running.display import RunDisplay
+    from usod.running.lock import check_abandoned, mark, unmark
+    from usod.running.supervise import supervise
 
     command = [
         sys.executable,

@@ -64,7 +64,7 @@ def _write(recipe: str, images: Path, seen: dict[str, Path], out: Path, config: 
     from usod.data.store import require_ids
     from usod.progress import progress
     from usod.provenance import describe
-    from usod.sections import parse_section
+    from usod.settings.sections import parse_section
     from usod.systems.spectral_settings import RECIPES
 
     settings = parse_section(RECIPES[recipe], config)

@@ -37,7 +37,7 @@ def pretrain(
     from usod.devices import start_device
     from usod.models.model_file import save_model
     from usod.provenance import describe, resume_identity
-    from usod.sections import PretrainConfig, parse_section
+    from usod.settings.sections import PretrainConfig, parse_section
     from usod.systems import wss
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.history import write_history
@@ -80,7 +80,7 @@ def selftrain(
     from usod.devices import start_device
     from usod.models.model_file import load_model, save_model
     from usod.provenance import describe, resume_identity
-    from usod.sections import SelfTrainConfig, parse_section
+    from usod.settings.sections import SelfTrainConfig, parse_section
     from usod.systems import wss
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.history import write_history

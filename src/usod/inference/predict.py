@@ -23,7 +23,7 @@ from usod.inference.render import render
 from usod.models.model_file import load_model
 from usod.progress import progress, say
 from usod.provenance import describe
-from usod.sections import CrfConfig
+from usod.settings.sections import CrfConfig
 
 
 class Model:

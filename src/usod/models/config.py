@@ -196,7 +196,7 @@ class NetworkConfig(BaseModel):
 
     def _check_frozen(self) -> None:
         if self.weights == "none":
-            raise ValueError("frozen: there is nothing to keep with weights: none")
+            raise ValueError("frozen: there is nothing to keep with weights: none; name some, or set frozen: false")
         if self.reflect_padding:
             raise ValueError("reflect_padding: not with frozen: true, whose features are those of the image itself")
         if self.resolved_head.by_strides:

@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import Field
 
 from usod.errors import UsageError, UsodError
-from usod.sections import Section
+from usod.settings.sections import Section
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -184,7 +184,7 @@ def parse_page(values: Any) -> Page:
     """
     from pydantic import ValidationError
 
-    from usod.sections import explain
+    from usod.settings.sections import explain
 
     try:
         return Page.model_validate(values)

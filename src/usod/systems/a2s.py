@@ -28,7 +28,7 @@ from usod.models.config import NetworkConfig
 from usod.models.registry import ActivationOptions
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import progress
-from usod.sections import ActivationConfig, RectifyConfig
+from usod.settings.sections import ActivationConfig, RectifyConfig
 from usod.training.a2s_losses import adb_loss, detection_loss
 from usod.training.crf import crf_of
 from usod.training.fit import Trained, fit, new_network

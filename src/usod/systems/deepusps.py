@@ -21,7 +21,7 @@ from usod.data.mapstore import ImageStore, MapStore
 from usod.data.store import to_uint8
 from usod.models.config import NetworkConfig
 from usod.progress import say
-from usod.sections import FuseConfig, RefineConfig, enough_epochs
+from usod.settings.sections import FuseConfig, RefineConfig, enough_epochs
 from usod.training.crf import crf_of
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs

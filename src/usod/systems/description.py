@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from usod.models.config import NetworkConfig
-    from usod.sections import Section
+    from usod.settings.sections import Section
 
 FILES = {"labels": "labels.h5", "model": "model.safetensors", "history": "history.csv", "watched": "watched.h5"}
 """What a part can leave: labels of the training images, its network, a row per epoch, maps after every epoch."""

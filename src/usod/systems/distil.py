@@ -18,7 +18,7 @@ from torch.nn import functional
 from usod.data.features import FeatureStore
 from usod.data.mapstore import ImageStore, MapStore
 from usod.models.config import NetworkConfig
-from usod.sections import enough_epochs
+from usod.settings.sections import enough_epochs
 from usod.systems.distil_settings import LearnConfig
 from usod.training.a2s_losses import iou_loss
 from usod.training.fit import Trained, fit, new_network

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from usod.sections import MinSteps, Positive, Section, Seed
+from usod.settings.sections import MinSteps, Positive, Section, Seed
 
 
 class LearnConfig(Section):

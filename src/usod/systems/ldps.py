@@ -25,7 +25,7 @@ from usod.models.registry import RelationOptions
 from usod.models.relation import RelationHead, at_pairs, merge
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import progress, say
-from usod.sections import MergeConfig, RelationConfig, SingleImageConfig
+from usod.settings.sections import MergeConfig, RelationConfig, SingleImageConfig
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule

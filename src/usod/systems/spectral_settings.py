@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from usod.sections import CrfConfig, Section
+from usod.settings.sections import CrfConfig, Section
 
 
 class MaskConfig(Section):

@@ -21,7 +21,7 @@ from usod.models.fin import Tagged
 from usod.models.registry import FinOptions, TagsOptions
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import say
-from usod.sections import PretrainConfig, SelfTrainConfig
+from usod.settings.sections import PretrainConfig, SelfTrainConfig
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule

@@ -5,7 +5,7 @@ import torch
 
 from usod.crf import CRFParams, DenseCRF
 from usod.memory import available_memory
-from usod.sections import CrfConfig
+from usod.settings.sections import CrfConfig
 
 
 def crf_of(

@@ -10,7 +10,7 @@ import torch
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
-from usod.sections import Section
+from usod.settings.sections import Section
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule, Trainer

@@ -13,7 +13,7 @@ from usod.devices import Precision, autocast, describe_device, seed_everything
 from usod.errors import UsodError
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import duration, say
-from usod.sections import Section
+from usod.settings.sections import Section
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import Inputs
 from usod.training.objective import Objective
@@ -24,7 +24,7 @@ from usod.training.weight_average import WeightAverage
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to train; see the keys of the same names in `usod.config`."""
+    """How long and how fast to train; see the keys of the same names in `usod.settings.config`."""
 
     epochs: int
     batch_size: int

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from usod.models.config import NetworkConfig
 from usod.models.registry import ActivationOptions
-from usod.sections import ActivationConfig, RectifyConfig, Section
-from usod.settings import Settings, differing
+from usod.settings.base import Settings, differing
+from usod.settings.sections import ActivationConfig, RectifyConfig, Section
 from usod.systems.description import Figure, Part, Read, System
 
 

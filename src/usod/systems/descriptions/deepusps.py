@@ -5,10 +5,10 @@ from typing import Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from usod.faults import explain
 from usod.models.config import NetworkConfig
-from usod.sections import FuseConfig, RefineConfig, Section
-from usod.settings import Settings, deep_merge
+from usod.settings.base import Settings, deep_merge
+from usod.settings.faults import explain
+from usod.settings.sections import FuseConfig, RefineConfig, Section
 from usod.systems.description import Part, Read, System
 
 

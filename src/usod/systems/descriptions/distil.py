@@ -6,8 +6,8 @@ from typing import Any, Self, cast
 from pydantic import Field, model_validator
 
 from usod.models.config import NetworkConfig
-from usod.sections import Section
-from usod.settings import Settings, differing
+from usod.settings.base import Settings, differing
+from usod.settings.sections import Section
 from usod.systems.description import Part, Read, System
 from usod.systems.distil_settings import LearnConfig, StudentConfig
 

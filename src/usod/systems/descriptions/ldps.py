@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from usod.models.config import NetworkConfig
 from usod.models.registry import RelationOptions
-from usod.sections import MergeConfig, RelationConfig, Section, SingleImageConfig
-from usod.settings import Settings, differing
+from usod.settings.base import Settings, differing
+from usod.settings.sections import MergeConfig, RelationConfig, Section, SingleImageConfig
 from usod.systems.description import Figure, Part, Read, System
 
 PUBLISHED_PRIORS = {"rbd": "wCtrO", "mbd": "MB+", "bsca": "BSCA"}

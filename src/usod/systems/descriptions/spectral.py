@@ -5,11 +5,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from usod.faults import explain
 from usod.models.config import NetworkConfig
 from usod.models.registry import TIMM
-from usod.sections import Section
-from usod.settings import Settings
+from usod.settings.base import Settings
+from usod.settings.faults import explain
+from usod.settings.sections import Section
 from usod.systems.description import Part, System
 from usod.systems.spectral_settings import RECIPES, FoundConfig, SelfmentConfig, TokenCutConfig
 

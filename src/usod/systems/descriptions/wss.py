@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from usod.models.config import NetworkConfig
 from usod.models.registry import TagsOptions
-from usod.sections import PretrainConfig, Section, SelfTrainConfig, SuperpixelConfig
-from usod.settings import Settings, differing
+from usod.settings.base import Settings, differing
+from usod.settings.sections import PretrainConfig, Section, SelfTrainConfig, SuperpixelConfig
 from usod.systems.description import Figure, Part, Read, System
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from usod.progress import say
-from usod.run_display import RunDisplay
+from usod.running.display import RunDisplay
 
 EVENTS = "USOD_EVENTS"  # as the plugin reads it
 PLACES = "USOD_PLACES"  # the file in which the workflow says where its results will be

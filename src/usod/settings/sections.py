@@ -1,6 +1,6 @@
 """The settings that single steps take: every default cites where it comes from, unknown keys are refused.
 
-`usod.config` puts them together to the configuration of the whole workflow.
+`usod.settings.config` puts them together to the configuration of the whole workflow.
 """
 
 import json
@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from usod.errors import UsageError
-from usod.faults import explain
+from usod.settings.faults import explain
 
 S = TypeVar("S", bound=BaseModel)
 T = TypeVar("T", bound="Section")

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from usod.config import parse_config
 from usod.errors import UsageError
-from usod.faults import explain
-from usod.names import PATTERN, RULE, usable_name
-from usod.sections import Section, read_yaml
-from usod.settings import Settings, deep_merge
+from usod.settings.base import Settings, deep_merge
+from usod.settings.config import parse_config
+from usod.settings.faults import explain
+from usod.settings.names import PATTERN, RULE, usable_name
+from usod.settings.sections import Section, read_yaml
 from usod.systems.descriptions import SYSTEMS
 from usod.systems.registry import Registry
 

@@ -1,7 +1,7 @@
 """The typed configuration of the workflow.
 
 Every key has a default, and every default cites where it comes from; unknown keys are refused. It is put together of
-what all systems share (`usod.settings`) and of what each system adds (`usod.systems.descriptions`, and `plugins`). The
+what all systems share (`usod.settings.base`) and of what each system adds (`usod.systems.descriptions`, `plugins`). The
 JSON schema in workflow/schemas is generated from these classes (`usod config schema`).
 """
 
@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, ValidationError, create_model, model_validator
 
 from usod.errors import UsageError
-from usod.faults import explain
 from usod.folders import dataset_of_folder, images_folder
-from usod.settings import Settings, deep_merge
+from usod.settings.base import Settings, deep_merge
+from usod.settings.faults import explain
 from usod.systems.description import System
 from usod.systems.descriptions import SYSTEMS
 from usod.systems.registry import Registry, read_plugin
@@ -81,8 +81,8 @@ def parse_config(values: dict[str, Any], source: str = "config") -> Any:
 def own_images(folder: object, preset: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """A configuration for a folder of unlabelled images: `preset`, the user's own keys, the folder as the data.
 
-    The data set is called after its folder (`usod.names.usable_name`). A relative path stays one, from the working
-    folder: so results and photographs can be moved together.
+    The data set is called after its folder (`usod.settings.names.usable_name`). A relative path stays one, from the
+    working folder: so results and photographs can be moved together.
 
     Parameters
     ----------

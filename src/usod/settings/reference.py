@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from usod.config import Config
 from usod.handcrafted import METHODS, parameters
 from usod.reporting import typeset
+from usod.settings.config import Config
 
 
 def config_reference() -> str:

@@ -1,6 +1,6 @@
 """The settings that all systems share: data, maps, network, benchmark, report.
 
-`usod.config` makes the whole configuration of them and of what each system adds.
+`usod.settings.config` makes the whole configuration of them and of what each system adds.
 """
 
 import os
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
-from usod.faults import explain
 from usod.folders import require_folder
 from usod.models.config import NetworkConfig
-from usod.names import PATTERN, RESERVED
-from usod.sections import CrfConfig, Section, nothing_is_empty
+from usod.settings.faults import explain
+from usod.settings.names import PATTERN, RESERVED
+from usod.settings.sections import CrfConfig, Section, nothing_is_empty
 
 if TYPE_CHECKING:
     from usod.systems.description import Part

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from usod.names import PATTERN, RULE, usable_name
+from usod.settings.names import PATTERN, RULE, usable_name
 
 _KINDS = {
     "int": "a whole number",

@@ -5,6 +5,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import save_file
 
 import usod
 from usod.errors import UsodError
@@ -50,6 +51,27 @@ def test_an_exported_network_gives_the_same_maps_at_any_batch_and_size(model, tm
             else:
                 expected = network(image).sigmoid()
         assert found.shape == (shape[0], 1, *shape[2:]) and np.abs(found - expected.numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "size"),
+    [("timm/test_vit", "patch", None), ("timm/test_vit", "guided", 96), ("timm/test_resnet", "patch", None)],
+)
+def test_a_frozen_network_is_exported_at_its_own_size_with_its_encoder(tmp_path, name, head, size):
+    weights = tmp_path / "w.safetensors"
+    torch.manual_seed(1)
+    save_file(build_network(NetworkConfig(name=name)).backbone.state_dict(), weights)
+    settings = NetworkConfig(name=name, weights=str(weights), frozen=True, head=head, features={"size": size})
+    network = build_network(settings).eval()
+    save_model(tmp_path / "model.safetensors", network, settings, input_size=64)
+    assert export_onnx(tmp_path / "model.safetensors", tmp_path / "model.onnx") < 1e-4
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    for batch in (1, 3):
+        image = torch.randn(batch, 3, 64, 64)
+        (found,) = session.run(["saliency"], {"image": image.numpy()})
+        with torch.no_grad():
+            assert np.abs(found - network(image).sigmoid().numpy()).max() < 1e-4
+    assert export_onnx(tmp_path / "model.safetensors", tmp_path / "rembg.onnx", rembg=True) < 1e-4
 
 
 @pytest.mark.parametrize("normalisation", ["imagenet", "cityscapes"])

@@ -1,4 +1,4 @@
-"""Trained networks as ONNX files, for any number of images of any size."""
+"""Trained networks as ONNX files, for any number of images; of any size where the encoder counts no patches."""
 
 import warnings
 from pathlib import Path
@@ -61,6 +61,8 @@ class RembgPredictor(nn.Module):
 def export_onnx(model: str | Path, out: str | Path, rembg: bool = False) -> float:
     """Write a model of this package as ONNX, with free batch, height and width, and compare it with PyTorch.
 
+    Where the encoder counts patches (a vision transformer), or is frozen, height and width are those it was trained at.
+
     `image` is RGB / 255, minus the mean and divided by the standard deviation that the model was trained with; both
     are in the file's metadata. With `rembg` it is what the custom U2-Net of rembg gets (`RembgPredictor`).
 
@@ -83,8 +85,12 @@ def export_onnx(model: str | Path, out: str | Path, rembg: bool = False) -> floa
     network, header = load_model(model)
     module = _module(model, network, header, rembg).eval()
     names = module.inputs
-    example = _random_inputs(len(names), 2, 96, 128)
-    axes = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    axes, sizes = {0: torch.export.Dim("batch")}, [(96, 128), (160, 96)]
+    if rembg or network.backbone.any_size:
+        axes |= {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    else:
+        sizes = [_working_size(model, header)] * 2
+    example = _random_inputs(len(names), 2, *sizes[0])
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about its own parts
         program = torch.onnx.export(
@@ -102,7 +108,7 @@ def export_onnx(model: str | Path, out: str | Path, rembg: bool = False) -> floa
     for key in ("mean", "std", "input_size", "labels"):
         proto.metadata_props.append(onnx.StringStringEntryProto(key=key, value=str(header[key])))
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    check = _random_inputs(len(names), 3, 160, 96)
+    check = _random_inputs(len(names), 3, *sizes[1])
     (found,) = session.run(None, {name: value.numpy() for name, value in zip(names, check, strict=True)})
     with torch.no_grad():
         difference = float((torch.from_numpy(found) - module(*check)).abs().max())
@@ -118,9 +124,14 @@ def _module(model: str | Path, network: SaliencyNet, header: dict[str, Any], rem
         return Predictor(network)
     if network.inputs != ("image",):
         raise UsodError(f"{model}: refines maps, rembg has none to give it; export a network that predicts them")
+    return RembgPredictor(network, header["mean"], header["std"], _working_size(model, header))
+
+
+def _working_size(model: str | Path, header: dict[str, Any]) -> tuple[int, int]:
     if not header["input_size"]:
-        raise UsodError(f"{model}: does not say its working size, which --rembg needs; export it without")
-    return RembgPredictor(network, header["mean"], header["std"], tuple(header["input_size"]))
+        raise UsodError(f"{model}: does not say its working size, which its export needs; train it again")
+    height, width = header["input_size"]
+    return height, width
 
 
 def _random_inputs(count: int, batch: int, height: int, width: int) -> tuple[Tensor, ...]:

@@ -28,6 +28,7 @@ class FrozenEncoder(Backbone):
         super().__init__()
         self.encoder = encoder.requires_grad_(False).eval()
         self.name = encoder.name
+        self.any_size = False
         self.mean_std = encoder.mean_std
         self.layers, self.side = list(layers), size
         channels, strides = encoder.layer_shapes(self.layers)

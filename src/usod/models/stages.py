@@ -27,6 +27,7 @@ class Backbone(nn.Module):
     mean_std : mean and standard deviation, per RGB channel in [0, 1], of the input that its weights expect
     relation_stages : the four stages that LDPS reads
     decoder_width : channels of a small decoder that goes with it
+    any_size : whether what it does is the same for images of any size, so that one exported graph serves all
     frozen_layers : layers, counted from the last, -1, whose features are worth keeping where it stays as it is
     """
 
@@ -37,6 +38,7 @@ class Backbone(nn.Module):
     relation_stages: tuple[int, int, int, int] = (0, 1, 3, 4)
     decoder_width = 64
     frozen_layers: tuple[int, ...] = (-2, -1)
+    any_size = True
     _frozen_batchnorm = False
 
     def stages(self, image: Tensor) -> list[Tensor]:

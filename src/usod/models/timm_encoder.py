@@ -66,6 +66,7 @@ class TimmEncoder(Backbone):
             raise UsageError(f"network.output_stride: {name} has {strides[-1]}, and cannot be dilated; leave it out")
         if self.tokens:
             last = depth
+            self.any_size = False
             self.frozen_layers = (-1,)
             if not 1 <= depth <= (blocks := len(_feature_info(model))):
                 raise UsageError(f"network.features.layers: {name} has -{blocks} to -1, not -{depth}")

@@ -190,7 +190,7 @@ def test_ones_own_images_need_no_configuration_and_every_folder_has_its_results(
     for folder in ("photos", "other photos"):
         (project.folder / folder).mkdir()
     first = project.planned("--config", "images=photos")
-    assert {"masks/photos/distil-round1", "photos/distil/round1/model.safetensors"} <= first
+    assert {"masks/photos/deepusps-seed0", "photos/deepusps/fusion/seed0/model.safetensors"} <= first
     second = project.planned("--config", "images=other photos")
     assert not {name for name in first & second if not name.startswith(("report/", "weights/"))}
 

@@ -76,12 +76,6 @@ def test_a_damaged_row_or_scale_names_its_image(tmp_path, table):
         store["b"]
 
 
-def test_the_digest_is_that_of_the_content(tmp_path):
-    first = written(tmp_path / "1.h5", grids()).digest()
-    assert written(tmp_path / "2.h5", grids()).digest() == first
-    assert written(tmp_path / "3.h5", grids(2)).digest() != first
-
-
 def test_features_of_another_encoder_are_refused_with_what_differs(tmp_path):
     with written(tmp_path / "f.h5", grids()) as store:
         store.require_of(ENCODER)

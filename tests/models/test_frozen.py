@@ -146,7 +146,7 @@ def test_batches_are_the_same_from_memory_and_from_the_file(weights, images, tmp
 def test_a_mirrored_image_goes_with_mirrored_features(weights, images, tmp_path):
     store = kept(images, frozen(weights), tmp_path / "f.h5")
     network, pixels = network_of(frozen(weights)), images.read_all()
-    given = inputs.Inputs.with_features(pixels, IDS, network, "cpu", store)
+    given = inputs.Inputs.with_features(pixels, images, network, "cpu", store)
     rows = torch.tensor([3, 1])
     plain, mirrored = (given.of(network, rows, torch.tensor([flip, False])) for flip in (False, True))
     for before, after in ((plain[0][0], mirrored[0][0]), (plain[1]["features"], mirrored[1]["features"])):
@@ -213,7 +213,40 @@ def test_features_of_other_weights_are_refused(weights, images, tmp_path):
     save_file(build_network(NetworkConfig(name="timm/test_vit")).backbone.state_dict(), other)
     config = NetworkConfig(name="timm/test_vit", weights=str(other), frozen=True)
     with pytest.raises(UsodError, match="features of an encoder with weights"):
-        inputs.Inputs.with_features(np.zeros((6, 64, 64, 3), np.uint8), IDS, network_of(config), "cpu", store)
+        inputs.Inputs.with_features(images.read_all(), images, network_of(config), "cpu", store)
+
+
+def test_features_of_other_images_of_the_same_names_are_refused(weights, images, tmp_path):
+    kept(images, frozen(weights), tmp_path / "f.h5").close()
+    sizes, attributes = np.full((6, 2), 64), describe({}, {}) | {"created_by": "test"}
+    with write_images(tmp_path / "images.h5", IDS, (64, 64), sizes, attributes) as rows:
+        rows.fill(images.read_all()[::-1])
+    config = frozen(weights)
+    save_model(tmp_path / "m.safetensors", network_of(config), config, input_size=64)
+    model = Model(tmp_path / "m.safetensors", "cpu")
+    with pytest.raises(UsodError, match="f.h5: features of other images than .*images.h5; make them again"):
+        predict_store(model, model.path, tmp_path / "images.h5", tmp_path / "o.h5", 4, tmp_path / "f.h5")
+    assert not (tmp_path / "o.h5").exists()
+
+
+def test_a_resume_state_of_an_encoder_with_other_weights_is_not_used(weights, images, tmp_path):
+    """It holds the head alone, learnt on features that are no longer those of the encoder."""
+    settings = RefineConfig(epochs=1, batch_size=3, lr=3e-3, crf=None)
+    file = tmp_path / "w.safetensors"
+
+    def losses():
+        with deepusps.MapStore(images.path.parent / "maps.h5") as maps:
+            done = deepusps.refine(
+                images, maps, 0, settings, frozen({"timm/test_vit": file}), CPU, work=tmp_path / "work"
+            )
+        return [row["seconds"] for row in done.history]
+
+    file.write_bytes(weights["timm/test_vit"].read_bytes())
+    first = losses()
+    assert losses() == first, "gone on with: nothing was left to do"
+    torch.manual_seed(5)
+    save_file(build_network(NetworkConfig(name="timm/test_vit")).backbone.state_dict(), file)
+    assert losses() != first
 
 
 def test_one_command_computes_them_and_another_learns_from_them(weights, images, tmp_path):

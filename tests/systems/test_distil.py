@@ -14,8 +14,6 @@ from usod.provenance import describe
 from usod.systems import distil
 from usod.systems.distil import Distillation
 from usod.systems.distil_settings import LearnConfig
-from usod.training.inputs import Inputs
-from usod.training.loop import Schedule
 from usod.training.parallel import Process
 from usod.training.weight_average import WeightAverage
 
@@ -109,11 +107,6 @@ def test_a_resume_goes_on_with_the_average(data, tmp_path, monkeypatch):
     with ImageStore(data / "images.h5") as images, MapStore(data / "maps.h5") as labels:
         last = distil.learn(images, labels, plain, NETWORK, Process(CPU)).network.state_dict()
     assert any(not torch.equal(value, whole[key]) for key, value in last.items())
-
-
-def test_the_schedule_takes_the_average_from_the_settings():
-    assert Schedule.of(LearnConfig(average=0.9), 1e-3, 0).average == 0.9
-    assert len(Inputs(np.zeros((3, 32, 32, 3), np.uint8))) == 3
 
 
 def test_one_command_trains_a_round(data, tmp_path):

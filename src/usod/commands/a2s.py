@@ -185,7 +185,7 @@ def _stage2(
     """One process of the training; the first one writes the results."""
     from contextlib import ExitStack
 
-    from usod.data.features import FeatureStore
+    from usod.data.features import open_features
     from usod.data.mapstore import ImageStore, MapStore
     from usod.models.model_file import inherited, save_model
     from usod.provenance import resume_identity
@@ -195,7 +195,7 @@ def _stage2(
     (images, labels, features), (out_labels, out_model, history) = inputs, outputs
     with ExitStack() as stack:
         image_store, label_store = stack.enter_context(ImageStore(images)), stack.enter_context(MapStore(labels))
-        kept = stack.enter_context(FeatureStore(features)) if features else None
+        kept = stack.enter_context(open_features(features))
         identity = resume_identity(origin, "usod.systems.a2s")
         done = a2s.stage2(image_store, label_store, settings, net_config, process, kept, work=work, identity=identity)
         if process.rank == 0:

@@ -58,7 +58,7 @@ def refine(
     """
     from contextlib import ExitStack
 
-    from usod.data.features import FeatureStore
+    from usod.data.features import open_features
     from usod.data.mapstore import ImageStore, MapStore, write_maps
     from usod.devices import start_device
     from usod.models.model_file import inherited, save_model
@@ -87,7 +87,7 @@ def refine(
             settings,
             net_config,
             chosen,
-            features=stack.enter_context(FeatureStore(features)) if features else None,
+            features=stack.enter_context(open_features(features)),
             crf_memory_gb=crf_memory_gb,
             work=folder,
             identity=resume_identity(origin, "usod.systems.deepusps"),
@@ -186,7 +186,7 @@ def _fuse(
     """One process of the training; the first one writes the results."""
     from contextlib import ExitStack
 
-    from usod.data.features import FeatureStore
+    from usod.data.features import open_features
     from usod.data.mapstore import ImageStore, MapStore
     from usod.models.model_file import save_model
     from usod.provenance import resume_identity
@@ -204,7 +204,7 @@ def _fuse(
             settings,
             net_config,
             process,
-            features=stack.enter_context(FeatureStore(features)) if features else None,
+            features=stack.enter_context(open_features(features)),
             work=work,
             identity=identity,
             unrefined=origin["config"]["unrefined"],

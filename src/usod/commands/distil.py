@@ -82,7 +82,7 @@ def _learn(
     """One process of the training; the first one writes the results."""
     from contextlib import ExitStack
 
-    from usod.data.features import FeatureStore
+    from usod.data.features import open_features
     from usod.data.mapstore import ImageStore, MapStore
     from usod.models.model_file import save_model
     from usod.provenance import resume_identity
@@ -92,7 +92,7 @@ def _learn(
     with ExitStack() as stack:
         images = stack.enter_context(ImageStore(files["images"]))
         labels = stack.enter_context(MapStore(files["labels"]))
-        features = stack.enter_context(FeatureStore(files["features"])) if files["features"] else None
+        features = stack.enter_context(open_features(files["features"]))
         identity = resume_identity(origin, "usod.systems.distil")
         done = distil.learn(images, labels, settings, net_config, process, features, work=work, identity=identity)
         if process.rank == 0:

@@ -1,6 +1,6 @@
 """`usod spectral`: masks from what a frozen vision transformer sees, without training."""
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,7 +61,6 @@ def _write(recipe: str, images: Path, seen: dict[str, Path], out: Path, config: 
     from usod.data.features import FeatureStore
     from usod.data.mapstore import ImageStore, write_maps
     from usod.data.parallel import parallel_map
-    from usod.data.store import require_ids
     from usod.progress import progress
     from usod.provenance import describe
     from usod.settings.sections import parse_section
@@ -72,11 +71,11 @@ def _write(recipe: str, images: Path, seen: dict[str, Path], out: Path, config: 
         store = stack.enter_context(ImageStore(images))
         features = stack.enter_context(FeatureStore(seen["features"]))
         features.require_of({"what": getattr(settings, "features", "keys")})
-        require_ids(features, store.ids)
+        features.require_for(store, {})
         if "attention" in seen:
             attention = stack.enter_context(FeatureStore(seen["attention"]))
             attention.require_of(features.encoder | {"what": "attention"})
-            require_ids(attention, store.ids)
+            attention.require_for(store, {})
         origin = describe({recipe: settings.model_dump()}, {"images": images, **seen})
         attributes = origin | {"created_by": f"usod spectral {recipe}"}
         work = partial(_map, recipe=recipe, images=images, seen=list(seen.values()), settings=settings)
@@ -89,15 +88,19 @@ def _map(key: str, recipe: str, images: Path, seen: list[Path], settings: Any) -
     from threadpoolctl import threadpool_limits
 
     from usod.crf import CRFParams, refine
-    from usod.data.features import FeatureStore
     from usod.data.images import resize_map
-    from usod.data.mapstore import ImageStore
     from usod.systems import spectral
 
-    given = []
-    for path in seen:
-        with FeatureStore(path) as store:
-            given.append(store[key])
-    with ImageStore(images) as store, threadpool_limits(1):
-        mask = resize_map(getattr(spectral, recipe)(*given, settings), store.size)
+    store, *features = _opened(images, *seen)
+    with threadpool_limits(1):
+        mask = resize_map(getattr(spectral, recipe)(*(kept[key] for kept in features), settings), store.size)
         return mask if settings.crf is None else refine(store[key], mask, CRFParams(**settings.crf.model_dump()))
+
+
+@cache
+def _opened(images: Path, *seen: Path) -> tuple[Any, ...]:
+    """The stores, opened once in each process: their tables are as long as the data set."""
+    from usod.data.features import FeatureStore
+    from usod.data.mapstore import ImageStore
+
+    return ImageStore(images), *(FeatureStore(path) for path in seen)

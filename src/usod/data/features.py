@@ -5,7 +5,6 @@ image is one chunk, so that batches are read in any order, and memory does not g
 """
 
 import contextlib
-import hashlib
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from usod.data.mapstore import ImageStore
 from usod.data.store import Store, StoreWriter, write_store
 from usod.errors import UsodError
+from usod.provenance import file_digest
 
 
 class FeatureStore(Store):
@@ -69,11 +70,14 @@ class FeatureStore(Store):
         """What made them (`NetworkConfig.encoder`), with the digest of its weights."""
         return dict(self.attributes["config"].get("encoder", {}))
 
-    def digest(self) -> str:
-        """SHA-256 of ids and checksums: what a file hash says, without reading the rows."""
-        whole = hashlib.sha256("\0".join(self.ids).encode())
-        whole.update(self._checksum.tobytes())
-        return whole.hexdigest()
+    def require_for(self, images: ImageStore, encoder: Mapping[str, Any]) -> None:
+        """Raise UsodError where they are of other images, or another encoder made them (as the attribute `encoder`)."""
+        self.require(images.ids)
+        if self.attributes["inputs"].get("images") != file_digest(images.path):
+            raise UsodError(
+                f"{self.path}: features of other images than {images.path}; make them again (usod features)"
+            )
+        self.require_of(encoder)
 
     def require_of(self, encoder: Mapping[str, Any]) -> None:
         """Raise UsodError where another encoder made them than this one (as the attribute `encoder`)."""
@@ -138,3 +142,13 @@ def write_features(
     """Write a FeatureStore of (h, w, C) rows, float16 or int8; as `usod.data.mapstore.write_maps`."""
     with write_store(FeatureStore, path, ids, shape, original_size, attributes, dtype, FeatureWriter) as writer:
         yield writer
+
+
+@contextlib.contextmanager
+def open_features(path: Path | None) -> Iterator[FeatureStore | None]:
+    """The features of a step's `--features`; None where none were given, and the encoder sees the images itself."""
+    if path is None:
+        yield None
+        return
+    with FeatureStore(path) as store:
+        yield store

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from usod.crf import CRFParams, refine
-from usod.data.features import FeatureStore
+from usod.data.features import FeatureStore, open_features
 from usod.data.images import read_image, resize_image, resize_map, tell_broken
 from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
@@ -134,10 +134,9 @@ def predict_store(model: Model, path: Path, images: Path, out: Path, batch: int,
     """
     with ExitStack() as stack:
         pixels = stack.enter_context(ImageStore(images))
-        kept = stack.enter_context(FeatureStore(features)) if features else None
+        kept = stack.enter_context(open_features(features))
         if kept is not None:
-            kept.require_of(model.network.encoder_identity)
-            kept.require(pixels.ids)
+            kept.require_for(pixels, model.network.encoder_identity)
         if pixels.size != (model.size, model.size):
             raise UsodError(f"{images}: images of {pixels.size}, but the model works at {model.size}x{model.size}")
         crf = model.crf.model_dump() if model.crf else None

@@ -10,7 +10,7 @@ from usod.models.stages import Backbone
 
 
 class FrozenEncoder(Backbone):
-    """A backbone that does not learn, always in evaluation mode; its parameters keep their names.
+    """A backbone that does not learn, always in evaluation mode; its parameters are those of `encoder`.
 
     The chosen layers are brought to the grid of the finest of them and put together: that is what a FeatureStore keeps.
     Heads that want five stages get the grid itself, and before it up to two finer ones, doubled and quadrupled: the

@@ -256,6 +256,6 @@ def stage2(
     net = new_network(network, config.seed)
     objective = Rectification(targets, config, process.device, crf_of(pixels, config.crf, process.device))
     schedule = Schedule.of(config, config.lr, config.seed)
-    inputs = Inputs.with_features(pixels, images.ids, net, process.device, features)
+    inputs = Inputs.with_features(pixels, images, net, process.device, features)
     history = fit("A2S stage 2", net, inputs, objective, config, schedule, process, work, identity)
     return Trained(net, history, to_uint8(objective.average.read(slice(None)).numpy()))

@@ -165,7 +165,7 @@ def refine(
     average = MovingAverage(len(pixels), images.size, config.alpha, config.bias_correction, device)
     objective = Refinement(PseudoLabels(labels["labels"], gamma, device), average, crf, config)
     schedule = Schedule.of(config, config.lr_of_stage(stage), seed)
-    inputs = Inputs.with_features(pixels, images.ids, net, device, features)
+    inputs = Inputs.with_features(pixels, images, net, device, features)
     history = fit(f"stage {stage}", net, inputs, objective, config, schedule, process, work, identity)
     refined = np.concatenate([to_uint8(average.read(slice(i, i + 64)).numpy()) for i in range(0, len(pixels), 64)])
     movement = float(
@@ -206,7 +206,7 @@ def fuse(
             gamma = discretisation_threshold(maps, config.threshold_factor)
         targets.append(PseudoLabels(maps, gamma, process.device))
     schedule = Schedule.of(config, config.lr, seed)
-    inputs = Inputs.with_features(pixels, images.ids, net, process.device, features)
+    inputs = Inputs.with_features(pixels, images, net, process.device, features)
     objective = Fusion(targets, config)
     return Trained(net, fit(f"fusion, seed {seed}", net, inputs, objective, config, schedule, process, work, identity))
 

@@ -80,7 +80,7 @@ def learn(
     pixels, targets = process.read_all(images), process.read_all(labels, images.ids)
     config = enough_epochs(config, len(pixels))
     net = new_network(network, config.seed)
-    inputs = Inputs.with_features(pixels, images.ids, net, process.device, features)
+    inputs = Inputs.with_features(pixels, images, net, process.device, features)
     objective = Distillation(targets, config, process.device)
     schedule = Schedule.of(config, config.lr, config.seed)
     return Trained(net, fit("distillation", net, inputs, objective, config, schedule, process, work, identity))

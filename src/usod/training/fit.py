@@ -62,5 +62,6 @@ def fit(
     work, identity : folder of the resume state (None: none is kept), and what determines the result beside `settings`,
         the network and the seed (digests of the inputs)
     """
-    same = [settings.model_dump(), network.config.model_dump(mode="json"), name, schedule.seed, identity]
+    network_is = network.config.model_dump(mode="json"), network.weights
+    same = [settings.model_dump(), network_is, name, schedule.seed, identity]
     return Trainer(network, inputs, objective, schedule, process, Checkpoint(work, same), name).fit()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from usod.data.features import FeatureStore
+from usod.data.mapstore import ImageStore
 from usod.memory import host_memory
 from usod.models.saliency_net import SaliencyNet
 from usod.training.placement import Kept
@@ -29,24 +30,25 @@ class KeptFeatures:
     Raises
     ------
     UsodError
-        If an image is not in the store, or its row is damaged.
+        If the row of an image is damaged: at once, or when it is read.
     """
 
     def __init__(self, store: FeatureStore, ids: Sequence[str], device: torch.device | str = "cpu"):
-        store.require(ids)
         self.store, self.ids, self.device = store, list(ids), torch.device(device)
-        self.values: Kept | None = None
-        if store.nbytes <= host_memory() / SHARE:
-            self.values = Kept(np.stack([store.raw(key) for key in self.ids]), self.device)
+        fits = store.nbytes <= host_memory() / SHARE
+        self.values = Kept(self._read(self.ids), self.device) if fits else None
         self.scale = None if store.scale is None else Kept(store.scales(self.ids), self.device)
+
+    def _read(self, ids: Sequence[str]) -> np.ndarray:
+        rows = np.empty((len(ids), *self.store.shape), self.store.dtype)
+        self.store.read_into(rows, ids)
+        return rows
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         if self.values is not None:
-            values = self.values[rows]
+            values = self.values[rows].float()
         else:
-            read = np.stack([self.store.raw(self.ids[row]) for row in rows.tolist()])
-            values = Kept(read)[torch.arange(len(rows))].to(self.device)
-        values = values.float()
+            values = torch.from_numpy(self._read([self.ids[row] for row in rows.tolist()])).to(self.device).float()
         if self.scale is not None:
             values = values * self.scale[rows].float()[:, None, None]
         return values.permute(0, 3, 1, 2)
@@ -78,23 +80,23 @@ class Inputs:
     @classmethod
     def with_features(
         cls,
-        images: np.ndarray,
-        ids: Sequence[str],
+        pixels: np.ndarray,
+        images: ImageStore,
         network: SaliencyNet,
         device: torch.device | str,
         features: FeatureStore | None = None,
     ) -> "Inputs":
-        """Images `ids` with the features of the network's frozen encoder, where there are any.
+        """The `pixels` of `images` with the features of the network's frozen encoder, where there are any.
 
         Raises
         ------
         UsodError
-            If they are of another encoder, or lack an image.
+            If they are of another encoder or of other images.
         """
         if features is None:
-            return cls(images, device)
-        features.require_of(network.encoder_identity)
-        return cls(images, device, features=KeptFeatures(features, ids, device))
+            return cls(pixels, device)
+        features.require_for(images, network.encoder_identity)
+        return cls(pixels, device, features=KeptFeatures(features, images.ids, device))
 
     def __len__(self) -> int:
         return len(self._pixels)

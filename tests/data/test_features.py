@@ -54,6 +54,13 @@ def test_no_channel_overflows_its_bytes(largest):
     assert np.abs(values * scale.astype(np.float32)).max() == pytest.approx(largest, rel=0.01, abs=1e-7)
 
 
+def test_scales_below_the_normal_numbers_of_float16_do_not_overflow_either():
+    """Rounded to the nearest, such a scale can be so much too small that its channel's largest value is 128 of them."""
+    row = np.geomspace(1e-6, 1e-2, 500, dtype=np.float32).reshape(1, 1, 500)
+    scale, values = quantised(row)
+    assert (values > 0).all() and (np.abs(values * scale.astype(np.float32) - row) <= 0.51 * scale).all()
+
+
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e5])
 def test_values_that_cannot_be_kept_leave_nothing_behind(tmp_path, dtype, value):

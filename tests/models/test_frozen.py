@@ -105,6 +105,15 @@ def test_stages_of_a_convolutional_encoder_come_to_the_finer_grid(weights):
     assert torch.equal(grid[:, 192:], enlarged)
 
 
+def test_a_frozen_encoder_keeps_its_statistics_where_it_sees_the_images_of_a_training(weights, images):
+    network = network_of(frozen(weights, "mobilenet_v2")).train()
+    before = {key: value.clone() for key, value in network.backbone.state_dict().items()}
+    network(network.as_input(torch.from_numpy(images.read_all()))).sum().backward()
+    assert all(torch.equal(value, before[key]) for key, value in network.backbone.state_dict().items())
+    assert all(p.grad is None for p in network.backbone.parameters())
+    assert all(p.grad is not None for p in network.head.parameters())
+
+
 @torch.no_grad()
 def test_the_encoder_can_be_given_a_larger_image_in_whole_patches(weights):
     network = network_of(frozen(weights, features={"size": 100}))

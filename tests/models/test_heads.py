@@ -1,8 +1,9 @@
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from usod.models.heads import FCNHead, SkipHead
+from usod.models.heads import FCNHead, PatchHead, SkipHead
 
 
 def test_fcn_logit_is_the_two_channel_softmax_and_moves_with_it_under_adam():
@@ -64,3 +65,17 @@ def test_every_logit_of_the_skip_head_sees_the_whole_image():
     assert logits.shape == (1, 1, 127, 128)
     logits[0, 0, 0, 0].backward()
     assert stages[-1].grad[0, :, -1, -1].abs().max() > 0
+
+
+@pytest.mark.parametrize("context", [True, False])
+def test_a_patch_is_judged_by_its_features_and_the_mean_of_the_image(context):
+    torch.manual_seed(0)
+    head = PatchHead(3, width=5, context=context)
+    x = torch.randn(2, 3, 4, 6)
+    x = (x - x.mean((1, 2, 3), keepdim=True)) / x.var((1, 2, 3), unbiased=False, keepdim=True).add(1e-5).sqrt()
+    hidden = torch.einsum("kc,bchw->bkhw", head.hidden.weight[..., 0, 0], x)
+    hidden = hidden + head.hidden.bias[:, None, None]
+    if context:
+        hidden = hidden + (x.mean((2, 3)) @ head.context.weight[..., 0, 0].T)[..., None, None]
+    expected = torch.einsum("k,bkhw->bhw", head.classify.weight[0, :, 0, 0], hidden.relu()) + head.classify.bias
+    torch.testing.assert_close(head([x] * 5, (4, 6))[:, 0], expected, rtol=1e-4, atol=1e-5)

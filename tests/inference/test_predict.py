@@ -84,8 +84,14 @@ def test_files_and_stores_hold_the_networks_maps(model, model_file, tmp_path, rn
     predict_store(model, model_file, tmp_path / "64.h5", tmp_path / "maps.h5", batch=3)
     with MapStore(tmp_path / "maps.h5") as maps:
         assert np.abs(maps["a"] - model.predict_batch(small[None])[0]).max() <= 0.5 / 255 + 1e-6
-    with pytest.raises(UsodError, match=r"32\.h5: images of .* works at 64x64"):
-        predict_store(model, model_file, tmp_path / "32.h5", tmp_path / "none.h5", batch=3)
+    # Of another size: what the model sees is enlarged, and its map made smaller again.
+    predict_store(model, model_file, tmp_path / "32.h5", tmp_path / "small.h5", batch=3)
+    with MapStore(tmp_path / "small.h5") as maps:
+        enlarged = np.asarray(
+            Image.fromarray(resize_image(photo, (32, 32))).resize((64, 64), Image.Resampling.BILINEAR)
+        )
+        expected = np.asarray(Image.fromarray(model.predict_batch(enlarged[None])[0]).resize((32, 32)))
+        assert maps["a"].shape == (32, 32) and np.abs(maps["a"] - expected).mean() < 0.02
 
 
 def test_a_tree_of_photos_keeps_its_names_and_folders(tmp_path):

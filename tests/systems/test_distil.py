@@ -15,6 +15,7 @@ from usod.systems import distil
 from usod.systems.distil import Distillation
 from usod.systems.distil_settings import LearnConfig
 from usod.training.parallel import Process
+from usod.training.views import View
 from usod.training.weight_average import WeightAverage
 
 CPU = torch.device("cpu")
@@ -41,17 +42,20 @@ def data(tmp_path_factory):
 def test_the_loss_is_one_minus_iou_and_weighted_cross_entropy():
     labels = np.array([[[255, 200], [100, 0]]], np.uint8)
     p = torch.tensor([[[0.8, 0.6], [0.4, 0.1]]])
-    rows = torch.tensor([0])
+
+    def loss(**settings):
+        objective = Distillation(labels, LearnConfig(**settings))
+        # Mirrored: the network sees the label mirrored, too.
+        seen = objective.read(p.logit()[:, None].flip(-1), View(torch.tensor([True])))
+        return objective.loss(seen, torch.tensor([0])).item()
+
     iou = (0.8 + 0.6) / (0.8 + 0.6 + 0.4 + 0.1 + 2 - 1.4)
-    alone = Distillation(labels, LearnConfig()).loss(p, rows)
-    assert alone.item() == pytest.approx(1 - iou, abs=1e-5)
+    assert loss() == pytest.approx(1 - iou, abs=1e-5)
     entropy = -np.log([0.8, 0.6, 0.6, 0.9]).mean()
-    both = Distillation(labels, LearnConfig(cross_entropy=0.5)).loss(p, rows)
-    assert both.item() == pytest.approx(1 - iou + 0.5 * entropy, abs=1e-5)
-    soft = Distillation(labels, LearnConfig(binary=False)).loss(p, rows)
+    assert loss(cross_entropy=0.5) == pytest.approx(1 - iou + 0.5 * entropy, abs=1e-5)
     t = labels[0] / 255
     overlap = (p[0].numpy() * t).sum()
-    assert soft.item() == pytest.approx(1 - overlap / (p.sum().item() + t.sum() - overlap), abs=1e-5)
+    assert loss(binary=False) == pytest.approx(1 - overlap / (p.sum().item() + t.sum() - overlap), abs=1e-5)
 
 
 def test_a_network_learns_its_labels(data):

@@ -17,9 +17,11 @@ from usod.settings.sections import (
     RefineConfig,
     RelationConfig,
 )
-from usod.systems import a2s, deepusps, ldps, wss
-from usod.training import inputs, objective
+from usod.systems import a2s, deepusps, distil, ldps, wss
+from usod.systems.distil_settings import AugmentConfig, StudentConfig
+from usod.training import inputs, views
 from usod.training.moving_average import MovingAverage
+from usod.training.views import View
 
 GPU = torch.device("cuda")
 LABELS = np.zeros((6, 64, 64), np.uint8)
@@ -32,7 +34,7 @@ def fake_gpu(request, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (free, 2**40))
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
     # It looks at the values of which images are mirrored.
-    for module in (inputs, objective):
+    for module in (inputs, views):
         monkeypatch.setattr(
             module, "flip", lambda tensor, rows: torch.where(rows.to(GPU)[:, None, None, None], tensor.flip(-1), tensor)
         )
@@ -51,6 +53,7 @@ def refinement():
 SYSTEMS = {
     "refine": ("auto", refinement),
     "fuse": ("auto", lambda: deepusps.Fusion([labels(), labels()], FuseConfig())),
+    "distil": ("auto", lambda: distil.Distillation(LABELS, StudentConfig(), GPU)),
     "a2s-stage1": ("activation", lambda: a2s.Activation(ActivationConfig(), IMAGES[:2])),
     "a2s-stage2": ("ram", lambda: a2s.Rectification(LABELS, RectifyConfig(), GPU)),
     "relate": ("relation", lambda: ldps.Relation(LABELS, RelationConfig(), GPU)),
@@ -65,11 +68,12 @@ def test_a_step_of_training(fake_gpu, system):
     network = on_gpu(
         build_network(NetworkConfig(light_width=8, head={"name": head} | ({"classes": 5} if head == "tags" else {})))
     )
-    rows, flipped = torch.tensor([0, 3, 4]), torch.tensor([True, False, True])
+    rows = torch.tensor([0, 3, 4])
+    shown = View.draw(3, torch.Generator(), flip=True, augment=AugmentConfig() if system == "distil" else None)
     given = inputs.Inputs(IMAGES, GPU, guides=LABELS if head == "relation" else None)
-    arguments, named = given.of(network, rows, flipped)
+    arguments, named = given.of(network, rows, shown)
     output, aim = network(*arguments, **named), make()
-    prediction = aim.read(output, flipped)
+    prediction = aim.read(output, shown)
     loss = aim.loss(prediction, rows)
     assert loss.shape == (3,) and loss.device.type == "cuda"
     if isinstance(prediction, torch.Tensor):

@@ -154,8 +154,8 @@ def test_one_prediction_that_is_not_finite_ends_the_epoch_and_nothing_of_it_is_k
     """Also where the loss is none the wiser: the moving average would be."""
     calls = []
 
-    def read(output, flipped):
-        probability = as_probability(output, flipped)
+    def read(output, view):
+        probability = as_probability(output, view)
         calls.append(1)
         if len(calls) == 4:  # the second epoch's second batch
             probability = probability.clone()

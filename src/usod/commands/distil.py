@@ -96,5 +96,5 @@ def _learn(
         identity = resume_identity(origin, "usod.systems.distil")
         done = distil.learn(images, labels, settings, net_config, process, features, work=work, identity=identity)
         if process.rank == 0:
-            save_model(files["out"], done.network, net_config, origin, input_size=images.size)
+            save_model(files["out"], done.network, net_config, origin, input_size=settings.shown_size(images.size))
             write_history(files["history"], done.history)

@@ -24,6 +24,7 @@ from usod.models.model_file import load_model
 from usod.progress import progress, say
 from usod.provenance import describe
 from usod.settings.sections import CrfConfig
+from usod.training.views import View
 
 
 class Model:
@@ -64,7 +65,9 @@ class Model:
 
     @torch.inference_mode()
     def predict_batch(self, images: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
-        """(B, size, size, 3) uint8 RGB -> (B, size, size) float32 in [0, 1].
+        """(B, side, side, 3) uint8 RGB -> (B, side, side) float32 in [0, 1].
+
+        Images of another side than `size` are brought to it, and the maps back, before the CRF.
 
         Parameters
         ----------
@@ -76,10 +79,13 @@ class Model:
             If the network predicts a value that is not finite.
         """
         pixels = torch.tensor(images).to(self.device)  # a copy: arrays made by Pillow are read-only
+        seen = View(torch.zeros(len(images), dtype=torch.bool), size=self.size).of_images(pixels)
         with autocast(self.device, self.precision):
             given = None if features is None else torch.from_numpy(features).to(self.device).permute(0, 3, 1, 2)
-            logits = self.network(self.network.as_input(pixels), features=given)
-        probability = F.sigmoid(logits[:, 0].float())
+            logits = self.network(self.network.as_input(seen), features=given).float()
+        if logits.shape[-2:] != pixels.shape[1:3]:
+            logits = F.interpolate(logits, pixels.shape[1:3], mode="bilinear")
+        probability = F.sigmoid(logits[:, 0])
         if not probability.isfinite().all():  # a CRF would spread it over its image, a PNG file hide it
             raise UsodError(
                 f"{self.path}: predicts values that are not finite; train it again with a lower lr, or with "
@@ -123,6 +129,8 @@ def load(path: str | Path, device: str = "auto", crf: CrfConfig | None = None) -
 def predict_store(model: Model, path: Path, images: Path, out: Path, batch: int, features: Path | None = None) -> None:
     """Maps of all images of an ImageStore into a MapStore of the same size; `path` is the model's file.
 
+    The model sees them at its own working size, and its CRF at theirs.
+
     Parameters
     ----------
     features : of the model's frozen encoder for these images
@@ -130,15 +138,13 @@ def predict_store(model: Model, path: Path, images: Path, out: Path, batch: int,
     Raises
     ------
     UsodError
-        If the images are not at the model's working size, or the features are of another encoder or lack an image.
+        If the features are of another encoder or lack an image.
     """
     with ExitStack() as stack:
         pixels = stack.enter_context(ImageStore(images))
         kept = stack.enter_context(open_features(features))
         if kept is not None:
             kept.require_for(pixels, model.network.encoder_identity)
-        if pixels.size != (model.size, model.size):
-            raise UsodError(f"{images}: images of {pixels.size}, but the model works at {model.size}x{model.size}")
         crf = model.crf.model_dump() if model.crf else None
         attributes = describe({"crf": crf}, {"model": path, "images": images}) | {"created_by": "usod predict"}
         with write_maps(out, pixels.ids, pixels.size, pixels.original_size, attributes) as rows:

@@ -7,6 +7,7 @@ what was learnt from all of them. The same idea is DeepUSPS's self-supervision (
 resolution.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from usod.training.loop import Schedule
 from usod.training.objective import Memoryless
 from usod.training.parallel import Process
 from usod.training.placement import Kept
+from usod.training.views import View
 
 
 class Distillation(Memoryless):
@@ -42,8 +44,13 @@ class Distillation(Memoryless):
         self.labels = Kept(labels, device)
         self.config = config
 
+    def read(self, output: Tensor, view: View) -> Tensor:
+        """(B, h, w) probabilities of what was shown; the labels are brought into the same view."""
+        self._view = view
+        return output.float().sigmoid()[:, 0]
+
     def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
-        label = self.labels[rows].float() / 255
+        label = self._view.of_maps(self.labels[rows][:, None].float() / 255)[:, 0]
         if self.config.binary:
             label = (label > 0.5).float()
         loss = iou_loss(probability, label)
@@ -83,4 +90,6 @@ def learn(
     inputs = Inputs.with_features(pixels, images, net, process.device, features)
     objective = Distillation(targets, config, process.device)
     schedule = Schedule.of(config, config.lr, config.seed)
+    if network.frozen:  # its features are those of the images as they are
+        schedule = replace(schedule, augment=None)
     return Trained(net, fit("distillation", net, inputs, objective, config, schedule, process, work, identity))

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from usod.settings.sections import MinSteps, Positive, Section, Seed
 
@@ -31,6 +31,29 @@ class LearnConfig(Section):
     precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 autocast on CUDA")
     seed: Seed = 0
 
+    def shown_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) that the network works at, for images of `size`."""
+        return size
+
+
+class AugmentConfig(Section):
+    """What a student is shown of an image, drawn anew in every step: the teacher has seen the image as it is."""
+
+    scale: tuple[float, float] = Field(
+        (0.5, 1.5), description="Magnification, drawn uniformly; what lies beyond the image is its reflection"
+    )
+    colour: float = Field(
+        0.3, ge=0, lt=1, description="Brightness, contrast and saturation are multiplied by up to 1 +- this"
+    )
+
+    @field_validator("scale")
+    @classmethod
+    def _a_range(cls, scale: tuple[float, float]) -> tuple[float, float]:
+        low, high = scale
+        if not 0.1 <= low <= high <= 10:
+            raise ValueError(f"scale: [{low:g}, {high:g}] is no range of magnifications, low first, from 0.1 to 10")
+        return scale
+
 
 class StudentConfig(LearnConfig):
     """The last network, which may be small and whose encoder may learn. Its defaults are guesses: none was scored."""
@@ -43,3 +66,19 @@ class StudentConfig(LearnConfig):
     average: float = Field(
         0.99, ge=0, lt=1, description="Weight of the past in an average of the network's weights over its steps"
     )
+    augment: AugmentConfig | None = Field(
+        AugmentConfig(),
+        description="Random magnification, place and colours; null: none. Not of a frozen encoder, whose features are "
+        "those of the images as they are",
+    )
+    size: int | None = Field(
+        None,
+        ge=32,
+        le=4096,
+        multiple_of=32,
+        description="Side of what the student is shown and works at, in pixels; null: the working size. "
+        "Not of a frozen encoder",
+    )
+
+    def shown_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        return (self.size, self.size) if self.size else size

@@ -11,6 +11,7 @@ from usod.data.mapstore import ImageStore
 from usod.memory import host_memory
 from usod.models.saliency_net import SaliencyNet
 from usod.training.placement import Kept
+from usod.training.views import View, flip
 
 # Of the memory that is free, what features may take: trainings run side by side, and keep images and labels too.
 SHARE = 8
@@ -101,20 +102,12 @@ class Inputs:
     def __len__(self) -> int:
         return len(self._pixels)
 
-    def of(self, network: SaliencyNet, rows: Tensor, flipped: Tensor) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Arguments of the network's forward pass for images `rows` (B,), mirrored where `flipped` (B,)."""
-        found = [flip(network.as_input(self._pixels[rows]), flipped)]
+    def of(self, network: SaliencyNet, rows: Tensor, view: View) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Arguments of the network's forward pass for what `view` shows of the images `rows` (B,)."""
+        found = [network.as_input(view.of_images(self._pixels[rows]))]
         if self._guides is not None:
-            found.append(flip(self._guides[rows][:, None].float() / 255, flipped))
+            found.append(view.of_maps(self._guides[rows][:, None].float() / 255))
         if self._features is None:
             return found, {}
         # Not quite the features of the mirrored image; they were computed once, for the image as it is.
-        return found, {"features": flip(self._features[rows], flipped)}
-
-
-def flip(tensor: Tensor, rows: Tensor) -> Tensor:
-    """(B, C, H, W) with those images mirrored whose entry in `rows` (B,) is true."""
-    if not rows.any():
-        return tensor
-    chosen = rows.to(tensor.device, non_blocking=True)[:, None, None, None]
-    return torch.where(chosen, tensor.flip(-1), tensor)
+        return found, {"features": flip(self._features[rows], view.mirrored)}

@@ -19,6 +19,7 @@ from usod.training.inputs import Inputs
 from usod.training.objective import Objective
 from usod.training.parallel import Process
 from usod.training.stopwatch import Stopwatch
+from usod.training.views import Augmentation, View
 from usod.training.weight_average import WeightAverage
 
 
@@ -37,6 +38,8 @@ class Schedule:
     weight_decay: float = 0.0
     nesterov: bool = True
     flip: bool = False
+    augment: Augmentation | None = None
+    size: int | None = None
     precision: Precision = "auto"
     average: float = 0.0
     seed: int = 0
@@ -184,18 +187,17 @@ class Trainer:
 
     def _step(self, batch: Tensor, generator: torch.Generator, watch: Stopwatch) -> Tensor:
         watch.start()
-        flipped = torch.zeros(len(batch), dtype=torch.bool)
-        if self.schedule.flip:
-            flipped = torch.rand(len(batch), generator=generator) < 0.5
-        rows, flipped = self.process.part(batch), self.process.part(flipped)
+        schedule = self.schedule
+        view = View.draw(len(batch), generator, schedule.flip, schedule.augment, schedule.size)
+        rows, shown = self.process.part(batch), view.part(self.process.part)
         idle = len(rows) == 0
         if idle:  # fewer images than processes: all must take the step, the loss of this one counts nothing
-            rows, flipped = batch[:1], flipped.new_zeros(1)
-        inputs, named = self.inputs.of(self.network, rows, flipped)
+            rows, shown = batch[:1], view.part(lambda values: values[:1])
+        inputs, named = self.inputs.of(self.network, rows, shown)
         watch.stop("data")
         with autocast(self.device, self.schedule.precision):
             output = self._forward(*inputs, **named)
-        prediction = self._finite(self.objective.read(output, flipped))
+        prediction = self._finite(self.objective.read(output, shown))
         losses = self.objective.loss(prediction, rows) * (0.0 if idle else 1.0)
         self.optimiser.zero_grad(set_to_none=True)
         # The gradient is averaged over the processes: together they take the mean over the batch.

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from usod.models.saliency_net import SaliencyNet
-from usod.training.inputs import flip
+from usod.training.views import View
 
 
 class Objective(Protocol):
@@ -14,8 +14,8 @@ class Objective(Protocol):
     `rows` (B,) are image numbers, on the CPU: they pick from what lies there and on the device (`placement.fetch`).
     """
 
-    def read(self, output: Any, flipped: Tensor) -> Any:
-        """What the network gives, for images some of which are mirrored -> what `loss` and `observe` take."""
+    def read(self, output: Any, view: View) -> Any:
+        """What the network gives for a view of images -> what `loss` and `observe` take."""
         ...
 
     def loss(self, prediction: Any, rows: Tensor) -> Tensor:
@@ -42,17 +42,17 @@ class Objective(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-def as_probability(logits: Any, flipped: Tensor) -> Any:
+def as_probability(logits: Any, view: View) -> Any:
     """Logits (B, 1, H, W), some of mirrored images -> probabilities (B, H, W) of the images as they are."""
-    return flip(logits.float().sigmoid(), flipped)[:, 0]
+    return view.unmirrored(logits.float().sigmoid())[:, 0]
 
 
-def as_logits(logits: Any, flipped: Tensor) -> Any:
+def as_logits(logits: Any, view: View) -> Any:
     """Logits (B, 1, H, W), some of mirrored images -> logits (B, H, W) of the images as they are."""
-    return flip(logits.float(), flipped)[:, 0]
+    return view.unmirrored(logits.float())[:, 0]
 
 
-def as_it_is(logits: Any, flipped: Tensor) -> Any:
+def as_it_is(logits: Any, view: View) -> Any:
     """What the network gives, of which it does not matter whether an image was mirrored."""
     return logits
 

@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from inspect import isclass
 from multiprocessing import get_context
@@ -107,7 +107,7 @@ def compare(method: str, images: Sequence[np.ndarray], repeats: int) -> str:
     agreement = median(float(np.corrcoef(ours.ravel(), plain.ravel())[0, 1]) for ours, plain in maps)
     ours, plain = [], []
     for image in images:
-        times = alternate([lambda image=image: detector(image), lambda image=image: reference(image)], repeats)
+        times = alternate([partial(detector, image), partial(reference, image)], repeats)
         ours += times[0]
         plain += times[1]
     shares = [(name, share) for name, share in step_shares(method, list(images) * repeats) if share >= 0.02]

@@ -14,7 +14,10 @@ from scipy import ndimage
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
-from skimage.color import rgb2lab, rgb2luv
+from skimage.color import (
+    rgb2lab,
+    rgb2luv,  # type: ignore[attr-defined]
+)
 from skimage.filters import sobel, threshold_otsu
 from skimage.measure import regionprops
 from skimage.morphology import reconstruction
@@ -182,7 +185,7 @@ def merged(labels: np.ndarray, luv: np.ndarray, threshold: int) -> np.ndarray:
     sizes = np.bincount(labels.ravel())
     sums = means(labels, luv) * sizes[:, None]
     boxes = [region.bbox for region in regionprops(labels + 1)]
-    neighbours = [set() for _ in range(n)]
+    neighbours: list[set[int]] = [set() for _ in range(n)]
     for a, b in ((labels[:-1], labels[1:]), (labels[:, :-1], labels[:, 1:])):
         for i, j in np.unique(np.stack([a[a != b], b[a != b]]), axis=1).T.tolist():
             neighbours[i].add(j)
@@ -286,7 +289,7 @@ def mbd(image: np.ndarray) -> np.ndarray:
     size = (round(scale * height), round(scale * width))
     small = resize(image, size, anti_aliasing=True, preserve_range=True)
     lab = rgb2lab(small / 255) * (2.55, 1, 1)
-    saliency = min_max(sum(barrier(ndimage.median_filter(lab[..., c], 5)) for c in range(3)))
+    saliency = min_max(np.sum([barrier(ndimage.median_filter(lab[..., c], 5)) for c in range(3)], axis=0))
     rows, cols = round(0.1 * size[0]), round(0.1 * size[1])
     distances = []
     for strip in (small[:rows], small[-rows:], small[:, :cols], small[:, -cols:]):

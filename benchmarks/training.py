@@ -21,7 +21,8 @@ import torch
 from PIL import Image
 
 from usod.crf import CRFParams, DenseCRF
-from usod.devices import autocast, available_memory, describe_device, pick_device
+from usod.devices import autocast, describe_device, pick_device
+from usod.memory import available_memory
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet

@@ -1,6 +1,6 @@
 """Running a handcrafted method over many images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,7 +62,7 @@ def extract_maps(
     size: tuple[int, int] | None,
     max_side: int = 640,
     workers: int = 1,
-) -> Iterator[np.ndarray | UsodError]:
+) -> Generator[np.ndarray | UsodError, None, None]:
     """`extract_map` for many files, in their order, in `workers` processes.
 
     An image that cannot be read, or that the method fails on, gives its error in the place of its map: what to do

@@ -53,6 +53,7 @@ rule all:
         rules.benchmark.input,
         rules.report.input,
         rules.masks.input,
+        rules.models.input,
         [file for table in SETTINGS.ablations for file in ablation_files(Path(table).stem)],
     localrule: True
 

@@ -14,10 +14,7 @@ from scipy import ndimage
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
-from skimage.color import (
-    rgb2lab,
-    rgb2luv,  # type: ignore[attr-defined]
-)
+from skimage.color import rgb2lab, rgb2luv  # type: ignore[attr-defined]
 from skimage.filters import sobel, threshold_otsu
 from skimage.measure import regionprops
 from skimage.morphology import reconstruction

@@ -14,10 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from skimage.color import (
-    rgb2lab,
-    rgb2luv,  # type: ignore[attr-defined]
-)
+from skimage.color import rgb2lab, rgb2luv  # type: ignore[attr-defined]
 
 from usod.data.images import read_image, read_mask
 from usod.evaluation.benchmark import Benchmark

@@ -73,6 +73,11 @@ class Plan:
         """Those of `finals` that have a network."""
         return [name for name in self.finals if self._network(self.parts[name])]
 
+    @property
+    def models(self) -> list[str]:
+        """Copies of those networks that know their CRF."""
+        return [f"results/models/{self.settings.train}/{name}.safetensors" for name in self.exported]
+
     def final_networks(self) -> dict[str, str]:
         """Name -> model of the networks behind what the systems end with."""
         networks = dict.fromkeys(network for name in self.finals if (network := self._network(self.parts[name])))

@@ -219,3 +219,44 @@ def test_a_run_that_was_interrupted_goes_on_and_nothing_is_overwritten(model, tm
     assert (out / "a.png").read_bytes() == b"mine" and (out / "b/c.png").exists()
     predict_files(model, [photos], out, 4, overwrite=True)
     assert (out / "a.png").read_bytes() != b"mine"
+
+
+def export(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["usod", "export", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+def test_a_copy_says_the_crf_of_its_maps(model_file, tmp_path, rng, monkeypatch):
+    photo = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    copy = tmp_path / "copy.safetensors"
+    assert not export(monkeypatch, model_file, copy, "--crf", '{"bilateral_sxy": 9, "iterations": 2}')
+    sharpened = Model(model_file, "cpu", crf=CrfConfig(bilateral_sxy=9, iterations=2)).predict(photo)
+    plain = Model(model_file, "cpu").predict(photo)
+    assert np.abs(sharpened - plain).max() > 0.01
+    np.testing.assert_array_equal(usod.load(copy, "cpu").predict(photo), sharpened)
+    np.testing.assert_array_equal(usod.load(copy, "cpu", crf=None).predict(photo), plain)
+    # Of copies of a copy the last word counts, and its weights are the same bytes.
+    again = tmp_path / "again.safetensors"
+    assert not export(monkeypatch, copy, again, "--crf", "none")
+    np.testing.assert_array_equal(Model(again, "cpu").predict(photo), plain)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["out.safetensors"], "out.safetensors: of a .safetensors copy only --crf is said, and must be"),
+        (["out.safetensors", "--crf", "none", "--rembg"], "out.safetensors: of a .safetensors copy only --crf"),
+        (["out.safetensors", "--crf", '{"sxy": 3}'], "--crf: sxy"),
+        (
+            ["out.onnx", "--crf", "none"],
+            "--crf: an ONNX graph has none; leave it out, or write out.safetensors",
+        ),
+    ],
+)
+def test_a_wrong_export_is_one_line(model_file, tmp_path, monkeypatch, capsys, arguments, line):
+    monkeypatch.chdir(tmp_path)
+    assert export(monkeypatch, model_file, *arguments) == 2
+    assert f"usod: error: {line}" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

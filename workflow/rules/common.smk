@@ -365,7 +365,7 @@ def print_where_to_look():
 def places():
     """What a user looks for at the end, and where it is."""
     found = [("Masks", PLAN.masks(SETTINGS.train, system)) for system in PLAN.finals]
-    found += [("Model", model) for model in PLAN.final_networks().values()]
+    found += [("Model", model) for model in PLAN.models]
     return [*found, ("Report", "results/report/report.html")]
 
 

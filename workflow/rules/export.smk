@@ -30,6 +30,32 @@ rule masks:
     localrule: True
 
 
+rule keep_crf:
+    """A copy of a final network that says by which CRF its maps are sharpened: what one predicts other images with."""
+    input:
+        model=model_of,
+    output:
+        model=f"results/models/{SETTINGS.train}/{{system}}.safetensors",
+    log:
+        "results/logs/models/{system}.log",
+    benchmark:
+        "results/timings/models/{system}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.export"),
+        crf="none" if SETTINGS.benchmark.crf is None else as_json(SETTINGS.benchmark.crf),
+    shell:
+        "usod export {input.model:q} {output.model:q} --crf {params.crf:q} > {log:q} 2>&1"
+
+
+rule models:
+    """All final networks, for other images."""
+    input:
+        PLAN.models,
+    localrule: True
+
+
 rule export_model:
     """Write a trained network as ONNX, with its model card."""
     input:

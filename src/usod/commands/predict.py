@@ -3,7 +3,7 @@
 from enum import StrEnum
 from glob import glob
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -39,8 +39,9 @@ def predict(
     ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make files that are there already again.")] = False,
     crf: Annotated[
-        str, typer.Option(help="Dense CRF on the predictions: none, default, JSON or a YAML file.")
-    ] = "none",
+        str,
+        typer.Option(help="Dense CRF on the predictions: what the model says, none, default, JSON or a YAML file."),
+    ] = "model",
     features: Features = None,
     device: Device = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
@@ -63,7 +64,9 @@ def predict(
     from usod.settings.sections import CrfConfig, parse_section
 
     start_device(device, threads)
-    settings = None if crf == "none" else parse_section(CrfConfig, None if crf == "default" else crf, "--crf")
+    settings: CrfConfig | Literal["model"] | None = "model" if crf == "model" else None
+    if crf not in ("model", "none"):
+        settings = parse_section(CrfConfig, None if crf == "default" else crf, "--crf")
     if (out.suffix == ".h5") != (len(inputs) == 1 and inputs[0].suffix == ".h5"):
         raise UsageError(f"--out {out}: an images.h5 gives a MapStore (.h5), images and folders give a folder")
     if features is not None and out.suffix != ".h5":

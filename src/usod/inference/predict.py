@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -35,11 +36,13 @@ class Model:
     path : model.safetensors as written by this package
     device : auto, cpu, cuda or cuda:N
     size : working size; none: the one it was trained at
-    crf : dense CRF applied to the predictions at working size; none: raw predictions
+    crf : dense CRF applied to the predictions at working size; none: raw predictions; model: what its file says, which
+        is a CRF in files of `copy_with_crf` (results/models) only
     """
 
     def __init__(
-        self, path: str | Path, device: str = "auto", size: int | None = None, crf: CrfConfig | None = None,
+        self, path: str | Path, device: str = "auto", size: int | None = None,
+        crf: CrfConfig | Literal["model"] | None = "model",
         precision: Precision = "auto",
     ):  # fmt: skip
         self.path = Path(path)
@@ -48,7 +51,8 @@ class Model:
         if self.network.inputs != ("image",):
             raise UsodError(f"{path}: refines maps, it predicts none from images alone; use usod ldps refine")
         self.size = size or self._trained_size(path)
-        self.crf = crf
+        said = self.metadata.get("crf")
+        self.crf = (None if said is None else CrfConfig(**said)) if crf == "model" else crf
         self.precision = precision
 
     def _trained_size(self, path: str | Path) -> int:
@@ -121,7 +125,7 @@ class Model:
         yield from zip(keys, np.concatenate(parts), strict=True)
 
 
-def load(path: str | Path, device: str = "auto", crf: CrfConfig | None = None) -> Model:
+def load(path: str | Path, device: str = "auto", crf: CrfConfig | Literal["model"] | None = "model") -> Model:
     """Load a trained model: `usod.load("model.safetensors").predict(image)`."""
     return Model(path, device, crf=crf)
 

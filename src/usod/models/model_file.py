@@ -6,6 +6,7 @@ from typing import Any
 
 import pydantic
 import safetensors
+import safetensors.numpy
 import safetensors.torch
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
 from usod.models.weight_files import read_model_header
 from usod.provenance import versions
+from usod.settings.sections import CrfConfig
 
 FORMAT = "usod-model"
 VERSION = 1
@@ -73,6 +75,24 @@ def save_model(
         temporary.write_bytes(content)
 
 
+def copy_with_crf(model: str | Path, out: str | Path, crf: CrfConfig | None) -> None:
+    """A copy of a model file that says by which dense CRF its maps are sharpened; None: by none.
+
+    Raises
+    ------
+    UsodError
+        If the file is no model, or the copy cannot be written.
+    """
+    header = read_model_header(Path(model))
+    if header is None:
+        raise UsodError(f"{model}: is no model of this package; give a model.safetensors of a training")
+    header["crf"] = None if crf is None else crf.model_dump()
+    tensors = safetensors.numpy.load_file(model)
+    content = safetensors.numpy.save(tensors, metadata={MODEL_KEY: json.dumps(header, sort_keys=True)})
+    with atomic_path(out) as temporary:
+        temporary.write_bytes(content)
+
+
 def inherited(origin: dict[str, Any], network: SaliencyNet) -> dict[str, Any]:
     """`origin`, as `describe` gave it, for what a network has made: with the human labels of its pretraining too."""
     return origin | {"labels": join(network.weights["labels"], origin["labels"])}
@@ -85,7 +105,8 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Sa
     -------
     network : on `device`, in evaluation mode
     metadata : `format`, `version`, `config` (dict), `input_size` ([height, width] or None), `mean`, `std`, `weights`
-        (see `describe_weights`), `labels` (human labels used in all), `versions`, `extra`
+        (see `describe_weights`), `labels` (human labels used in all), `versions`, `extra`, and `crf` in files of
+        `copy_with_crf`
 
     Raises
     ------

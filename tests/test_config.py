@@ -11,11 +11,11 @@ from usod.settings.sections import (
     CrfConfig,
     PretrainConfig,
     RectifyConfig,
-    RefineConfig,
     RelationConfig,
     SelfTrainConfig,
     parse_section,
 )
+from usod.systems.deepusps_settings import RefineConfig
 from usod.systems.spectral_settings import RECIPES
 
 ROOT = Path(__file__).parents[1]

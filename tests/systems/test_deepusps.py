@@ -12,9 +12,9 @@ from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
 from usod.models.weights import read_model_header
-from usod.settings.sections import FuseConfig, RefineConfig
 from usod.systems import deepusps
 from usod.systems.deepusps import Fusion, PseudoLabels, Refinement, discretisation_threshold
+from usod.systems.deepusps_settings import FuseConfig, RefineConfig
 from usod.training.losses import f_beta_loss
 from usod.training.moving_average import MovingAverage
 from usod.training.parallel import Process

@@ -21,7 +21,8 @@ from usod.data.mapstore import ImageStore, MapStore
 from usod.data.store import to_uint8
 from usod.models.config import NetworkConfig
 from usod.progress import say
-from usod.settings.sections import FuseConfig, RefineConfig, enough_epochs
+from usod.settings.sections import enough_epochs
+from usod.systems.deepusps_settings import FuseConfig, RefineConfig
 from usod.training.crf import crf_of
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs

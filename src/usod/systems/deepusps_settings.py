@@ -96,7 +96,17 @@ class FuseConfig(Section):
     lr_decay: Literal["constant", "poly"] = Field("poly", description="Released code: lr (1 - epoch/epochs)^0.9")
     head_lr_factor: float = Field(1.0, gt=0)
     weight_decay: float = Field(0.0, ge=0)
-    beta2: float = Field(0.3, gt=0, description="beta^2 of the loss 1 - F_beta (released code: 4)")
+    beta2: float = Field(
+        0.3,
+        gt=0,
+        description="beta^2 of the loss 1 - F_beta (released code: 4). Of K label sets of one size it asks for the "
+        "pixels with at least K F / (1 + beta^2) votes, F the mean F that is reached: of four, one vote at 4; two at 1 "
+        "where F > 0.5; three at 0.3 where F > 0.65",
+    )
+    weights: Literal["equal", "agreement"] = Field(
+        "equal",
+        description="Of each label set's loss in an image: agreement: by its mean IoU with the others there",
+    )
     threshold: float = Field(0.5, ge=0, lt=1, description="Binarisation of the refined labels")
     threshold_factor: float = Field(
         1.5, gt=0, description="Of handcrafted maps that are fused unrefined: gamma = 1.5 * mean saliency (3.1)"

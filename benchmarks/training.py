@@ -27,8 +27,9 @@ from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import set_quiet
-from usod.settings.sections import CrfConfig, FuseConfig, RefineConfig
+from usod.settings.sections import CrfConfig
 from usod.systems.deepusps import Fusion, PseudoLabels, Refinement
+from usod.systems.deepusps_settings import FuseConfig, RefineConfig
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule, Trainer

@@ -11,11 +11,11 @@ from usod.settings.sections import (
     CrfConfig,
     PretrainConfig,
     RectifyConfig,
-    RefineConfig,
     RelationConfig,
     SelfTrainConfig,
     parse_section,
 )
+from usod.systems.deepusps_settings import RefineConfig
 from usod.systems.spectral_settings import RECIPES
 
 ROOT = Path(__file__).parents[1]
@@ -219,7 +219,7 @@ def test_the_schema_file_is_the_generated_one():
         ({"ablations": "a2s_table4"}, "ablations: must be a list, not 'a2s_table4'; write [a2s_table4]"),
         (
             {"systems": ["deepusp"]},
-            "systems.0: must be one of deepusps, a2s, wss, ldps, spectral, distil, not 'deepusp'",
+            "systems.0: must be one of deepusps, a2s, wss, ldps, spectral, vote, distil, not 'deepusp'",
         ),
         ({"systems": []}, "systems: needs 1 or more, has 0"),
         ({"size": 5}, "size: must be at least 32, not 5"),

@@ -149,6 +149,57 @@ def test_an_encoder_that_spectral_cannot_look_into_is_refused(keys, line):
     assert line in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_vote_is_made_of_any_set_and_learnt_refined_and_distilled_like_other_labels():
+    found = plan(systems=["vote"], vote={"labels": ["rbd", "mc-iter2", "ldps-rbd"]})
+    assert found.finals == ["vote"] and found.exported == [] and "mc-iter2" in [part.name for part in found.made]
+    assert found.sources("t", "vote", "", "maps") == {
+        "rbd": "results/t/maps/rbd.h5",
+        "mc-iter2": "results/predictions/t/mc-iter2.h5",
+        "ldps-rbd": "results/t/ldps/rbd/labels.h5",
+    }
+    assert found.maps("t", "vote") == "results/t/vote/labels.h5" in found.files("vote")
+    learns = plan(
+        systems=["deepusps", "ldps", "distil"],
+        deepusps={"labels": ["vote"]},
+        ldps={"priors": ["vote"]},
+        distil={"labels": "vote"},
+    )
+    assert learns.sources("d", "deepusps-seed0", "", "labels") == {"vote": "results/d/vote/labels.h5"}
+    assert [part.name for part in learns.made if part.system != "ldps"] == ["deepusps-seed0", "vote", "distil-round1"]
+    rows = {"best": {"system": "vote", "config": {"vote": {"rule": "best"}}}, "same": {"system": "vote"}}
+    compared = plan({"t": {"title": "T", "rows": rows}}, systems=["vote"])
+    assert compared.tables.systems("t") == {"best": ["vote@t.best"], "same": ["vote"]}
+    assert compared.maps("d", "vote@t.best") == "results/d/vote/variants/t.best/labels.h5"
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({"systems": ["vote"], "methods": {"rbd": {}}}, "vote.labels: rbd alone cannot vote; name another beside it"),
+        ({"deepusps": {"labels": ["vote"]}, "vote": {"labels": ["mc", "mc"]}}, "vote.labels: mc alone cannot vote"),
+        ({"vote": {"labels": ["rbd"]}}, "vote.labels: needs 2 or more, has 1"),
+        ({"vote": {"labels": ["rbd", "vote"]}}, "vote.labels: no 'vote'; there are rbd, mc"),
+        ({"vote": {"labels": ["rbd", "lost"]}}, "vote.labels: no 'lost'; there are rbd, mc"),
+        ({"vote": {"labels": ["rbd", "oracle-masks"]}}, "vote.labels: no 'oracle-masks'"),
+        (
+            {"vote": {"labels": ["rbd", "deepusps-seed0"]}, "deepusps": {"labels": ["vote"]}},
+            "deepusps.labels: no 'vote'; there are rbd, mc",
+        ),
+        ({"vote": {"rule": "all"}}, "vote.rule: must be one of majority, weighted, best, not 'all'"),
+        ({"deepusps": {"fuse": {"weights": "some"}}}, "deepusps.fuse.weights: must be one of equal, agreement"),
+        ({"methods": {"rbd": {}, "votes": {"function": "mc"}}}, "methods.votes: the workflow uses such names itself"),
+    ],
+)
+def test_a_vote_that_cannot_be_held_is_one_line(keys, line):
+    with pytest.raises(UsageError) as caught:
+        parse_config(BASE | keys)
+    assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_one_method_is_no_fault_where_nothing_is_voted_on():
+    assert parse_config(BASE | {"methods": {"rbd": {}}}).voters == ["rbd"]
+
+
 def test_every_round_learns_the_maps_of_the_one_before_and_the_student_those_of_the_last():
     made = plan(
         systems=["distil"], deepusps={"fuse": {"seeds": [3]}}, distil={"rounds": 2, "student": {"light_width": 8}}

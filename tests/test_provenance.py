@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from usod import provenance
+from usod.errors import UsodError
 from usod.handcrafted import METHODS
 
 SOURCE = provenance.PACKAGE
@@ -118,6 +119,8 @@ def test_digests_follow_the_content(tmp_path):
     assert first == "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
     file.write_text("22")
     assert provenance.file_digest(file) != first and provenance.file_digest(tmp_path) != folder
+    with pytest.raises(UsodError, match="b: no such file"):
+        provenance.describe({}, {"labels": tmp_path / "b"})
 
 
 @pytest.mark.parametrize(("cores", "policy"), [(None, None), (1, None), (10_000, "PASSIVE")])

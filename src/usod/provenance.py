@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from usod.errors import UsodError
+
 PACKAGE = Path(__file__).parent
 
 
@@ -27,13 +29,21 @@ def _digest_at(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file, or of the names and contents of a folder's files, as 64 hexadecimal digits."""
+    """SHA-256 of a file, or of the names and contents of a folder's files, as 64 hexadecimal digits.
+
+    Raises
+    ------
+    UsodError
+        If there is none.
+    """
     path = Path(path)
     if path.is_dir():
         whole = hashlib.sha256()
         for file in sorted(p for p in path.rglob("*") if p.is_file()):
             whole.update(f"{file.relative_to(path).as_posix()}\0{file_digest(file)}\n".encode())
         return whole.hexdigest()
+    if not path.exists():
+        raise UsodError(f"{path}: no such file")
     status = path.stat()
     return _digest_at(path.resolve(), status.st_size, status.st_mtime_ns)
 

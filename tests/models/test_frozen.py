@@ -21,8 +21,8 @@ from usod.models.model_file import load_model, save_model
 from usod.models.timm_encoder import TimmEncoder
 from usod.plan import features_name
 from usod.provenance import describe
-from usod.settings.sections import FuseConfig, RefineConfig
 from usod.systems import deepusps
+from usod.systems.deepusps_settings import FuseConfig, RefineConfig
 from usod.training import inputs
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import KeptFeatures

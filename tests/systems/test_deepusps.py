@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
 from usod.models.weights import read_model_header
-from usod.settings.sections import FuseConfig, RefineConfig
 from usod.systems import deepusps
 from usod.systems.deepusps import Fusion, PseudoLabels, Refinement, discretisation_threshold
+from usod.systems.deepusps_settings import FuseConfig, RefineConfig
 from usod.training.losses import f_beta_loss
 from usod.training.moving_average import MovingAverage
 from usod.training.parallel import Process
+from usod.training.placement import Kept
 
 CPU = torch.device("cpu")
 NETWORK = NetworkConfig(light_width=8)
@@ -130,6 +132,69 @@ def test_fusion_is_the_mean_of_the_losses():
     p, rows = torch.rand(2, 5, 5), torch.tensor([2, 0])
     expected = sum(s.loss(p, rows, 0.3, False) for s in sources) / 3
     torch.testing.assert_close(Fusion(sources, FuseConfig()).loss(p, rows), expected)
+
+
+def test_equal_weights_change_no_bit_and_weights_are_those_of_the_image():
+    rng = np.random.default_rng(1)
+    sources = [
+        PseudoLabels(rng.integers(0, 256, (3, 5, 5)).astype(np.uint8), np.full(3, 0.5, np.float32)) for _ in "ab"
+    ]
+    p, rows = torch.rand(2, 5, 5), torch.tensor([2, 0])
+    first, second = (source.loss(p, rows, 0.3, False) for source in sources)
+    assert torch.equal(Fusion(sources, FuseConfig()).loss(p, rows), torch.stack([first, second]).mean(0))
+    weights = np.array([[0.25, 0.75], [0, 1], [0.5, 0.5]], np.float32)
+    found = Fusion(sources, FuseConfig(), Kept(weights)).loss(p, rows)
+    expected = [(first[0] + second[0]) / 2, first[1] / 4 + second[1] * 3 / 4]
+    torch.testing.assert_close(found, torch.stack(expected))
+
+
+def test_labels_that_agree_with_no_other_weigh_nothing(data, tmp_path):
+    """Two maps that vote the same, one of them darker, and one that is empty: the loss is that of the first alone."""
+    images, maps, _ = data
+    for name, factor in (("dark", 0.4), ("empty", 0)):
+        with write_maps(tmp_path / f"{name}.h5", images.ids, images.size, images.original_size, ATTRIBUTES) as rows:
+            for key in images.ids:
+                rows[key] = factor * maps[key]
+    three = {"one": maps, **{name: MapStore(tmp_path / f"{name}.h5") for name in ("dark", "empty")}}
+    config, losses = FuseConfig(epochs=1, batch_size=24, lr=1e-9), {}
+    for sources, weights in (({"one": maps}, "equal"), (three, "equal"), (three, "agreement")):
+        settings = config.model_copy(update={"weights": weights})
+        done = deepusps.fuse(images, sources, 0, settings, NETWORK, Process(CPU), unrefined=["one", "dark"])
+        losses[len(sources), weights] = done.history[-1]["loss"]
+    alone = losses[1, "equal"]
+    assert losses[3, "agreement"] == pytest.approx(alone, abs=2e-3)
+    assert losses[3, "equal"] == pytest.approx((2 * alone + 1) / 3, abs=2e-3), "an empty label costs 1"
+
+
+ALIKE = (20, 3, 2, 3, 40)
+"""Pixels with no vote, of each set of one, of two, of three, and of all four label sets."""
+UNLIKE = (20, 8, 2, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "beta2", "votes"),
+    [(ALIKE, 4, 1), (ALIKE, 1, 2), (ALIKE, 0.3, 3), (UNLIKE, 4, 1), (UNLIKE, 1, 1), (UNLIKE, 0.3, 2)],
+)
+def test_beta2_says_how_many_of_four_votes_a_pixel_needs(pixels, beta2, votes):
+    """The best of all predictions, found pixel by pixel, has those with at least K F / (1 + beta^2) votes.
+
+    The mean of K losses with equal |t_i| = T is 1 - (1 + beta^2)/K sum_p p v(p) / (sum_p p + beta^2 T), v(p) the votes:
+    a quotient of two linear functions, largest where p = 1 for v(p) (1 + beta^2)/K above its own value F, else 0.
+    """
+    voters = [chosen for chosen in product([0, 1], repeat=4) for _ in range(pixels[sum(chosen)])]
+    table = np.array(voters, np.uint8).T[:, None, None] * np.uint8(255)
+    fusion = Fusion([PseudoLabels(maps, np.full(1, 0.5, np.float32)) for maps in table], FuseConfig(beta2=beta2))
+    logits = torch.zeros(1, 1, len(voters), requires_grad=True)
+    optimiser = torch.optim.Adam([logits], lr=0.2)
+    for _ in range(300):
+        optimiser.zero_grad()
+        loss = fusion.loss(logits.sigmoid(), torch.tensor([0])).sum()
+        loss.backward()
+        optimiser.step()
+    found = logits.sigmoid().detach().flatten()
+    expected = torch.tensor([float(sum(chosen) >= votes) for chosen in voters])
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0)
+    assert votes == np.ceil(4 * (1 - loss.item()) / (1 + beta2))
 
 
 def test_what_is_averaged_is_the_crf_of_the_prediction(data):

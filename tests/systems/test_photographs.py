@@ -8,8 +8,9 @@ from PIL import Image
 from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
 from usod.data.store import to_uint8
 from usod.models.config import NetworkConfig
-from usod.settings.sections import RefineConfig, RelationConfig
+from usod.settings.sections import RelationConfig
 from usod.systems import deepusps, ldps
+from usod.systems.deepusps_settings import RefineConfig
 from usod.training.parallel import Process
 
 pytestmark = pytest.mark.real_data

@@ -7,8 +7,8 @@ import torch
 from usod.crf import CRFParams, DenseCRF
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.settings.sections import RefineConfig
 from usod.systems.deepusps import PseudoLabels, Refinement
+from usod.systems.deepusps_settings import RefineConfig
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule, Trainer

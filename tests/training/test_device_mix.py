@@ -9,15 +9,9 @@ from torch.nn import Parameter
 from usod.crf import lattice
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.settings.sections import (
-    ActivationConfig,
-    FuseConfig,
-    PretrainConfig,
-    RectifyConfig,
-    RefineConfig,
-    RelationConfig,
-)
+from usod.settings.sections import ActivationConfig, PretrainConfig, RectifyConfig, RelationConfig
 from usod.systems import a2s, deepusps, distil, ldps, wss
+from usod.systems.deepusps_settings import FuseConfig, RefineConfig
 from usod.systems.distil_settings import AugmentConfig, StudentConfig
 from usod.training import inputs, views
 from usod.training.moving_average import MovingAverage

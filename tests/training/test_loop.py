@@ -5,7 +5,7 @@ import torch
 from usod.errors import UsodError
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.settings.sections import FuseConfig
+from usod.systems.deepusps_settings import FuseConfig
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule, Trainer, batches

@@ -118,6 +118,23 @@ def test_spectral_labels_are_cut_from_the_features_that_they_ask_for(project, tm
     assert "export/spectral" not in done.stdout, "there is no network"
 
 
+def test_a_vote_is_taken_of_maps_and_labels_and_learnt(project):
+    labels = ["rbd", "mc", "rbd-iter0"]
+    learns = {**TINY["deepusps"], "labels": ["vote"]}
+    vote = {"labels": labels, "rule": "weighted", "soft": True, "threshold": 0.4}
+    project.configure(changed(systems=["vote", "deepusps"], vote=vote, deepusps=learns))
+    done = project.snakemake("--dry-run", "--printshellcmds", "all", "export")
+    assert done.returncode == 0 and "results/masks/demo/vote" in done.stdout, done.stdout
+    calls = {line.rsplit("--out ")[1].split()[0]: line for line in re.findall(r"usod vote .*", done.stdout)}
+    assert set(calls) == {f"results/{name}/vote/labels.h5" for name in ("demo", "demo-test")}
+    train = calls["results/demo/vote/labels.h5"]
+    assert "--maps rbd=results/demo/maps/rbd.h5 --maps mc=results/demo/maps/mc.h5" in train
+    assert "--labels rbd-iter0=results/demo/deepusps/rbd/iter0/labels.h5 --rule weighted --soft" in train
+    assert "--threshold 0.4 --threshold-factor 1.5" in train
+    assert "rbd-iter0=results/predictions/demo-test/rbd-iter0.h5" in calls["results/demo-test/vote/labels.h5"]
+    assert "usod deepusps fuse --images results/demo/images.h5 --labels vote=results/demo/vote/labels.h5" in done.stdout
+
+
 def test_without_internet_a_run_ends_before_its_first_job(project, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(project.folder / "empty"))

@@ -21,7 +21,7 @@ from usod.commands.options import (
 
 if TYPE_CHECKING:
     from usod.models.config import NetworkConfig
-    from usod.settings.sections import FuseConfig
+    from usod.systems.deepusps_settings import FuseConfig
     from usod.training.parallel import Process
 
 app = typer.Typer(no_args_is_help=True, help="DeepUSPS: refine handcrafted maps with networks, fuse the results.")
@@ -63,8 +63,9 @@ def refine(
     from usod.devices import start_device
     from usod.models.model_file import inherited, save_model
     from usod.provenance import describe, resume_identity
-    from usod.settings.sections import RefineConfig, parse_section
+    from usod.settings.sections import parse_section
     from usod.systems import deepusps
+    from usod.systems.deepusps_settings import RefineConfig
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.history import write_history
 
@@ -131,7 +132,8 @@ def fuse(
     from usod.devices import start_device
     from usod.errors import UsageError
     from usod.provenance import describe
-    from usod.settings.sections import FuseConfig, parse_section
+    from usod.settings.sections import parse_section
+    from usod.systems.deepusps_settings import FuseConfig
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.parallel import processes, run
 

@@ -18,10 +18,12 @@ from torch import Tensor
 from usod.crf import DenseCRF
 from usod.data.features import FeatureStore
 from usod.data.mapstore import ImageStore, MapStore
-from usod.data.store import to_uint8
+from usod.data.store import to_uint8, to_unit
 from usod.models.config import NetworkConfig
 from usod.progress import say
-from usod.settings.sections import FuseConfig, RefineConfig, enough_epochs
+from usod.settings.sections import enough_epochs
+from usod.systems.deepusps_settings import FuseConfig, RefineConfig
+from usod.systems.vote import agreement, discretisation_threshold
 from usod.training.crf import crf_of
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
@@ -31,27 +33,6 @@ from usod.training.moving_average import Averaging, MovingAverage
 from usod.training.objective import Memoryless
 from usod.training.parallel import Process
 from usod.training.placement import Kept
-
-
-def discretisation_threshold(maps: np.ndarray, factor: float = 1.5, scope: str = "dataset") -> np.ndarray:
-    """gamma = 1.5 mu (section 3.1), one per image.
-
-    Parameters
-    ----------
-    maps : (N, H, W) uint8, 0..255 = [0, 1]
-    factor : 1.5
-    scope : "dataset": mu is the method's mean over all images, which is what the released code's constants are
-        (MC .31, HS .36, DSR .23, RBD .25); "image": the mean of each map
-
-    Returns
-    -------
-    (N,) float32 thresholds on the [0, 1] scale, below 1
-    """
-    means = np.array([m.mean() for m in maps], np.float64) / 255
-    if scope == "dataset":
-        means = np.full_like(means, means.mean())
-    # A bright set could ask for more than 1: then nothing would be salient.
-    return np.minimum(factor * means, 254.5 / 255).astype(np.float32)
 
 
 class PseudoLabels:
@@ -104,15 +85,22 @@ class Refinement(Averaging):
 
 
 class Fusion(Memoryless):
-    """Objective of the fusion: L_en = 1/n sum_i L_beta^i over the n refined label sets (section 3.3)."""
+    """Objective of the fusion: L_en = 1/n sum_i L_beta^i over the n refined label sets (section 3.3).
 
-    def __init__(self, sources: Sequence[PseudoLabels], config: FuseConfig):
+    Parameters
+    ----------
+    weights : (N, n) of each image's label sets, which sum to 1: L_en = sum_i w_i L_beta^i; None: 1/n each
+    """
+
+    def __init__(self, sources: Sequence[PseudoLabels], config: FuseConfig, weights: Kept | None = None):
         self.sources = sources
         self.config = config
+        self.weights = weights
 
     def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
-        losses = [s.loss(probability, rows, self.config.beta2, self.config.soft_threshold) for s in self.sources]
-        return torch.stack(losses).mean(0)
+        each = [s.loss(probability, rows, self.config.beta2, self.config.soft_threshold) for s in self.sources]
+        losses = torch.stack(each)
+        return losses.mean(0) if self.weights is None else (losses * self.weights[rows].T).sum(0)
 
 
 def refine(
@@ -199,16 +187,30 @@ def fuse(
     pixels, labels = _read(process, images, sources)
     config = enough_epochs(config, len(pixels))
     net = new_network(network, seed)
-    targets = []
-    for name, maps in labels.items():
-        gamma = np.full(len(pixels), config.threshold, np.float32)
-        if name in unrefined:
-            gamma = discretisation_threshold(maps, config.threshold_factor)
-        targets.append(PseudoLabels(maps, gamma, process.device))
+    thresholds = {
+        name: discretisation_threshold(maps, config.threshold_factor)
+        if name in unrefined
+        else np.full(len(pixels), config.threshold, np.float32)
+        for name, maps in labels.items()
+    }
+    targets = [PseudoLabels(maps, thresholds[name], process.device) for name, maps in labels.items()]
+    weights = None
+    if config.weights == "agreement":
+        weights = Kept(_agreement(list(labels.values()), list(thresholds.values())), process.device)
     schedule = Schedule.of(config, config.lr, seed)
     inputs = Inputs.with_features(pixels, images, net, process.device, features)
-    objective = Fusion(targets, config)
+    objective = Fusion(targets, config, weights)
     return Trained(net, fit(f"fusion, seed {seed}", net, inputs, objective, config, schedule, process, work, identity))
+
+
+def _agreement(labels: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]) -> np.ndarray:
+    """Weights (N, n) float32 of n label sets, (N, H, W) uint8 each, by their agreement image by image."""
+    found = np.empty((len(labels[0]), len(labels)), np.float32)
+    for i in range(len(found)):
+        found[i] = agreement(
+            np.stack([to_unit(maps[i]) > gamma[i] for maps, gamma in zip(labels, thresholds, strict=True)])
+        )
+    return found
 
 
 def is_stable(attributes: Mapping[str, Any], stage: int, config: RefineConfig) -> bool:

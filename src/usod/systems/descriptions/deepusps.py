@@ -8,7 +8,8 @@ from pydantic import Field, ValidationError, model_validator
 from usod.models.config import NetworkConfig
 from usod.settings.base import Settings, deep_merge
 from usod.settings.faults import explain
-from usod.settings.sections import FuseConfig, RefineConfig, Section
+from usod.settings.sections import Section
+from usod.systems.deepusps_settings import FuseConfig, RefineConfig
 from usod.systems.description import Part, Read, System
 
 

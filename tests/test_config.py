@@ -7,15 +7,14 @@ import yaml
 from usod.errors import UsageError
 from usod.settings.config import Config, deep_merge, own_images, parse_config, schema
 from usod.settings.sections import (
-    ActivationConfig,
     CrfConfig,
     PretrainConfig,
-    RectifyConfig,
     RefineConfig,
     RelationConfig,
     SelfTrainConfig,
     parse_section,
 )
+from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
 from usod.systems.spectral_settings import RECIPES
 
 ROOT = Path(__file__).parents[1]

@@ -10,14 +10,13 @@ from usod.crf import lattice
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.settings.sections import (
-    ActivationConfig,
     FuseConfig,
     PretrainConfig,
-    RectifyConfig,
     RefineConfig,
     RelationConfig,
 )
 from usod.systems import a2s, deepusps, ldps, wss
+from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
 from usod.training import inputs, objective
 from usod.training.moving_average import MovingAverage
 

@@ -6,9 +6,9 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from usod.models.config import NetworkConfig
-from usod.models.registry import ActivationOptions
 from usod.settings.base import Settings, differing
-from usod.settings.sections import ActivationConfig, RectifyConfig, Section
+from usod.settings.sections import Section
+from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
 from usod.systems.description import Figure, Part, Read, System
 
 
@@ -36,7 +36,7 @@ class A2sSettings(Settings):
     def encoder(self) -> NetworkConfig:
         """The network of A2S's first stage."""
         network = differing(self.network, self.a2s.encoder, "a2s.encoder")
-        return network.with_head(network.head_as(ActivationOptions))
+        return self.a2s.stage1.network_of(network)
 
     @property
     def detector(self) -> NetworkConfig:
@@ -45,7 +45,12 @@ class A2sSettings(Settings):
 
     @model_validator(mode="after")
     def _networks_of_a2s_fit(self) -> Self:
-        self.encoder, self.detector  # noqa: B018 - they raise
+        detector, _ = self.detector, self.encoder  # which raise, too
+        if detector.frozen and self.a2s.stage2.second_scale is not None:
+            raise ValueError(
+                "a2s.stage2.second_scale: the features of a frozen detector are those of one size; set null, or "
+                "a2s.detector: {frozen: false}"
+            )
         return self
 
 

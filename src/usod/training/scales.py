@@ -1,0 +1,54 @@
+"""A batch at another size beside its own: what a map is should not depend on it (A2S-v2, A2S-v3)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from usod.models.ram import resize
+from usod.training.inputs import flip
+
+SMALLEST = 32
+"""Side in pixels below which no network can be given an image."""
+
+
+class View(NamedTuple):
+    """What a network makes of images at one size: (B, H, W), and what it was given: (B, 3, H, W) normalised."""
+
+    map: Tensor
+    image: Tensor
+
+
+def drawn_scale(scales: Sequence[float]) -> float:
+    """One of them, by torch's random state on the CPU."""
+    return scales[int(torch.randint(len(scales), ()))]
+
+
+def at_scale(image: Tensor, scale: float) -> Tensor:
+    """(B, C, H, W) images bilinearly at `scale` times their size, whole pixels and not below 32."""
+    return resize(image, [max(round(side * scale), SMALLEST) for side in image.shape[-2:]])
+
+
+def views(
+    forward: Callable[..., Any], image: Tensor, scales: Sequence[float], named: dict[str, Tensor]
+) -> list[tuple[Any, Tensor]]:
+    """What a network makes of a batch at its own size, and at one of `scales` if there are any; with its images.
+
+    What else is `named` for the network, such as features, belongs to the images' own size.
+    """
+    found = [(forward(image, **named), image)]
+    if scales:
+        other = at_scale(image, drawn_scale(scales))
+        found.append((forward(other), other))
+    return found
+
+
+def as_views(logits: Any, flipped: Tensor) -> Any:
+    """What `views` gives, (B, 1, H, W) logits and images, some mirrored -> a list of `View` of the images as they are."""
+    return [View(flip(made.float().sigmoid(), flipped)[:, 0], flip(image, flipped)) for made, image in logits]
+
+
+def disagreement(first: Tensor, second: Tensor) -> Tensor:
+    """Mean squared difference of maps, the first brought to the second's size: (B,) of (B, H, W) and (B, h, w)."""
+    return ((resize(first[:, None], second.shape[-2:])[:, 0] - second) ** 2).mean((-2, -1))

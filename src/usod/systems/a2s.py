@@ -159,7 +159,7 @@ class Rectification(Averaging):
 
 
 class RefinedRectification(Rectification):
-    """Objective of stage 2 of A2S-v3 (section 3.2): a second size, and labels that follow refined predictions, too.
+    """Objective of stage 2 of A2S-v3: a second size, and labels that follow refined predictions, too.
 
     The loss is that of the image's own size, half of it at another one, and the squared difference of the map there
     from the first, which has no gradient of it. G^(j+1) = 0.2 G^j + 0.6 Y^j + 0.2 PAR(Y^j).

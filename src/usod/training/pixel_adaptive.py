@@ -1,4 +1,4 @@
-"""Pixel-adaptive refinement of maps (PAR; Ru et al., CVPR 2022, section 3.4), which A2S-v3 updates its labels with."""
+"""Pixel-adaptive refinement of maps (PAR; Ru et al., CVPR 2022), which A2S-v3 updates its labels with."""
 
 from collections.abc import Sequence
 

@@ -45,7 +45,7 @@ def views(
 
 
 def as_views(logits: Any, flipped: Tensor) -> Any:
-    """What `views` gives, (B, 1, H, W) logits and images, some mirrored -> a list of `View` of the images as they are."""
+    """What `views` gives, logits (B, 1, H, W) and images, some mirrored -> a list of `View`, images as they are."""
     return [View(flip(made.float().sigmoid(), flipped)[:, 0], flip(image, flipped)) for made, image in logits]
 
 

@@ -10,8 +10,8 @@ from usod.models.ram import resize
 def distilling_loss(probability: Tensor, epoch: int, epochs: int, uncertain: float = 0.0) -> Tensor:
     """L_csd: pushes every pixel away from 0.5, at first those that are far from it already, later all alike.
 
-    With gamma = 2^(1 - (e - 1) / E) in epoch e of E the loss is the mean of 0.5^gamma - |p - 0.5|^gamma (A2S-v2,
-    confidence-aware saliency distilling). Of A2S-v3 is that uncertain pixels have none.
+    With gamma = 2^(1 - (e - 1) / E) in epoch e of E the loss is the mean of 0.5^gamma - |p - 0.5|^gamma (A2S-v2). In
+    A2S-v3's progressive curriculum (Yuan et al., IJCAI 2024) uncertain pixels have none; the mean is still over all.
 
     Parameters
     ----------
@@ -25,7 +25,6 @@ def distilling_loss(probability: Tensor, epoch: int, epochs: int, uncertain: flo
     """
     gamma = 2 ** (1 - (epoch - 1) / epochs)
     distance = (probability - 0.5).abs()
-    # The power's derivative at 0 is finite for gamma >= 1 only; 2^(1/E), the last one, is above.
     loss = 0.5**gamma - distance**gamma
     return (loss * (distance >= uncertain)).mean((-2, -1))
 
@@ -51,7 +50,7 @@ def texture_loss(
     side: int = 5,
     sharpness: float = 200.0,
 ) -> Tensor:
-    """L_btm: on both sides of a contour, pixels of the same colour are to have the same saliency (A2S-v2, section 3.3).
+    """L_btm: on both sides of a contour, pixels of the same colour are to have the same saliency (A2S-v2).
 
     With w_ij = exp(-sharpness sum_c (I_j - I_i)^2) the loss is the mean over the contour's pixels i of
     sum_j w_ij |p_j - p_i|, j being the pixels of the image in the window around i.

@@ -60,7 +60,7 @@ class A2s(System):
     name = "a2s"
     settings = A2sSettings
     rules = "workflow/rules/a2s.smk"
-    published = "a2s_table2"
+    published = ("a2s_table2", "a2s_successors", "csnet")
     report_files = ("activations",)
 
     def networks(self, config: A2sSettings) -> Mapping[str, NetworkConfig]:

@@ -21,15 +21,21 @@ def test_two_positive_corners_turn_a_map():
 
 
 def test_the_map_is_what_the_features_have_beyond_their_mean():
+    """Turned where it is positive in the corners, which a last layer of the other sign makes of the same features."""
     torch.manual_seed(0)
-    head = GatedHead((4, 4, 8, 8, 8))
+    head, signs = GatedHead((4, 4, 8, 8, 8)), set()
     stages = [torch.rand(2, c, s, s) for c, s in ((4, 16), (4, 8), (8, 4), (8, 2), (8, 2))]
     gathered = torch.cat([resize(b(s), (17, 24)) for b, s in zip(head.blocks, stages[2:], strict=True)], 1)
-    fused = head.fuse(gathered)
-    theta = (fused - fused.mean((2, 3), keepdim=True)).sum(1, keepdim=True)
-    expected = resize(theta * corner_sign(theta), (33, 48))
-    torch.testing.assert_close(head(stages, (33, 48)), expected)
-    torch.testing.assert_close(head.eval()(stages, (33, 48)), expected)
+    for turned in (1, -1):
+        fused = turned * head.fuse(gathered)
+        theta = (fused - fused.mean((2, 3), keepdim=True)).sum(1, keepdim=True)
+        signs |= set(corner_sign(theta).flatten().tolist())
+        expected = resize(theta * corner_sign(theta), (33, 48))
+        handle = head.fuse.register_forward_hook(lambda module, given, out, turned=turned: turned * out)
+        torch.testing.assert_close(head.train()(stages, (33, 48)), expected)
+        torch.testing.assert_close(head.eval()(stages, (33, 48)), expected)
+        handle.remove()
+    assert signs == {-1, 1}
 
 
 @pytest.mark.parametrize("size", [(64, 64), (70, 97)])

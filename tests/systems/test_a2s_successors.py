@@ -95,6 +95,17 @@ def test_otsu_makes_the_labels_that_the_crf_starts_from():
     assert as_certain(torch.full((1, 4, 4), 0.9), 0.7, otsu=True).unique().item() == pytest.approx(0.3)
 
 
+def test_without_a_crf_otsus_labels_are_the_pseudo_labels(data):
+    torch.manual_seed(0)
+    pixels = ImageStore(data / "images.h5").read_all()[:3]
+    config = ActivationConfig(loss="csd", label_threshold="otsu", label_confidence=0.7, crf=None, median=1)
+    network = a2s.activation_network(NETWORK, config).eval()
+    maps = network(network.as_input(torch.from_numpy(pixels))).sigmoid()[:, 0].detach().numpy()
+    expected = np.stack([row > threshold_otsu(row) for row in maps])
+    assert np.array_equal(a2s.pseudo_labels(network, pixels, config, CPU) > 0, expected)
+    assert not np.array_equal(expected, maps > 0.5)
+
+
 def test_a_frozen_encoder_may_follow_the_statistics_of_its_batches(tmp_path):
     """Its weights stay; with A2S's settings its statistics, too."""
     from safetensors.torch import save_file
@@ -114,14 +125,15 @@ def test_a_frozen_encoder_may_follow_the_statistics_of_its_batches(tmp_path):
         assert net.head.fuse.gate.weight.grad is not None
 
 
-def test_a_label_becomes_shares_of_itself_the_prediction_and_the_refined_one():
-    """Nothing in the first epoch, then 0.2 G + 0.7 Y + 0.1 PAR(Y), as A2S-v3's code has it."""
+def test_a_label_becomes_shares_of_itself_the_prediction_and_the_refined_one(monkeypatch):
+    """Nothing in the first epoch, in which nothing is refined, then 0.2 G + 0.7 Y + 0.1 PAR(Y) as in A2S-v3's code."""
     config = RectifyConfig(loss="iou", keep=0.2, refinement={"weight": 0.1}, untouched_epochs=1)
     start = np.zeros((2, 40, 44), np.uint8)
     start[1, 10:30, 10:30] = 255
     objective, (first, _) = RefinedRectification(start, config), seen()
     label = torch.from_numpy(start[[1, 0]]).float() / 255
     for epoch in range(3):
+        monkeypatch.setattr(a2s, "refine", refine if epoch else None)
         objective.remember(objective.observe([first], ROWS), ROWS)
         if epoch:
             label = 0.2 * label + 0.7 * first.map + 0.1 * refine(first.map, first.image)

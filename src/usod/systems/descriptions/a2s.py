@@ -36,7 +36,13 @@ class A2sSettings(Settings):
     def encoder(self) -> NetworkConfig:
         """The network of A2S's first stage."""
         network = differing(self.network, self.a2s.encoder, "a2s.encoder")
-        return self.a2s.stage1.network_of(network)
+        made = self.a2s.stage1.network_of(network)
+        if "head" in self.a2s.encoder and network.head.name != made.head.name:
+            loss, wanted, given = self.a2s.stage1.loss, made.head.name, network.head.name
+            raise ValueError(
+                f"a2s.encoder.head: a2s.stage1.loss: {loss} is made for the head {wanted}, not for {given}; leave it out"
+            )
+        return made
 
     @property
     def detector(self) -> NetworkConfig:

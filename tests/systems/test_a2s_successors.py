@@ -231,7 +231,7 @@ def test_a_prediction_that_is_not_finite_is_told_at_the_end_of_its_epoch(data, m
         ({"stage1": {"loss": "bce"}}, "a2s.stage1.loss: must be one of adb, csd, not 'bce'"),
         (
             {"stage1": {"loss": "csd"}, "encoder": {"head": "activation"}},
-            "csd is made for the head gated, not for activ",
+            "csd is made for the head gated, not activ",
         ),
         ({"stage2": {"keep": 0.9, "refinement": {}}}, "a2s.stage2: refinement.weight: with keep it is more than 1"),
         ({"stage2": {"second_scale": {}}, "detector": {"head": "patch"}}, "a2s.stage2.second_scale: the features"),

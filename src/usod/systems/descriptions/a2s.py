@@ -40,7 +40,7 @@ class A2sSettings(Settings):
         if "head" in self.a2s.encoder and network.head.name != made.head.name:
             loss, wanted, given = self.a2s.stage1.loss, made.head.name, network.head.name
             raise ValueError(
-                f"a2s.encoder.head: a2s.stage1.loss: {loss} is made for the head {wanted}, not for {given}; leave it out"
+                f"a2s.encoder.head: a2s.stage1.loss: {loss} is made for the head {wanted}, not {given}; leave it out"
             )
         return made
 

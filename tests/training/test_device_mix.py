@@ -17,7 +17,7 @@ from usod.settings.sections import (
 )
 from usod.systems import a2s, deepusps, ldps, wss
 from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
-from usod.training import inputs, objective
+from usod.training import inputs, objective, scales
 from usod.training.moving_average import MovingAverage
 
 GPU = torch.device("cuda")
@@ -30,8 +30,10 @@ def fake_gpu(request, monkeypatch):
     free = 2**40 if request.param.startswith("all") else 0
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (free, 2**40))
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    # It looks at how often each image was seen.
+    monkeypatch.setattr(MovingAverage, "touches", lambda average, rows: True)
     # It looks at the values of which images are mirrored.
-    for module in (inputs, objective):
+    for module in (inputs, objective, scales):
         monkeypatch.setattr(
             module, "flip", lambda tensor, rows: torch.where(rows.to(GPU)[:, None, None, None], tensor.flip(-1), tensor)
         )
@@ -47,11 +49,14 @@ def refinement():
     return deepusps.Refinement(labels(), MovingAverage(6, (64, 64), device=GPU), None, RefineConfig())
 
 
+REFINED = RectifyConfig(loss="iou", keep=0.2, untouched_epochs=0, second_scale={}, refinement={})
 SYSTEMS = {
     "refine": ("auto", refinement),
     "fuse": ("auto", lambda: deepusps.Fusion([labels(), labels()], FuseConfig())),
     "a2s-stage1": ("activation", lambda: a2s.Activation(ActivationConfig(), IMAGES[:2])),
     "a2s-stage2": ("ram", lambda: a2s.Rectification(LABELS, RectifyConfig(), GPU)),
+    "a2s-distilling": ("gated", lambda: a2s.Distilling(ActivationConfig(loss="csd"), IMAGES[:2])),
+    "a2s-refined": ("ram", lambda: a2s.RefinedRectification(LABELS, REFINED, GPU)),
     "relate": ("relation", lambda: ldps.Relation(LABELS, RelationConfig(), GPU)),
     "tag": ("tags", lambda: wss.Tagging(np.zeros((6, 5), bool), PretrainConfig(), GPU)),
     "bootstrap": ("fin", lambda: wss.Bootstrapping(LABELS, 0.95, GPU)),
@@ -67,12 +72,13 @@ def test_a_step_of_training(fake_gpu, system):
     rows, flipped = torch.tensor([0, 3, 4]), torch.tensor([True, False, True])
     given = inputs.Inputs(IMAGES, GPU, guides=LABELS if head == "relation" else None)
     arguments, named = given.of(network, rows, flipped)
-    output, aim = network(*arguments, **named), make()
-    prediction = aim.read(output, flipped)
+    aim = make()
+    aim.begin(2)
+    prediction = aim.read(aim.see(network, arguments, named), flipped)
     loss = aim.loss(prediction, rows)
     assert loss.shape == (3,) and loss.device.type == "cuda"
-    if isinstance(prediction, torch.Tensor):
-        observed = aim.observe(prediction.detach(), rows)
+    if isinstance(prediction, torch.Tensor | list):
+        observed = aim.observe(prediction.detach() if isinstance(prediction, torch.Tensor) else prediction, rows)
         if observed is not None:
             aim.remember(observed, rows)
     if isinstance(aim, a2s.Activation):

@@ -237,9 +237,10 @@ def stage1(
 
 def activation_network(network: NetworkConfig, config: ActivationConfig = _DEFAULTS) -> SaliencyNet:
     """The transformed network of Eq. 1: the encoder of `network`, frozen, and the head of the loss."""
-    keeps_statistics = network.weights != "none" and not config.train_encoder and not config.batch_statistics
     settings = config.network_of(network)
-    net = build_network(settings.model_copy(update={"freeze_batchnorm": True}) if keeps_statistics else settings)
+    if network.weights != "none" and not config.train_encoder:
+        settings = settings.model_copy(update={"freeze_batchnorm": not config.batch_statistics})
+    net = build_network(settings)
     net.backbone.requires_grad_(config.train_encoder)
     return net
 

@@ -1,9 +1,9 @@
 """A batch at another size beside its own: what a map is should not depend on it (A2S-v2, A2S-v3)."""
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from usod.models.ram import resize
@@ -20,11 +20,6 @@ class View(NamedTuple):
     image: Tensor
 
 
-def drawn_scale(scales: Sequence[float]) -> float:
-    """One of them, by torch's random state on the CPU."""
-    return scales[int(torch.randint(len(scales), ()))]
-
-
 def at_scale(image: Tensor, scale: float) -> Tensor:
     """(B, C, H, W) images bilinearly at `scale` times their size, whole pixels and not below 32."""
     return resize(image, [max(round(side * scale), SMALLEST) for side in image.shape[-2:]])
@@ -39,7 +34,7 @@ def views(
     """
     found = [(forward(image, **named), image)]
     if scales:
-        other = at_scale(image, drawn_scale(scales))
+        other = at_scale(image, random.choice(scales))  # which every epoch seeds, in all processes alike
         found.append((forward(other), other))
     return found
 

@@ -7,13 +7,18 @@ import yaml
 from usod.errors import UsageError
 from usod.settings.config import Config, deep_merge, own_images, parse_config, schema
 from usod.settings.sections import (
-    ActivationConfig,
     CrfConfig,
     PretrainConfig,
-    RectifyConfig,
     RelationConfig,
     SelfTrainConfig,
     parse_section,
+)
+from usod.systems.a2s_settings import (
+    ActivationConfig,
+    DistillingConfig,
+    RectifyConfig,
+    RefinementConfig,
+    SecondScaleConfig,
 )
 from usod.systems.deepusps_settings import RefineConfig
 from usod.systems.spectral_settings import RECIPES
@@ -51,6 +56,20 @@ def test_the_a2s_preset_says_what_the_defaults_say():
         "ram",
         preset.network.weights,
     )
+
+
+def test_the_presets_of_a2s_v2_and_v3_differ_in_what_v3_adds():
+    v2, v3 = (parse_config(load(f"workflow/presets/a2s_{name}.yaml")) for name in ("v2", "v3"))
+    assert (v2.encoder.head.name, v2.detector.head.name, v2.size) == ("gated", "ram", 320)
+    assert v2.a2s.stage1.csd == DistillingConfig() and v2.a2s.stage1.loss == "csd"
+    assert {round(v2.size * scale) for scale in v2.a2s.stage1.csd.scales} == {192, 256, 384, 448}
+    curriculum = v2.a2s.stage1.csd.model_copy(update={"uncertain": 0.2})
+    assert v3.a2s.stage1 == v2.a2s.stage1.model_copy(update={"csd": curriculum})
+    added = v3.a2s.stage2.second_scale, v3.a2s.stage2.refinement, v3.a2s.stage2.keep
+    assert added == (SecondScaleConfig(), RefinementConfig(), 0.2)
+    assert (v2.a2s.stage2.second_scale, v2.a2s.stage2.refinement, v2.a2s.stage2.keep) == (None, None, 1)
+    others = v2.model_dump(exclude={"a2s"}), v3.model_dump(exclude={"a2s"})
+    assert others[0] == others[1]
 
 
 def test_the_spectral_preset_says_what_the_defaults_say():

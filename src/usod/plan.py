@@ -250,9 +250,9 @@ class Plan:
         """Heading -> a method, then the parts that refine its maps one after the other."""
         return {"maps": method, **{part.heading or part.name: part.name for part in self.chains().get(method, [])}}
 
-    def published_table(self) -> str:
-        """The published table of the first system that has one; its paper's F is the table's F."""
-        return next((system.published for system in self.systems if system.published), "none")
+    def published_tables(self) -> tuple[str, ...]:
+        """The published tables of the first system that has any; the F of the first one is the table's F."""
+        return next((system.published for system in self.systems if system.published), ("none",))
 
     # ---- the tables of variants
 

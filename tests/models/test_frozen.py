@@ -27,6 +27,7 @@ from usod.training import inputs
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import KeptFeatures
 from usod.training.parallel import Process
+from usod.training.views import View
 
 ENCODERS = ("timm/test_vit", "timm/test_resnet", "mobilenet_v2")
 CPU = torch.device("cpu")
@@ -152,14 +153,36 @@ def test_batches_are_the_same_from_memory_and_from_the_file(weights, images, tmp
     np.testing.assert_array_equal(features[rows].numpy(), expected)
 
 
-def test_a_mirrored_image_goes_with_mirrored_features(weights, images, tmp_path):
-    store = kept(images, frozen(weights), tmp_path / "f.h5")
-    network, pixels = network_of(frozen(weights)), images.read_all()
+@pytest.mark.parametrize("head", ["patch", "guided"])
+def test_a_mirrored_image_goes_with_mirrored_features(weights, images, tmp_path, head):
+    config = frozen(weights, head=head)
+    store = kept(images, config, tmp_path / "f.h5")
+    network, pixels = network_of(config), images.read_all()
     given = inputs.Inputs.with_features(pixels, images, network, "cpu", store)
     rows = torch.tensor([3, 1])
-    plain, mirrored = (given.of(network, rows, torch.tensor([flip, False])) for flip in (False, True))
+    plain, mirrored = (given.of(network, rows, View(torch.tensor([flip, False]))) for flip in (False, True))
+    assert network.sees_image == (head == "guided") == bool(plain[0][0].any())
     for before, after in ((plain[0][0], mirrored[0][0]), (plain[1]["features"], mirrored[1]["features"])):
         assert torch.equal(before[0].flip(-1), after[0]) and torch.equal(before[1], after[1])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("head", ["patch", "guided"])
+def test_a_frozen_networks_maps_are_compared_at_a_size_of_their_own(weights, images, tmp_path, head):
+    """Its features are those of the whole image: the smaller map is nearly the larger one made smaller."""
+    config = frozen(weights, head=head)
+    network = network_of(config)
+    with ImageStore(images.path) as same:
+        given = inputs.Inputs.with_features(
+            images.read_all(), same, network, "cpu", kept(images, config, tmp_path / "f.h5")
+        )
+    maps = []
+    for size in (None, 32):
+        arguments, named = given.of(network, torch.arange(6), View(torch.zeros(6, dtype=torch.bool), size=size))
+        maps.append(network(*arguments, **named))
+    assert maps[1].shape == (6, 1, 32, 32)
+    smaller = functional.interpolate(maps[0], (32, 32), mode="bilinear", antialias=True)
+    assert (smaller - maps[1]).abs().mean() < 0.05 * maps[0].std()
 
 
 def test_only_the_head_learns_and_only_it_is_kept_for_a_resume(weights, images, tmp_path):

@@ -57,6 +57,17 @@ def test_other_references_and_unknown_data_sets(scores):
     assert score_table({}, "DUT-O").iloc[-1]["f"] == 0.7358
 
 
+def test_several_references_stand_one_after_the_other_each_with_its_own_measures(scores):
+    paths = {"a2s-stage2": scores("a2s", f_adaptive=0.9, e_adaptive=0.94, f_fixed=0.91)}
+    frame = score_table(paths, "ECSSD", reference=["a2s_table2", "a2s_successors", "csnet"], f="f_adaptive")
+    rows = frame.set_index("system")
+    assert list(rows.index).index("A2S stage 2") < list(rows.index).index("A2S-v2") < list(rows.index).index("FOUND")
+    assert rows.loc["A2S-v2", ["f", "f_adaptive", "e_adaptive", "mae"]].tolist() == [0.916, 0.916, 0.938, 0.044]
+    assert rows.loc["FOUND", ["f", "f_fixed", "f_definition"]].tolist() == [0.915, 0.915, "f_fixed"]
+    assert rows.index[-1] == "a2s-stage2" and rows.iloc[-1]["f"] == 0.9
+    assert "| E adaptive ↑ |" in to_markdown(frame)
+
+
 @pytest.mark.parametrize(
     ("spelt", "name"),
     [

@@ -6,9 +6,10 @@ from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
 from usod.errors import UsodError
 from usod.models.activation import Decisions
 from usod.models.config import NetworkConfig
-from usod.settings.sections import ActivationConfig, CrfConfig, RectifyConfig
+from usod.settings.sections import CrfConfig
 from usod.systems import a2s
 from usod.systems.a2s import Activation, Rectification
+from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
 from usod.training.a2s_losses import adb_loss, detection_loss
 from usod.training.parallel import Process
 

@@ -20,6 +20,7 @@ from usod.training.losses import f_beta_loss
 from usod.training.moving_average import MovingAverage
 from usod.training.parallel import Process
 from usod.training.placement import Kept
+from usod.training.views import View
 
 CPU = torch.device("cpu")
 NETWORK = NetworkConfig(light_width=8)
@@ -132,6 +133,18 @@ def test_fusion_is_the_mean_of_the_losses():
     p, rows = torch.rand(2, 5, 5), torch.tensor([2, 0])
     expected = sum(s.loss(p, rows, 0.3, False) for s in sources) / 3
     torch.testing.assert_close(Fusion(sources, FuseConfig()).loss(p, rows), expected)
+
+
+def test_the_fusion_compares_smaller_maps_with_smaller_labels():
+    """Blocks of 32 pixels at half the size, mirrored: those above a quarter, but for the pixels along their borders."""
+    blocks = np.array([[10, 80], [0, 200]], np.uint8)
+    labels = PseudoLabels(blocks.repeat(32, 0).repeat(32, 1)[None], np.full(1, 0.25, np.float32))
+    fusion = Fusion([labels], FuseConfig())
+    expected = torch.tensor([[1.0, 0.0], [1.0, 0.0]]).repeat_interleave(16, 0).repeat_interleave(16, 1)[None]
+    agreeing, view = (expected - 0.5) * 100, View(torch.tensor([True]), size=32)
+    loss = fusion.loss(fusion.read(agreeing[None], view), torch.tensor([0]))
+    assert loss.item() < 0.03
+    assert fusion.loss(fusion.read(-agreeing[None], view), torch.tensor([0])).item() > 0.95
 
 
 def test_equal_weights_change_no_bit_and_weights_are_those_of_the_image():

@@ -9,8 +9,9 @@ from torch.nn import Parameter
 from usod.crf import lattice
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.settings.sections import ActivationConfig, PretrainConfig, RectifyConfig, RelationConfig
+from usod.settings.sections import PretrainConfig, RelationConfig
 from usod.systems import a2s, deepusps, distil, ldps, wss
+from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
 from usod.systems.deepusps_settings import FuseConfig, RefineConfig
 from usod.systems.distil_settings import AugmentConfig, StudentConfig
 from usod.training import inputs, views
@@ -27,6 +28,8 @@ def fake_gpu(request, monkeypatch):
     free = 2**40 if request.param.startswith("all") else 0
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (free, 2**40))
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    # It looks at how often each image was seen.
+    monkeypatch.setattr(MovingAverage, "touches", lambda average, rows: True)
     # It looks at the values of which images are mirrored.
     for module in (inputs, views):
         monkeypatch.setattr(
@@ -44,12 +47,15 @@ def refinement():
     return deepusps.Refinement(labels(), MovingAverage(6, (64, 64), device=GPU), None, RefineConfig())
 
 
+REFINED = RectifyConfig(loss="iou", keep=0.2, untouched_epochs=0, second_scale={}, refinement={})
 SYSTEMS = {
     "refine": ("auto", refinement),
     "fuse": ("auto", lambda: deepusps.Fusion([labels(), labels()], FuseConfig())),
     "distil": ("auto", lambda: distil.Distillation(LABELS, StudentConfig(), GPU)),
     "a2s-stage1": ("activation", lambda: a2s.Activation(ActivationConfig(), IMAGES[:2])),
     "a2s-stage2": ("ram", lambda: a2s.Rectification(LABELS, RectifyConfig(), GPU)),
+    "a2s-distilling": ("gated", lambda: a2s.Distilling(ActivationConfig(loss="csd"), IMAGES[:2])),
+    "a2s-refined": ("ram", lambda: a2s.RefinedRectification(LABELS, REFINED, GPU)),
     "relate": ("relation", lambda: ldps.Relation(LABELS, RelationConfig(), GPU)),
     "tag": ("tags", lambda: wss.Tagging(np.zeros((6, 5), bool), PretrainConfig(), GPU)),
     "bootstrap": ("fin", lambda: wss.Bootstrapping(LABELS, 0.95, GPU)),
@@ -66,12 +72,13 @@ def test_a_step_of_training(fake_gpu, system):
     shown = View.draw(3, torch.Generator(), flip=True, augment=AugmentConfig() if system == "distil" else None)
     given = inputs.Inputs(IMAGES, GPU, guides=LABELS if head == "relation" else None)
     arguments, named = given.of(network, rows, shown)
-    output, aim = network(*arguments, **named), make()
-    prediction = aim.read(output, shown)
+    aim = make()
+    aim.begin(2)
+    prediction = aim.read(aim.see(network, arguments, named), shown)
     loss = aim.loss(prediction, rows)
     assert loss.shape == (3,) and loss.device.type == "cuda"
-    if isinstance(prediction, torch.Tensor):
-        observed = aim.observe(prediction.detach(), rows)
+    if isinstance(prediction, torch.Tensor | list):
+        observed = aim.observe(prediction.detach() if isinstance(prediction, torch.Tensor) else prediction, rows)
         if observed is not None:
             aim.remember(observed, rows)
     if isinstance(aim, a2s.Activation):

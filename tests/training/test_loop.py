@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -113,6 +115,49 @@ def test_a_damaged_state_costs_the_epochs_and_nothing_else(images, tmp_path):
 def test_poly_decay_by_hand():
     schedule = Schedule(epochs=10, batch_size=1, lr=1, lr_decay="poly")
     assert [schedule.lr_factor(e) for e in (0, 5)] == pytest.approx([1, 0.5**0.9])
+
+
+def test_linear_decay_by_hand(images):
+    schedule = Schedule(epochs=20, batch_size=1, lr=1, lr_decay="linear", lr_end=0.2)
+    assert [schedule.lr_factor(e) for e in (0, 5, 12.5, 20)] == pytest.approx([1, 0.8, 0.5, 0.2])
+    done = trainer(images, epochs=4, lr_decay="linear", lr_end=0.2, lr_every="step")
+    done.fit()
+    assert done.optimiser.param_groups[1]["lr"] == pytest.approx(3e-3 * (1 - 0.8 * 3.5 / 4))
+
+
+def test_an_encoder_can_begin_to_learn_later_than_its_head(images):
+    """Until its epoch it stays as it is, though the head moves."""
+    seen = []
+
+    class Watched(Bright):
+        def look(self, network):
+            parts = (network.backbone, network.head)
+            seen.append([torch.cat([p.detach().flatten() for p in part.parameters()]) for part in parts])
+
+    trainer(images, objective=Watched(images), encoder_from=3).fit()
+    moved = [[not torch.equal(a, b) for a, b in zip(*pair, strict=True)] for pair in itertools.pairwise(seen)]
+    assert moved == [[False, True], [False, True], [True, True]]
+
+
+def test_an_objective_is_told_each_epoch_and_may_call_the_network_as_it_likes(images):
+    told = []
+
+    class Twice(Bright):
+        def begin(self, epoch):
+            told.append(epoch)
+
+        def see(self, forward, inputs, named):
+            return (forward(*inputs, **named) + forward(inputs[0].flip(-2)).flip(-2)) / 2
+
+    done = trainer(images, objective=Twice(images), epochs=2)
+    done.fit()
+    assert told == [1, 2] and not torch.equal(weights(done), weights_of_two_epochs(images))
+
+
+def weights_of_two_epochs(images):
+    once = trainer(images, epochs=2)
+    once.fit()
+    return weights(once)
 
 
 def test_a_head_can_learn_faster_than_its_backbone(images):

@@ -6,14 +6,16 @@ import os
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.training.test_loop import Bright, blocks, weights
 from usod import memory
 from usod.data.mapstore import MapStore, write_maps
 from usod.data.store import to_uint8
 from usod.errors import UsageError, UsodError
-from usod.models.build import build_network
+from usod.models.build import build_backbone, build_network
 from usod.models.config import NetworkConfig
+from usod.models.ram import resize
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule, Trainer
@@ -63,6 +65,23 @@ def train_batchnorm(process):
     images = np.zeros((4, 32, 32, 3), np.uint8)
     schedule = Schedule(epochs=1, batch_size=4, lr=1e-3)
     Trainer(network, Inputs(images), Bright(images), schedule, process, Checkpoint(None, "x"), "test").fit()
+
+
+class TwoSizes(Bright):
+    """Calls the network twice before it learns."""
+
+    def see(self, forward, inputs, named):
+        small = resize(inputs[0], (32, 32))
+        return forward(*inputs) + resize(forward(small), inputs[0].shape[-2:])
+
+
+def train_at_two_sizes(process, weights_file):
+    """With batch norms whose statistics are kept, and needed for the gradient of both calls."""
+    torch.manual_seed(0)
+    given = {"name": "mobilenet_v2", "weights": str(weights_file), "output_stride": 32, "freeze_batchnorm": True}
+    network, images = build_network(NetworkConfig(**given)), np.zeros((4, 64, 64, 3), np.uint8)
+    schedule = Schedule(epochs=1, batch_size=4, lr=1e-3)
+    Trainer(network, Inputs(images), TwoSizes(images), schedule, process, Checkpoint(None, "x"), "test").fit()
 
 
 LEFT = 64_000  # bytes that the machine is said to leave
@@ -166,6 +185,11 @@ def test_the_error_of_any_process_ends_all_with_its_line():
 def test_batchnorm_of_parts_of_a_batch_is_refused_where_it_cannot_be_that_of_the_batch():
     with pytest.raises(UsageError, match="batch norm"):
         run(2, CPU, train_batchnorm)
+
+
+def test_several_processes_may_call_the_network_twice_in_a_step(tmp_path):
+    save_file(build_backbone(NetworkConfig(name="mobilenet_v2")).state_dict(), tmp_path / "w.safetensors")
+    run(2, CPU, train_at_two_sizes, tmp_path / "w.safetensors")
 
 
 def test_more_gpus_than_there_are_are_refused():

@@ -232,6 +232,25 @@ def test_the_smoke_preset_plans(project):
     assert {"demo/a2s/stage2/model.safetensors", "report/activations-demo.png"} <= project.planned()
 
 
+@pytest.mark.parametrize("name", ["a2s_v2", "a2s_v3"])
+def test_the_presets_of_a2s_successors_plan(project, name):
+    """With folders and a checkpoint in the places that they name; their scores stand beside three published tables."""
+    preset = yaml.safe_load((ROOT / f"workflow/presets/{name}.yaml").read_text())
+    for root in {section["root"] for section in preset["datasets"].values()} | {"weights"}:
+        (project.folder / root).mkdir(parents=True, exist_ok=True)
+    (project.folder / preset["network"]["weights"]).touch()
+    project.configure(preset)
+    done = project.snakemake("--dry-run", "--printshellcmds")
+    assert done.returncode == 0, done.stdout
+    tables = [line for line in done.stdout.splitlines() if "usod report scores" in line]
+    assert len(tables) == 6 and all(
+        "--reference a2s_table2 --reference a2s_successors --reference csnet" in line for line in tables
+    )
+    (first,) = (line for line in done.stdout.splitlines() if "usod a2s stage1" in line)
+    (second,) = (line for line in done.stdout.splitlines() if "usod a2s stage2" in line)
+    assert '"loss":"csd"' in first and '"head":{"name":"gated"}' in first and '"loss":"iou"' in second
+
+
 def test_the_default_configuration_is_the_demo(project):
     shutil.copy(ROOT / "config.yaml", project.folder / "config.yaml")
     assert len([name for name in project.planned() if name.endswith("labels.h5")]) == 12

@@ -26,7 +26,10 @@ from usod.running.supervise import tell_places
 from usod.systems.names import RAW, SystemName, variant_folder, variant_in
 
 STARTED = time.time()
-PRESETS = ("a2s", "deepusps", "deepusps_as_released", "ldps", "own_images", "smoke", "spectral", "wss", "wss_scenes")
+PRESETS = (
+    *("a2s", "a2s_v2", "a2s_v3", "deepusps", "deepusps_as_released", "ldps", "own_images"),
+    *("smoke", "spectral", "wss", "wss_scenes"),
+)
 # The tables of variants, in their order: later ones share what earlier ones train.
 ABLATIONS = (
     *("a2s_figure9", "a2s_table4", "a2s_table5", "a2s_table6", "a2s_table7", "a2s_table8"),

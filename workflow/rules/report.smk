@@ -20,9 +20,9 @@ rule score_table:
     params:
         code=code("usod.commands.report.scores"),
         published=lambda wildcards: SETTINGS.datasets[wildcards.testset].published_as or "none",
-        reference=PLAN.published_table(),
+        reference=[f"--reference {table}" for table in PLAN.published_tables()],
     shell:
-        "usod report scores {input.scores:q} --published {params.published:q} --reference {params.reference}"
+        "usod report scores {input.scores:q} --published {params.published:q} {params.reference}"
         " --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q} > {log:q} 2>&1"
 
 

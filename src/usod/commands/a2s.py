@@ -20,7 +20,7 @@ from usod.commands.options import (
 
 if TYPE_CHECKING:
     from usod.models.config import NetworkConfig
-    from usod.settings.sections import RectifyConfig
+    from usod.systems.a2s_settings import RectifyConfig
     from usod.training.parallel import Process
 
 app = typer.Typer(no_args_is_help=True, help="A2S: from activations to saliency, without handcrafted maps.")
@@ -57,8 +57,9 @@ def stage1(
     from usod.devices import start_device
     from usod.models.model_file import inherited, save_model
     from usod.provenance import describe, resume_identity
-    from usod.settings.sections import ActivationConfig, parse_section
+    from usod.settings.sections import parse_section
     from usod.systems import a2s
+    from usod.systems.a2s_settings import ActivationConfig
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.history import write_history
 
@@ -107,20 +108,22 @@ def variance(
     from usod.models.model_file import load_model
     from usod.reporting.published import published
     from usod.systems import a2s
+    from usod.systems.a2s_settings import ActivationConfig
 
     settings = read_network(network, weights)
     chosen = start_device(device, threads)
     with ImageStore(images) as store:
         pixels = store.read_all()
     torch.manual_seed(seed)
+    stage = ActivationConfig(loss="csd" if settings.head.name == "gated" else "adb")
     paper = published(table="a2s_table1").set_index("method")["value"].to_dict()
     columns = {
         "published": paper,
-        "before": a2s.activation_variance(a2s.activation_network(settings).to(chosen), pixels),
+        "before": a2s.activation_variance(a2s.activation_network(settings, stage).to(chosen), pixels),
     }
     if model is not None:
         trained, _ = load_model(model, chosen)
-        if trained.config.head.name != "activation":
+        if trained.config.head.name not in ("activation", "gated"):
             raise UsageError(
                 f"{model}: has the head {trained.config.resolved_head.name}; give a model of usod a2s stage1"
             )
@@ -154,7 +157,8 @@ def stage2(
     from usod.devices import start_device
     from usod.models.registry import RamOptions
     from usod.provenance import describe
-    from usod.settings.sections import RectifyConfig, parse_section
+    from usod.settings.sections import parse_section
+    from usod.systems.a2s_settings import RectifyConfig
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.parallel import processes, run
 

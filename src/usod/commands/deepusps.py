@@ -193,6 +193,7 @@ def _fuse(
     from usod.models.model_file import save_model
     from usod.provenance import resume_identity
     from usod.systems import deepusps
+    from usod.training.fit import working_size
     from usod.training.history import write_history
 
     with ExitStack() as stack:
@@ -212,7 +213,8 @@ def _fuse(
             unrefined=origin["config"]["unrefined"],
         )
         if process.rank == 0:
-            save_model(out, done.network, net_config, origin, input_size=image_store.size)
+            size = working_size(image_store.size, net_config, settings.size)
+            save_model(out, done.network, net_config, origin, input_size=size)
             write_history(history, done.history)
 
 

@@ -87,6 +87,7 @@ def _learn(
     from usod.models.model_file import save_model
     from usod.provenance import resume_identity
     from usod.systems import distil
+    from usod.training.fit import working_size
     from usod.training.history import write_history
 
     with ExitStack() as stack:
@@ -96,5 +97,6 @@ def _learn(
         identity = resume_identity(origin, "usod.systems.distil")
         done = distil.learn(images, labels, settings, net_config, process, features, work=work, identity=identity)
         if process.rank == 0:
-            save_model(files["out"], done.network, net_config, origin, input_size=settings.shown_size(images.size))
+            size = working_size(images.size, net_config, settings.size)
+            save_model(files["out"], done.network, net_config, origin, input_size=size)
             write_history(files["history"], done.history)

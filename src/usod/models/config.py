@@ -104,6 +104,7 @@ class NetworkConfig(BaseModel):
         json_schema_extra=_or_a_name,
         description="Head, a name or {name: ..., and its own keys}. fcn: DeepUSPS's 1x1 convolution and fixed bilinear "
         "upsampling; skip: a small decoder with global context; ram: A2S's detector; activation: A2S's first stage; "
+        "gated: that of A2S-v2 and A2S-v3; "
         "relation: LDPS, which takes a prior map too; tags, fin: WSS's two stages; patch: one hidden layer on every "
         "cell; guided: the same, its borders learnt from the image; auto: patch where the encoder is frozen, fcn for "
         "DRN and ResNets, skip for all others.",

@@ -1,6 +1,7 @@
 """An encoder that stays as it is: its features on one grid, computed now or kept in a file."""
 
 from collections.abc import Sequence
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -61,13 +62,32 @@ class FrozenEncoder(Backbone):
         finest = max((layer.shape[-2:] for layer in layers), key=lambda size: size[0])
         return torch.cat([_at(layer, finest) for layer in layers], 1)
 
-    def stages_of(self, features: Tensor) -> list[Tensor]:
+    def stages_of(self, features: Tensor) -> Sequence[Tensor]:
         """Five stages from a grid: what a head takes."""
-        height, width = features.shape[-2:]
-        return [_at(features, (height * scale, width * scale)) for scale in self.scales]
+        return Pyramid(features, self.scales)
 
-    def stages(self, image: Tensor) -> list[Tensor]:
+    def stages(self, image: Tensor) -> Sequence[Tensor]:
         return self.stages_of(self.features(image))
+
+
+class Pyramid(Sequence[Tensor]):
+    """A grid (B, C, h, w) at several scales, each made when a head asks for it: most ask for the grid itself alone."""
+
+    def __init__(self, grid: Tensor, scales: Sequence[int]) -> None:
+        self.grid, self.scales = grid, scales
+
+    def __len__(self) -> int:
+        return len(self.scales)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tensor]: ...
+    def __getitem__(self, index: int | slice) -> Tensor | list[Tensor]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        height, width = self.grid.shape[-2:]
+        return _at(self.grid, (height * self.scales[index], width * self.scales[index]))
 
 
 def _at(features: Tensor, size: Sequence[int]) -> Tensor:

@@ -135,6 +135,17 @@ class ActivationOptions(HeadOptions):
         return ActivationHead(backbone.channels, self.boundary)
 
 
+class GatedOptions(HeadOptions):
+    """The first stage of A2S-v2 and A2S-v3."""
+
+    name: Literal["gated"] = "gated"
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        from usod.models.gated import GatedHead
+
+        return GatedHead(backbone.channels)
+
+
 class RelationOptions(HeadOptions):
     """LDPS, which takes a prior map too."""
 
@@ -195,6 +206,7 @@ Head = Annotated[
     | GuidedOptions
     | RamOptions
     | ActivationOptions
+    | GatedOptions
     | RelationOptions
     | TagsOptions
     | FinOptions,

@@ -1,5 +1,6 @@
 """The saliency network of every system here: a backbone and a head."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ class SaliencyNet(nn.Module):
 
     Attributes
     ----------
+    sees_image : whether the head reads the image beside its features; if not, a forward pass with `features` takes only
+        its size from it
     inputs : what `forward` takes: `image`, and what else its head reads (the head's own `inputs`)
     config : what it was built from
     backbone, head : its two parts, for learning rates of their own
@@ -33,6 +36,7 @@ class SaliencyNet(nn.Module):
         self.weights = weights
         self.backbone = backbone
         self.head = head
+        self.sees_image = bool(getattr(head, "sees_image", False))
         self.inputs: tuple[str, ...] = ("image", *getattr(head, "inputs", ()))
         self.mean_std = NORMALISATIONS[config.normalisation] if config.normalisation else backbone.mean_std
         mean, std = self.mean_std
@@ -89,14 +93,14 @@ class SaliencyNet(nn.Module):
         -------
         (B, 1, H, W) of the image's dtype
         """
-        seen = (image,) if getattr(self.head, "sees_image", False) else ()
+        seen = (image,) if self.sees_image else ()
         return self.head(self._stages(image, features), image.shape[-2:], *seen, *guides)
 
     def saliency(self, image: Tensor, *guides: Tensor, features: Tensor | None = None) -> Tensor:
         """The saliency map that `forward` stands for, (B, 1, H, W) in [0, 1]: by the head's own `saliency`, if any."""
         return getattr(self.head, "saliency", Tensor.sigmoid)(self(image, *guides, features=features), *guides)
 
-    def _stages(self, image: Tensor, features: Tensor | None = None) -> list[Tensor]:
+    def _stages(self, image: Tensor, features: Tensor | None = None) -> Sequence[Tensor]:
         if features is not None:
             assert isinstance(self.backbone, FrozenEncoder)
             return self.backbone.stages_of(features)

@@ -41,7 +41,7 @@ class Backbone(nn.Module):
     any_size = True
     _frozen_batchnorm = False
 
-    def stages(self, image: Tensor) -> list[Tensor]:
+    def stages(self, image: Tensor) -> Sequence[Tensor]:
         """Features of the five stages.
 
         Parameters

@@ -1,4 +1,4 @@
-"""The result tables of the four papers, as they print them, in fractions of 1.
+"""The result tables of the papers, as they print them, in fractions of 1.
 
 The files in `published/` are one row per number, with the columns `COLUMNS`. `f_definition` says which F a row's number
 is: a key of a score (`f_fixed`, `f_adaptive`) or "unknown". Numbers of different definitions must not be compared: on
@@ -41,6 +41,11 @@ TABLES = {
     "a2s_table7": "A2S, Table VII: the detector and its attention, with and without rectifying; F as in Table II.",
     "a2s_table8": "A2S, Table VIII: DeepUSPS's historical moving average against online rectifying; F as in Table II. "
     "`hours` is the time of training, the same on both data sets.",
+    "a2s_successors": "A2S-v3 (RGB alone, and with depth and thermal images), A2S-v2 (trained on DUTS-TR, and on "
+    "MSRA-B) and STC, MoCo v2's ResNet-50: F and E at the adaptive threshold. A2S-v2's are those of its best epoch. "
+    "The quoted row of A2S is in its own Table II the one with a supervised backbone.",
+    "csnet": "Others, as CSNet measured them: F at the fixed threshold 0.5. CSNet: DINO ResNet-50; FOUND: DINO "
+    "ViT-S/8; TokenCut: DINO ViT-S/16; UMNet starts from a DRN that Cityscapes' labels have trained.",
     "ldps_table1": "LDPS, Table 1: F at the adaptive threshold 2 mean, in the paper and in the code.",
     "ldps_table2": "LDPS, Table 2: VGG-16, beside LPS (Zeng et al. 2018), which was trained on masks; F as in Table 1.",
     "ldps_table3": "LDPS, Table 3: dense CRF and the network trained on each image alone; F as in Table 1. Its caption "
@@ -64,8 +69,8 @@ def published(dataset: str | None = None, table: str | None = None) -> pd.DataFr
 
     Returns
     -------
-    `value` and `std` (NaN where none is printed) are fractions; `measure` is "f", "mae", or in A2S's Tables I and
-    VIII "variance" and "hours"; `pretraining_labels` names
+    `value` and `std` (NaN where none is printed) are fractions; `measure` is "f", "mae", "e_adaptive" (a2s_successors),
+    or in A2S's Tables I and VIII "variance" and "hours"; `pretraining_labels` names
     the human labels that went into a method, weights of its backbone included.
 
     Raises

@@ -7,7 +7,7 @@ mean and standard deviation, as DeepUSPS reports its three runs.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,7 +66,7 @@ def score_table(
     json_paths: Mapping[str, str | Path],
     dataset: str,
     *,
-    reference: str | None = "deepusps_table1",
+    reference: str | Sequence[str] | None = "deepusps_table1",
     f: str = "f_fixed",
 ) -> pd.DataFrame:
     """The published rows for `dataset`, in the paper's order, then a row for every system of this run.
@@ -77,7 +77,7 @@ def score_table(
         row NAME: mean, and standard deviation with n - 1 in the denominator (NaN for a single seed).
     dataset : key of the test set; case and punctuation do not matter (`canonical_dataset`). For a data set that the
         paper does not have there are only this run's rows.
-    reference : a key of `usod.reporting.published.TABLES`, or None for this run's rows only
+    reference : a key of `usod.reporting.published.TABLES`, or several, or None for this run's rows only
     f : the key of a score that is this run's `f`; the default is the F of the DeepUSPS paper
 
     Returns
@@ -97,7 +97,8 @@ def score_table(
         raise UsageError(
             f"f={f!r} is not an F of a score; use one of {', '.join(k for k in MEASURES if k[:2] == 'f_')}"
         )
-    rows = _published_rows(reference, dataset) if reference is not None else []
+    references = [reference] if isinstance(reference, str) else reference or []
+    rows = [row for each in references for row in _published_rows(each, dataset)]
     rows += [_own_row(system, paths, f) for system, paths in _by_system(json_paths).items()]
     columns = [*LEADING, *(column for key in MEASURES for column in (key, f"{key}_std"))]
     return pd.DataFrame(rows, columns=columns)

@@ -33,6 +33,16 @@ MinSteps = Annotated[
         "after the paper's epochs, and its first predictions would be the labels; 0: none",
     ),
 ]
+ShownSize = Annotated[
+    int | None,
+    Field(
+        ge=32,
+        le=4096,
+        description="Side, in pixels, at which the network's maps are compared with the labels; null: the working "
+        "size. An encoder that learns is shown the images at this size, and the network works at it. A frozen one has "
+        "seen them as they are; a smaller size is then faster only",
+    ),
+]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -76,72 +86,6 @@ def enough_epochs(config: T, images: int) -> T:
     training: Any = config
     steps = -(-images // training.batch_size)
     return config.model_copy(update={"epochs": max(training.epochs, -(-training.min_steps // steps))})
-
-
-class A2sCrfConfig(CrfConfig):
-    """A2S's released code at the images' own size; the paper gives none."""
-
-    bilateral_sxy: float = Field(50, gt=0, description="Spatial standard deviation of the appearance kernel in pixels")
-    bilateral_srgb: float = Field(5, gt=0, description="Its colour standard deviation, RGB 0..255")
-    iterations: int = Field(10, ge=1, description="Mean-field iterations")
-
-
-class ActivationConfig(Section):
-    """A2S stage 1 (Zhou et al., TCSVT 2023, sections III-A and IV-A)."""
-
-    epochs: int = Field(20, ge=1, description="IV-A")
-    batch_size: int = Field(8, ge=1, description="IV-A")
-    lr: Positive = Field(1.0, description="IV-A")
-    optimiser: Literal["adam", "sgd"] = Field("sgd", description="IV-A; with momentum 0.9, Nesterov (released code)")
-    lr_decay: Literal["constant", "poly", "step"] = "step"
-    milestones: list[int] = Field([10, 16], description="Epochs from which lr is a tenth (IV-A; released code: 12, 16)")
-    weight_decay: float = Field(5e-4, ge=0, description="Released code; the paper gives none")
-    alpha: float = Field(0.1, ge=0, description="Weight of the L1 distance in L_adb (Table V)")
-    drop: float = Field(0.5, ge=0, lt=1, description="Share of pixels left out of the loss in each step (III-A)")
-    auxiliary_weights: tuple[float, float, float] = Field(
-        (0.1, 0.3, 0.5), description="Of L_adb on F3, F4, F5 (released code; the paper gives none); 0: Table IV, A1"
-    )
-    train_encoder: bool = Field(False, description="Table IV, A0: the encoder learns too, and forgets what it knew")
-    random_encoder: bool = Field(False, description="Allow an encoder without pretrained weights")
-    crf: A2sCrfConfig | None = Field(A2sCrfConfig(), description="CRF of the activation maps; null: none")
-    label_confidence: float | None = Field(
-        None,
-        gt=0.5,
-        lt=1,
-        description="Released code: 0.7, the CRF starts from hard labels; null: from the map (Eq. 6)",
-    )
-    median: int = Field(7, ge=1, description="Side of the median filter in pixels (released code); 1: none")
-    watch: int = Field(
-        12, ge=0, description="Images whose activation is kept before training and after every epoch, for the report"
-    )
-    flip: bool = Field(True, description="IV-A")
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    seed: Seed = 0
-
-
-class RectifyConfig(Section):
-    """A2S stage 2 (sections III-B and IV-A)."""
-
-    epochs: int = Field(25, ge=1, description="IV-A")
-    batch_size: int = Field(8, ge=1, description="IV-A")
-    lr: Positive = Field(0.005, description="IV-A (released code: a tenth of it for the encoder)")
-    optimiser: Literal["adam", "sgd"] = "sgd"
-    lr_decay: Literal["constant", "poly", "step"] = "step"
-    milestones: list[int] = Field([15, 20], description="Epochs from which lr is a tenth (IV-A)")
-    head_lr_factor: float = Field(1.0, gt=0, description="Learning rate of the new layers relative to the backbone's")
-    weight_decay: float = Field(5e-4, ge=0, description="Released code; the paper gives none")
-    keep: float = Field(
-        0.4, ge=0, le=1, description="lambda: what a label keeps of itself (Table VI); 1: no rectifying"
-    )
-    untouched_epochs: int = Field(2, ge=0, description="Epochs before the labels are rectified (III-B)")
-    crf: CrfConfig | None = Field(
-        None,
-        description="CRF on the predictions before they rectify the labels: with it, and keep 0.7, the labels are "
-        "DeepUSPS's historical moving average (Table VIII); null: none (A2S)",
-    )
-    flip: bool = Field(True, description="IV-A")
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    seed: Seed = 0
 
 
 class RelationConfig(Section):

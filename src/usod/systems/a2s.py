@@ -3,9 +3,12 @@
 1. A frozen, pretrained encoder answers to objects. Four small blocks learn, without any label, to gather its features
    into one activation map whose pixels lie far from the map's mean; CRF and median filter make pseudo-labels of it.
 2. A detector with residual attention learns these labels, and after two epochs rectifies them with its predictions.
+
+A2S-v2 (Zhou et al., CVPR 2023) and A2S-v3 (Yuan et al., IJCAI 2024) are settings of the two stages: `loss: csd` in the
+first, `loss: iou`, `second_scale` and `refinement` in the second. The detector is A2S's, not the ones of their code.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +24,15 @@ from usod.crf import refine as crf_refine
 from usod.data.features import FeatureStore
 from usod.data.mapstore import ImageStore, MapStore
 from usod.data.store import to_uint8
-from usod.errors import UsodError
+from usod.errors import UsageError, UsodError
 from usod.models.activation import Decisions, inter_class_variance
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.models.registry import ActivationOptions
 from usod.models.saliency_net import SaliencyNet
+from usod.models.stages import NORMALISATIONS
 from usod.progress import progress
-from usod.settings.sections import ActivationConfig, RectifyConfig
-from usod.training.a2s_losses import adb_loss, detection_loss
+from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
+from usod.training.a2s_losses import adb_loss, detection_loss, iou_loss
 from usod.training.crf import crf_of
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
@@ -37,6 +40,12 @@ from usod.training.loop import Schedule
 from usod.training.moving_average import Averaging, MovingAverage
 from usod.training.objective import Memoryless, as_it_is
 from usod.training.parallel import Process
+from usod.training.pixel_adaptive import refine
+from usod.training.scales import Seen, as_seen, disagreement, passes
+from usod.training.texture_matching import distilling_loss, texture_loss, uncertain_band
+
+_DEFAULTS = ActivationConfig()
+DETECTION = {"detection": detection_loss, "iou": iou_loss}
 
 
 class Activation(Memoryless):
@@ -76,6 +85,49 @@ class Activation(Memoryless):
         self.looks = list(state["looks"])
 
 
+class Distilling(Activation):
+    """Objective of stage 1 of A2S-v2 and A2S-v3: L_csd + 0.05 L_btm of two sizes, and the difference of their maps.
+
+    Parameters
+    ----------
+    std : of the colours that the network's images are divided by
+    """
+
+    read = staticmethod(as_seen)
+
+    def __init__(
+        self,
+        config: ActivationConfig,
+        watched: np.ndarray | None = None,
+        std: Sequence[float] = NORMALISATIONS["imagenet"][1],
+    ):
+        super().__init__(config, watched)
+        self.epoch = 1
+        # The sharpness of L_btm is meant for colours that ImageNet's deviation has normalised.
+        self.colours = (torch.tensor(std) / torch.tensor(NORMALISATIONS["imagenet"][1]))[:, None, None]
+
+    def begin(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def see(self, forward: Callable[..., Any], inputs: Sequence[Tensor], named: dict[str, Tensor]) -> Any:
+        return passes(forward, inputs[0], self.config.csd.scales, named)
+
+    def loss(self, seen: list[Seen], rows: Tensor) -> Tensor:  # type: ignore[override]
+        first, others = seen[0], seen[1:]
+        agreement = [self.config.csd.agreement * disagreement(other.map, first.map) for other in others]
+        return torch.stack([*map(self._of_one_size, seen), *agreement]).sum(0)
+
+    def _of_one_size(self, seen: Seen) -> Tensor:
+        csd, texture, epochs = self.config.csd, self.config.csd.texture, self.config.epochs
+        band = uncertain_band(self.epoch, epochs, csd.uncertain, csd.uncertain_fall)
+        loss = distilling_loss(seen.map, self.epoch, epochs, band)
+        if not texture.weight:
+            return loss
+        image = seen.image * self.colours.to(seen.image.device)
+        told = (texture.reduction, texture.window, texture.contour, texture.sharpness)
+        return loss + texture.weight * texture_loss(seen.map, image, *told)
+
+
 class Rectification(Averaging):
     """Objective of stage 2: L_det against pseudo-labels that follow the predictions (online label rectifying).
 
@@ -96,12 +148,46 @@ class Rectification(Averaging):
         device: torch.device | str = "cpu",
         crf: DenseCRF | None = None,
     ):
+        self.config = config
+        self.detection = DETECTION[config.loss]
         count, *size = labels.shape
         untouched = config.untouched_epochs
         super().__init__(MovingAverage(count, (size[0], size[1]), config.keep, False, device, labels, untouched), crf)
 
     def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
-        return detection_loss(probability, self.average[rows] > 0.5)
+        return self.detection(probability, self.average[rows] > 0.5)
+
+
+class RefinedRectification(Rectification):
+    """Objective of stage 2 of A2S-v3: a second size, and labels that follow refined predictions, too.
+
+    The loss is that of the image's own size, half of it at another one, and the squared difference of the map there
+    from the first, which has no gradient of it. G^(j+1) = 0.2 G^j + 0.6 Y^j + 0.2 PAR(Y^j).
+    """
+
+    read = staticmethod(as_seen)
+
+    def see(self, forward: Callable[..., Any], inputs: Sequence[Tensor], named: dict[str, Tensor]) -> Any:
+        second = self.config.second_scale
+        return passes(forward, inputs[0], second.scales if second else (), named)
+
+    def loss(self, seen: list[Seen], rows: Tensor) -> Tensor:  # type: ignore[override]
+        first, label = seen[0].map, self.average[rows] > 0.5
+        loss, second = self.detection(first, label), self.config.second_scale
+        if second is not None:
+            other = seen[1].map
+            there = functional.interpolate(label[:, None].float(), other.shape[-2:], mode="nearest")[:, 0]
+            loss = loss + second.weight * self.detection(other, there)
+            loss = loss + second.agreement * disagreement(first.detach(), other)
+        return loss
+
+    def observe(self, seen: list[Seen], rows: Tensor) -> Tensor:  # type: ignore[override]
+        """(1 - w) Y + w PAR(Y), w being the refinement's share of what a label does not keep."""
+        prediction, par = super().observe(seen[0].map.detach(), rows), self.config.refinement
+        if par is None or not self.average.touches(rows):
+            return prediction
+        refined = refine(prediction, seen[0].image, par.dilations, par.iterations)
+        return prediction.lerp(refined, par.weight / (1 - self.config.keep))
 
 
 def stage1(
@@ -117,7 +203,7 @@ def stage1(
     Parameters
     ----------
     images : the unlabelled images
-    network : its backbone is the encoder; the head becomes `activation`, and the encoder frozen unless
+    network : its backbone is the encoder; the head becomes the one of `config.loss`, and the encoder frozen unless
         `config.train_encoder`
     work, identity : resume state, and what determines the result beside the settings
 
@@ -138,21 +224,24 @@ def stage1(
         )
     pixels = images.read_all()
     torch.manual_seed(config.seed)
-    net = activation_network(network, config.train_encoder)
+    net = activation_network(network, config)
     watched = np.linspace(0, len(pixels) - 1, min(config.watch, len(pixels))).round().astype(int).tolist()
-    objective = Activation(config, pixels[watched])
+    objective: Activation = Activation(config, pixels[watched])
+    if config.loss == "csd":
+        objective = Distilling(config, pixels[watched], net.mean_std[1])
     schedule, inputs = Schedule.of(config, config.lr, config.seed), Inputs(pixels, device)
     history = fit("A2S stage 1", net, inputs, objective, config, schedule, Process(device), work, identity)
     notes = {"watched": watched, "looks": [look.numpy() for look in objective.looks]}
     return Trained(net, history, pseudo_labels(net, pixels, config, device), notes)
 
 
-def activation_network(network: NetworkConfig, train_encoder: bool = False) -> SaliencyNet:
-    """The transformed network of Eq. 1: the encoder of `network`, frozen, and the activation head."""
-    frozen = network.weights != "none" and not train_encoder
-    settings = network.with_head(network.head_as(ActivationOptions))
-    net = build_network(settings.model_copy(update={"freeze_batchnorm": True}) if frozen else settings)
-    net.backbone.requires_grad_(train_encoder)
+def activation_network(network: NetworkConfig, config: ActivationConfig = _DEFAULTS) -> SaliencyNet:
+    """The transformed network of Eq. 1: the encoder of `network`, frozen, and the head of the loss."""
+    settings = config.network_of(network)
+    if network.weights != "none" and not config.train_encoder:
+        settings = settings.model_copy(update={"freeze_batchnorm": not config.batch_statistics})
+    net = build_network(settings)
+    net.backbone.requires_grad_(config.train_encoder)
     return net
 
 
@@ -175,10 +264,11 @@ def pseudo_labels(
     decisions = _decisions(network, pixels, batch)
     for start, decision in zip(progress(starts, len(starts), "pseudo-labels", unit="batch"), decisions, strict=True):
         saliency = decision.sigmoid()
+        otsu = config.label_threshold == "otsu"
+        if config.label_confidence is not None and (otsu or config.crf is not None):
+            saliency = as_certain(saliency, config.label_confidence, otsu)
         if config.crf is not None:
             params = CRFParams(**config.crf.model_dump())
-            if config.label_confidence is not None:
-                saliency = as_certain(saliency, config.label_confidence)
             saliency = crf_refine(pixels[start : start + batch], saliency, params)
         salient = (saliency > 0.5).cpu().numpy().astype(np.uint8) * 255
         for row, label in enumerate(salient, start):
@@ -214,18 +304,28 @@ def activation_variance(network: SaliencyNet, pixels: np.ndarray) -> dict[str, f
         flat = decision.flatten(1)  # M but for its sign and mean, with which V does not change
         low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
         flat = (flat - low) / (high - low).clamp(min=1e-12)
-        otsu = torch.tensor([threshold_otsu(row) if np.ptp(row) else 0.0 for row in flat.cpu().numpy()])
-        thresholds = {"otsu": otsu.to(flat), "mean": flat.mean(1), "median": flat.median(1).values}
+        thresholds = {"otsu": _otsu(flat), "mean": flat.mean(1), "median": flat.median(1).values}
         for name, threshold in thresholds.items():
             totals[name] += float(inter_class_variance(flat[:, None], threshold).sum())
     return {name: total / len(pixels) for name, total in totals.items()}
 
 
-def as_certain(saliency: Tensor, confidence: float) -> Tensor:
-    """What the released code gives the CRF: a hard label of each image's stretched map, trusted to `confidence`."""
+def as_certain(saliency: Tensor, confidence: float, otsu: bool = False) -> Tensor:
+    """What the released code gives the CRF: hard labels of maps (B, H, W), trusted to `confidence`.
+
+    Salient is what is above half of each image's stretched map or, as in A2S-v2, above its Otsu threshold.
+    """
+    if otsu:
+        return torch.where(saliency > _otsu(saliency.flatten(1))[:, None, None], confidence, 1 - confidence)
     low, high = saliency.amin((-2, -1), keepdim=True), saliency.amax((-2, -1), keepdim=True)
     hard = (saliency - low) > 0.5 * (high - low)
     return torch.where(hard, confidence, 1 - confidence)
+
+
+def _otsu(rows: Tensor) -> Tensor:
+    """Otsu's threshold of each row, of a constant one its value: (B,) of (B, N)."""
+    found = [threshold_otsu(row) if np.ptp(row) else row[0] for row in rows.cpu().numpy()]
+    return torch.tensor(found).to(rows)
 
 
 def stage2(
@@ -250,11 +350,16 @@ def stage2(
     ------
     UsodError
         If a label is missing or of another size.
+    UsageError
+        If features of one size are to be learnt from at two.
     """
+    if features is not None and config.second_scale is not None:
+        raise UsageError("second_scale: features that are kept are those of one size; train without them, or set null")
     labels.require_like(images)
     pixels, targets = process.read_all(images), process.read_all(labels, images.ids)
     net = new_network(network, config.seed)
-    objective = Rectification(targets, config, process.device, crf_of(pixels, config.crf, process.device))
+    kind = Rectification if config.second_scale is None and config.refinement is None else RefinedRectification
+    objective = kind(targets, config, process.device, crf_of(pixels, config.crf, process.device))
     schedule = Schedule.of(config, config.lr, config.seed)
     inputs = Inputs.with_features(pixels, images, net, process.device, features)
     history = fit("A2S stage 2", net, inputs, objective, config, schedule, process, work, identity)

@@ -7,7 +7,7 @@
 4. Fusion (3.3): one network learns the refined labels of all methods together.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from usod.training.inputs import Inputs
 from usod.training.loop import Schedule
 from usod.training.losses import certain_as_label, f_beta_loss
 from usod.training.moving_average import Averaging, MovingAverage
-from usod.training.objective import Memoryless
+from usod.training.objective import AsShown
 from usod.training.parallel import Process
 from usod.training.placement import Kept
 
@@ -48,9 +48,16 @@ class PseudoLabels:
     def __init__(self, maps: np.ndarray, thresholds: np.ndarray, device: torch.device | str = "cpu"):
         self.maps, self.thresholds = Kept(maps, device), Kept(thresholds, device)
 
-    def loss(self, probability: Tensor, rows: Tensor, beta2: float, soft_threshold: bool) -> Tensor:
-        """L_beta of probabilities (B, H, W) against these labels, (B,)."""
-        label = self.maps[rows].float() / 255
+    def loss(
+        self,
+        probability: Tensor,
+        rows: Tensor,
+        beta2: float,
+        soft_threshold: bool,
+        shown: Callable[[Tensor], Tensor] = Tensor.contiguous,
+    ) -> Tensor:
+        """L_beta of probabilities (B, h, w) against these labels, brought by `shown` into their view: (B,)."""
+        label = shown(self.maps[rows].float() / 255)
         gamma = self.thresholds[rows][:, None, None]
         if soft_threshold:
             probability = certain_as_label(probability, label, gamma)
@@ -84,7 +91,7 @@ class Refinement(Averaging):
         return self.labels.loss(probability, rows, self.config.beta2, self.config.soft_threshold)
 
 
-class Fusion(Memoryless):
+class Fusion(AsShown):
     """Objective of the fusion: L_en = 1/n sum_i L_beta^i over the n refined label sets (section 3.3).
 
     Parameters
@@ -98,7 +105,8 @@ class Fusion(Memoryless):
         self.weights = weights
 
     def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
-        each = [s.loss(probability, rows, self.config.beta2, self.config.soft_threshold) for s in self.sources]
+        beta2, soft = self.config.beta2, self.config.soft_threshold
+        each = [source.loss(probability, rows, beta2, soft, self.shown) for source in self.sources]
         losses = torch.stack(each)
         return losses.mean(0) if self.weights is None else (losses * self.weights[rows].T).sum(0)
 

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from usod.errors import UsageError
-from usod.settings.sections import CrfConfig, MinSteps, Positive, Section, Seed
+from usod.settings.sections import CrfConfig, MinSteps, Positive, Section, Seed, ShownSize
 
 
 class RefineConfig(Section):
@@ -113,6 +113,7 @@ class FuseConfig(Section):
     )
     soft_threshold: bool = Field(False, description="As in the refinement; released code: true")
     flip: bool = Field(False)
+    size: ShownSize = None
     precision: Literal["auto", "float32", "bf16"] = "auto"
     seeds: list[Seed] = Field([0], min_length=1, description="One network per seed; scores are mean and deviation")
 

@@ -113,7 +113,7 @@ class System:
     name : key of its section in the configuration, word in `systems`, beginning of the names of its parts
     settings : mixin of the configuration: its section, checks, and what is derived from both
     rules : its rules, a path from the folder of the Snakefile, or beside the description
-    published : key of the published table that its scores stand beside
+    published : keys of the published tables that its scores stand beside
     needs : files of the training set, below `results/DATASET`, that its target names beside those of the parts
     report_files : what the names of its figures begin with, so that no table of variants takes them
     posts : words that may stand before the name of anything scored, where its rules offer to do something to maps
@@ -123,7 +123,7 @@ class System:
     name: ClassVar[str]
     settings: ClassVar[type["Section"]]
     rules: ClassVar[str]
-    published: ClassVar[str | None] = None
+    published: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     report_files: ClassVar[tuple[str, ...]] = ()
     posts: ClassVar[tuple[str, ...]] = ()

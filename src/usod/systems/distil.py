@@ -25,13 +25,12 @@ from usod.training.a2s_losses import iou_loss
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule
-from usod.training.objective import Memoryless
+from usod.training.objective import AsShown
 from usod.training.parallel import Process
 from usod.training.placement import Kept
-from usod.training.views import View
 
 
-class Distillation(Memoryless):
+class Distillation(AsShown):
     """Objective: the IoU loss against the labels and, weighted, binary cross-entropy.
 
     Parameters
@@ -44,13 +43,8 @@ class Distillation(Memoryless):
         self.labels = Kept(labels, device)
         self.config = config
 
-    def read(self, output: Tensor, view: View) -> Tensor:
-        """(B, h, w) probabilities of what was shown; the labels are brought into the same view."""
-        self._view = view
-        return output.float().sigmoid()[:, 0]
-
     def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
-        label = self._view.of_maps(self.labels[rows][:, None].float() / 255)[:, 0]
+        label = self.shown(self.labels[rows].float() / 255)
         if self.config.binary:
             label = (label > 0.5).float()
         loss = iou_loss(probability, label)

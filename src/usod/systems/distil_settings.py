@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from usod.settings.sections import MinSteps, Positive, Section, Seed
+from usod.settings.sections import MinSteps, Positive, Section, Seed, ShownSize
 
 
 class LearnConfig(Section):
@@ -28,12 +28,9 @@ class LearnConfig(Section):
         "0: the last ones",
     )
     flip: bool = Field(True, description="Random horizontal flips")
+    size: ShownSize = None
     precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 autocast on CUDA")
     seed: Seed = 0
-
-    def shown_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) that the network works at, for images of `size`."""
-        return size
 
 
 class AugmentConfig(Section):
@@ -71,14 +68,3 @@ class StudentConfig(LearnConfig):
         description="Random magnification, place and colours; null: none. Not of a frozen encoder, whose features are "
         "those of the images as they are",
     )
-    size: int | None = Field(
-        None,
-        ge=32,
-        le=4096,
-        multiple_of=32,
-        description="Side of what the student is shown and works at, in pixels; null: the working size. "
-        "Not of a frozen encoder",
-    )
-
-    def shown_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        return (self.size, self.size) if self.size else size

@@ -41,6 +41,11 @@ def new_network(config: NetworkConfig, seed: int, described: dict[str, str] | No
     return build_network(config, described=described)
 
 
+def working_size(images: tuple[int, int], network: NetworkConfig, shown: int | None) -> tuple[int, int]:
+    """(height, width) that a network works at after it has learnt from `images` of a size, shown to it at another."""
+    return images if shown is None or network.frozen else (shown, shown)
+
+
 def fit(
     name: str,
     network: SaliencyNet,

@@ -104,10 +104,15 @@ class Inputs:
 
     def of(self, network: SaliencyNet, rows: Tensor, view: View) -> tuple[list[Tensor], dict[str, Tensor]]:
         """Arguments of the network's forward pass for what `view` shows of the images `rows` (B,)."""
-        found = [network.as_input(view.of_images(self._pixels[rows]))]
+        named = {}
+        if self._features is not None:
+            # Not quite the features of the mirrored image; they were computed once, for the image as it is.
+            named["features"] = flip(self._features[rows], view.mirrored)
+        if named and not network.sees_image:
+            size = (view.size, view.size) if view.size else self.size
+            found = [named["features"].new_zeros(()).expand(len(rows), 3, *size)]
+        else:
+            found = [network.as_input(view.of_images(self._pixels[rows]))]
         if self._guides is not None:
             found.append(view.of_maps(self._guides[rows][:, None].float() / 255))
-        if self._features is None:
-            return found, {}
-        # Not quite the features of the mirrored image; they were computed once, for the image as it is.
-        return found, {"features": flip(self._features[rows], view.mirrored)}
+        return found, named

@@ -31,10 +31,12 @@ class Schedule:
     batch_size: int
     lr: float
     optimiser: Literal["adam", "sgd"] = "adam"
-    lr_decay: Literal["constant", "poly", "step"] = "constant"
+    lr_decay: Literal["constant", "poly", "step", "linear"] = "constant"
     lr_every: Literal["epoch", "step"] = "epoch"
+    lr_end: float = 0.0
     milestones: Sequence[int] = ()
     head_lr_factor: float = 1.0
+    encoder_from: int = 1
     weight_decay: float = 0.0
     nesterov: bool = True
     flip: bool = False
@@ -53,11 +55,13 @@ class Schedule:
     def lr_factor(self, epoch: float) -> float:
         """Factor of the learning rate in epoch 0, 1, ...: 1, (1 - epoch / epochs)^0.9, or 0.1 to the milestones passed.
 
-        With `lr_every: step` the share of the epoch that is over counts too. Milestones count epochs from 1: with 10
-        the tenth epoch is the first that learns slower.
+        With `linear` it falls from 1 to `lr_end` in a straight line. With `lr_every: step` the share of the epoch that
+        is over counts too. Milestones count epochs from 1: with 10 the tenth epoch is the first that learns slower.
         """
         if self.lr_decay == "step":
             return 0.1 ** sum(int(epoch) + 1 >= milestone for milestone in self.milestones)
+        if self.lr_decay == "linear":
+            return 1 - (1 - self.lr_end) * epoch / self.epochs
         return (1 - epoch / self.epochs) ** 0.9 if self.lr_decay == "poly" else 1.0
 
 
@@ -152,6 +156,7 @@ class Trainer:
         seed_everything(self.schedule.seed * 100_003 + epoch)
         generator = torch.Generator().manual_seed(self.schedule.seed * 100_003 + epoch)
         lr_factor = self._set_lr(epoch)
+        self.objective.begin(epoch + 1)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         total, self._broken = torch.zeros(2, device=self.device)
@@ -182,7 +187,7 @@ class Trainer:
     def _set_lr(self, epoch: float) -> float:
         factor = self.schedule.lr_factor(epoch)
         for group in self.optimiser.param_groups:
-            group["lr"] = group["base_lr"] * factor
+            group["lr"] = group["base_lr"] * factor if epoch + 1 >= group["from_epoch"] else 0.0
         return factor
 
     def _step(self, batch: Tensor, generator: torch.Generator, watch: Stopwatch) -> Tensor:
@@ -196,7 +201,7 @@ class Trainer:
         inputs, named = self.inputs.of(self.network, rows, shown)
         watch.stop("data")
         with autocast(self.device, self.schedule.precision):
-            output = self._forward(*inputs, **named)
+            output = self.objective.see(self._forward, inputs, named)
         prediction = self._finite(self.objective.read(output, shown))
         losses = self.objective.loss(prediction, rows) * (0.0 if idle else 1.0)
         self.optimiser.zero_grad(set_to_none=True)
@@ -219,6 +224,8 @@ class Trainer:
         The count ends the epoch with a clear line, before anything of it is kept. Until then such a value must neither
         stop a loss or the CRF, nor spread over its image; and to look at once would be to wait for the device.
         """
+        if isinstance(prediction, list):
+            return [view._replace(map=self._finite(view.map)) for view in prediction]
         if not isinstance(prediction, Tensor):
             return prediction
         self._broken += (~prediction.detach().isfinite()).flatten(1).any(1).sum()
@@ -263,9 +270,13 @@ def _optimiser(network: SaliencyNet, schedule: Schedule, fused: bool) -> torch.o
 
 
 def _groups(network: SaliencyNet, schedule: Schedule) -> list[dict[str, Any]]:
-    """Backbone and new layers, with their learning rates; frozen parameters are left out."""
-    parts = ((network.backbone, schedule.lr), (network.head, schedule.lr * schedule.head_lr_factor))
-    groups = [
-        {"params": [p for p in part.parameters() if p.requires_grad], "lr": lr, "base_lr": lr} for part, lr in parts
+    """Backbone and new layers, with their learning rates and first epochs; frozen parameters are left out."""
+    parts = (
+        (network.backbone, schedule.lr, schedule.encoder_from),
+        (network.head, schedule.lr * schedule.head_lr_factor, 1),
+    )
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in part.parameters() if p.requires_grad], "lr": lr, "base_lr": lr, "from_epoch": first}
+        for part, lr, first in parts
     ]
     return [group for group in groups if group["params"]]

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from usod.training.objective import as_probability
+from usod.training.objective import OnePass
 from usod.training.placement import fetch, place
 
 if TYPE_CHECKING:
     from usod.crf import DenseCRF
-    from usod.models.saliency_net import SaliencyNet
 
 
 class MovingAverage:
@@ -86,10 +85,8 @@ class MovingAverage:
         self.updates.copy_(state["updates"])
 
 
-class Averaging:
+class Averaging(OnePass):
     """What an objective has that averages its predictions, perhaps after a CRF; `loss` is its own."""
-
-    read = staticmethod(as_probability)
 
     def __init__(self, average: MovingAverage, crf: "DenseCRF | None" = None):
         self.average = average
@@ -100,9 +97,6 @@ class Averaging:
         return (
             self.crf.refine(probability, rows) if self.crf is not None and self.average.touches(rows) else probability
         )
-
-    def look(self, network: "SaliencyNet") -> None:
-        """There is nothing to look at."""
 
     def remember(self, observed: Tensor, rows: Tensor) -> None:
         self.average.update(rows, observed)

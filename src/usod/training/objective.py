@@ -1,5 +1,6 @@
 """What a system wants from its network: the part of a training that is its own."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -14,8 +15,16 @@ class Objective(Protocol):
     `rows` (B,) are image numbers, on the CPU: they pick from what lies there and on the device (`placement.fetch`).
     """
 
+    def begin(self, epoch: int) -> None:
+        """Called before the steps of epoch 1, 2, ..., the first after a resume included."""
+        ...
+
+    def see(self, forward: Callable[..., Any], inputs: Sequence[Tensor], named: dict[str, Tensor]) -> Any:
+        """What the network, called as `forward(*inputs, **named)`, gives for a batch, at one size or more."""
+        ...
+
     def read(self, output: Any, view: View) -> Any:
-        """What the network gives for a view of images -> what `loss` and `observe` take."""
+        """What `see` gives, for a view of images -> what `loss` and `observe` take."""
         ...
 
     def loss(self, prediction: Any, rows: Tensor) -> Tensor:
@@ -57,10 +66,23 @@ def as_it_is(logits: Any, view: View) -> Any:
     return logits
 
 
-class Memoryless:
-    """What an objective has that keeps nothing of the predictions; `loss` is its own."""
+class OnePass:
+    """What an objective has that sees every image once in an epoch, all epochs alike, and looks at nothing."""
 
     read = staticmethod(as_probability)
+
+    def begin(self, epoch: int) -> None:
+        """All epochs are alike."""
+
+    def see(self, forward: Callable[..., Any], inputs: Sequence[Tensor], named: dict[str, Tensor]) -> Any:
+        return forward(*inputs, **named)
+
+    def look(self, network: SaliencyNet) -> None:
+        """There is nothing to look at."""
+
+
+class Memoryless(OnePass):
+    """What an objective has that keeps nothing of the predictions; `loss` is its own."""
 
     def observe(self, prediction: Any, rows: Tensor) -> None:
         """There is nothing to remember."""
@@ -68,11 +90,23 @@ class Memoryless:
     def remember(self, observed: Tensor, rows: Tensor) -> None:
         """Never called."""
 
-    def look(self, network: SaliencyNet) -> None:
-        """There is nothing to look at."""
-
     def state_dict(self) -> dict[str, Any]:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """There is nothing to restore."""
+
+
+class AsShown(Memoryless):
+    """An objective whose predictions stay as they were shown; its labels are brought into the same view."""
+
+    view: View | None = None
+
+    def read(self, output: Any, view: View) -> Any:
+        """Logits (B, 1, h, w) -> probabilities (B, h, w) of what was shown."""
+        self.view = view
+        return output.float().sigmoid()[:, 0]
+
+    def shown(self, labels: Tensor) -> Tensor:
+        """Labels (B, H, W) of the images of the last prediction, in its view: (B, h, w)."""
+        return labels if self.view is None else self.view.of_maps(labels[:, None])[:, 0]

@@ -174,8 +174,10 @@ def run(count: int, device: torch.device, function: Callable[..., None], *argume
     from lightning_fabric.strategies import DDPStrategy
     from torch.multiprocessing.spawn import ProcessException
 
-    # Its own environment: Fabric would take a Slurm job of one task for one process of many.
-    strategy = DDPStrategy(cluster_environment=LightningEnvironment(), start_method="spawn")
+    # Its own environment: Fabric would take a Slurm job of one task for one process of many. Statistics of batch norms
+    # are the same in all processes already; to send them before a forward pass would spoil the pass before it.
+    environment = LightningEnvironment()
+    strategy = DDPStrategy(cluster_environment=environment, start_method="spawn", broadcast_buffers=False)
     fabric = Fabric(accelerator="gpu" if device.type == "cuda" else "cpu", devices=count, strategy=strategy)
     say(f"{count} processes train together")
     threads = max(1, torch.get_num_threads() // count)

@@ -17,11 +17,12 @@ def scores(
     latex: Annotated[Path | None, typer.Option(help="Table as LaTeX, percent.")] = None,
     published: Annotated[str, typer.Option(help="Name of the test set in published tables, or none.")] = "none",
     reference: Annotated[
-        str,
+        list[str],
         typer.Option(
-            help="The published table: deepusps_table1, ... (`usod.reporting.published`), or none. Its F is ours."
+            help="A published table: deepusps_table1, ... (`usod.reporting.published`), or none; may be repeated. F is "
+            "that of the first."
         ),
-    ] = "deepusps_table1",
+    ] = ["deepusps_table1"],  # noqa: B006 - typer's way to say what is there without the option
     quiet: Quiet = False,
 ) -> None:
     """Put the scores of all systems into one table, beside the published rows of the same test set.
@@ -35,8 +36,8 @@ def scores(
     table = score_table(
         systems,
         published,
-        reference=None if "none" in (published, reference) else reference,
-        f=own_f(reference),
+        reference=None if "none" in (published, *reference) else reference,
+        f=own_f(reference[0]),
     )
     for path in (csv, markdown, latex):
         if path is not None:

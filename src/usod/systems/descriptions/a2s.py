@@ -6,9 +6,9 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from usod.models.config import NetworkConfig
-from usod.models.registry import ActivationOptions
 from usod.settings.base import Settings, differing
-from usod.settings.sections import ActivationConfig, RectifyConfig, Section
+from usod.settings.sections import Section
+from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
 from usod.systems.description import Figure, Part, Read, System
 
 
@@ -36,7 +36,13 @@ class A2sSettings(Settings):
     def encoder(self) -> NetworkConfig:
         """The network of A2S's first stage."""
         network = differing(self.network, self.a2s.encoder, "a2s.encoder")
-        return network.with_head(network.head_as(ActivationOptions))
+        made = self.a2s.stage1.network_of(network)
+        if "head" in self.a2s.encoder and network.head.name != made.head.name:
+            loss, wanted, given = self.a2s.stage1.loss, made.head.name, network.head.name
+            raise ValueError(
+                f"a2s.encoder.head: a2s.stage1.loss: {loss} is made for the head {wanted}, not {given}; leave it out"
+            )
+        return made
 
     @property
     def detector(self) -> NetworkConfig:
@@ -45,7 +51,12 @@ class A2sSettings(Settings):
 
     @model_validator(mode="after")
     def _networks_of_a2s_fit(self) -> Self:
-        self.encoder, self.detector  # noqa: B018 - they raise
+        detector, _ = self.detector, self.encoder  # which raise, too
+        if detector.frozen and self.a2s.stage2.second_scale is not None:
+            raise ValueError(
+                "a2s.stage2.second_scale: the features of a frozen detector are those of one size; set null, or "
+                "a2s.detector: {frozen: false}"
+            )
         return self
 
 
@@ -55,7 +66,7 @@ class A2s(System):
     name = "a2s"
     settings = A2sSettings
     rules = "workflow/rules/a2s.smk"
-    published = "a2s_table2"
+    published = ("a2s_table2", "a2s_successors", "csnet")
     report_files = ("activations",)
 
     def networks(self, config: A2sSettings) -> Mapping[str, NetworkConfig]:

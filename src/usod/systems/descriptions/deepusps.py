@@ -69,7 +69,7 @@ class DeepUsps(System):
     name = "deepusps"
     settings = DeepUspsSettings
     rules = "workflow/rules/deepusps.smk"
-    published = "deepusps_table1"
+    published = ("deepusps_table1",)
     reserved = r".*-iter\d+|oracle-.*|fusion"
 
     def networks(self, config: DeepUspsSettings) -> Mapping[str, NetworkConfig]:

@@ -63,9 +63,6 @@ class DistilSettings(Settings):
         _ = self.round_network, self.student_network
         if "distil" in self.systems and not self.distil.rounds and self.distil.student is None:
             raise ValueError("distil: neither rounds nor a student; give rounds: 1, or student: {name: mobilenet_v2}")
-        student = self.student_network
-        if student and student.frozen and self.distil.learn.size:
-            raise ValueError("distil.learn.size: the student's encoder is frozen, and sees the images at features.size")
         return self
 
 

@@ -61,7 +61,7 @@ class Ldps(System):
     name = "ldps"
     settings = LdpsSettings
     rules = "workflow/rules/ldps.smk"
-    published = "ldps_table1"
+    published = ("ldps_table1",)
     report_files = ("changes",)
 
     def networks(self, config: LdpsSettings) -> Mapping[str, NetworkConfig]:

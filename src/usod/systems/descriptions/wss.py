@@ -48,7 +48,7 @@ class Wss(System):
     name = "wss"
     settings = WssSettings
     rules = "workflow/rules/wss.smk"
-    published = "wss_table1"
+    published = ("wss_table1",)
     needs = ("tags.csv",)
     report_files = ("tags",)
     posts = ("spcrf",)

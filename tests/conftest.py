@@ -5,10 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from .workflow import slurm
+
 # Tests run side by side: threads on top would only make them wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Where a job of a workflow has two all the same, they must not spin while others want the core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_sessionstart() -> None:
+    slurm.remove_leftovers()
 
 
 @pytest.fixture(scope="session")

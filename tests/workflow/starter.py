@@ -1,7 +1,7 @@
 """Snakemake, started as often as the tests do: forked from a process that has imported it and has read usod's sources.
 
-A start of its own takes 3 s of CPU for a plan, this one half of it. Started as users do it is Snakemake in
-test_run.py, test_faults.py, test_module.py and others.
+A start of its own takes 3 s of CPU for a plan, this one half of it. test_run.py, test_faults.py, test_module.py and
+others start Snakemake as users do.
 """
 
 import json

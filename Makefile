@@ -16,7 +16,7 @@ test: setup
 # runs that are killed again and again, what a change makes again, a system of one's own, and the whole workflow from an
 # installed wheel.
 test-more: setup
-	pytest -n 2 --dist loadgroup -m "slurm or faults or wheel"
+	pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "slurm or faults or wheel"
 
 # The source archive, and the wheel built from it.
 dist: setup

@@ -5,10 +5,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from usod.data.parallel import parallel_map
+
+from .workflow import slurm
+
 # Tests run side by side: threads on top would only make them wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Where a job of a workflow has two all the same, they must not spin while others want the core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_sessionstart() -> None:
+    slurm.remove_leftovers()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workers() -> None:
+    """Python forks all workers of this process from one server, which has the imports that were first asked for."""
+    imports = ("crf.superpixel", "handcrafted.extract", "models.model_file", "systems.deepusps", "systems.spectral")
+    list(parallel_map(abs, range(2), 2, [f"usod.{name}" for name in imports]))
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,10 @@
 """What README and docs show can be typed: every configuration is planned, every command is parsed."""
 
 import ast
+import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,8 @@ import yaml
 
 import usod
 from usod.cli import app
+
+from .workflow import starter
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "workflow").rglob("*.yaml"))]
@@ -66,14 +67,7 @@ def at(desk, text):
 
 
 def snakemake(desk, words):
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *words, "--dry-run", "--quiet"],
-        cwd=desk,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    done = starter.snakemake([*words, "--dry-run", "--quiet"], desk, dict(os.environ), desk.with_suffix(".log"))
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}"
 
 

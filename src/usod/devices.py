@@ -66,12 +66,20 @@ def autocast(device: "torch.device", precision: Precision) -> Any:
 
 
 def start_device(name: str, threads: int) -> "torch.device":
-    """`pick_device` for a command: also sets PyTorch's CPU threads (0: its own choice)."""
+    """`pick_device` for a command: also sets PyTorch's CPU threads (0: its own choice), to no more than `cpu_cores`."""
     import torch
 
     if threads:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(min(threads, cpu_cores()))
     return pick_device(name)
+
+
+def cpu_cores() -> int:
+    """CPU cores that this process may run on.
+
+    More threads than these wait for one another: eight on two cores take four times the time of the processor.
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_device(device: "torch.device") -> str:

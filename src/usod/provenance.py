@@ -80,9 +80,9 @@ def source_files(*modules: str) -> list[Path]:
         if path is None:
             raise ModuleNotFoundError(f"usod has no module {name!r}")
         found[name] = path
-        if path.is_relative_to(PACKAGE):
+        if not name.endswith(".py"):
             queue += [name.rpartition(".")[0]] if "." in name else []
-        queue += [other for other in _imports(path) if other not in found]
+        queue += [other for other in _read(path)[1] if other not in found]
     return sorted(found.values())
 
 
@@ -102,8 +102,7 @@ def code_digest(*modules: str) -> str:
     files = [file for file in source_files(*modules) if not (installed and file.is_relative_to(PACKAGE))]
     whole = hashlib.sha256()
     for file in files:
-        name = file.relative_to(PACKAGE).as_posix() if file.is_relative_to(PACKAGE) else file.name
-        whole.update(f"{name}\0{_statements(file)}\n".encode())
+        whole.update(_read(file)[0])
     digest = [whole.hexdigest()[:16]] if files else []
     return " ".join([*([f"usod {usod_version()}"] if installed else []), *digest])
 
@@ -142,28 +141,45 @@ def checkout() -> Path | None:
     return folder if (folder / "pyproject.toml").is_file() and PACKAGE.parent.name == "src" else None
 
 
-def _statements(file: Path) -> str:
-    """A text of what a source file executes, the same under every version of Python."""
+def _read(file: Path) -> tuple[bytes, list[str]]:
+    """A digest of what a source file executes, the same under every version of Python, and the modules it imports."""
     status = file.stat()
-    return _statements_at(file, status.st_size, status.st_mtime_ns)
+    return _read_at(file, status.st_size, status.st_mtime_ns)
+
+
+@cache  # every step's digest is of some fifty files, most of them those of all other steps
+def _read_at(file: Path, size: int, mtime_ns: int) -> tuple[bytes, list[str]]:
+    imports: list[ast.Import | ast.ImportFrom] = []
+    text = repr(_executed(ast.parse(file.read_text(encoding="utf-8")), imports))
+    inside = file.is_relative_to(PACKAGE)
+    place = file.relative_to(PACKAGE) if inside else Path(file.name)
+    digest = hashlib.sha256(f"{place.as_posix()}\0{text}".encode()).digest()
+    package = ".".join((PACKAGE.name, *place.parent.parts)) if inside else None  # a plugin has no package
+    names = [name for node in imports for name in _imported(node, package)]
+    return digest, [name for name in dict.fromkeys(names) if _module_path(name)]
+
+
+def _executed(node: Any, imports: list[ast.Import | ast.ImportFrom]) -> Any:
+    """A syntax tree without what changes no result: positions, texts that only people read, imports for type checkers.
+
+    Its imports are added to `imports`. Not `ast.dump`: newer versions of Python add fields to the nodes, which are
+    empty for code that runs on older ones.
+    """
+    if isinstance(node, list):
+        return [_executed(item, imports) for item in node if not _is_silent(item)]
+    if not isinstance(node, ast.AST):
+        return node
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        imports.append(node)
+    kind: Any = type(node)
+    values = [(name, _executed(getattr(node, name, None), imports)) for name in _fields(kind)]
+    return kind.__name__, [(name, value) for name, value in values if value is not None and value != []]
 
 
 @cache
-def _statements_at(file: Path, size: int, mtime_ns: int) -> str:
-    return repr(_executed(ast.parse(file.read_text(encoding="utf-8"))))
-
-
-def _executed(node: Any) -> Any:
-    """A syntax tree without what changes no result: positions, texts that only people read, imports for type checkers.
-
-    Not `ast.dump`: newer versions of Python add fields to the nodes, which are empty for code that runs on older ones.
-    """
-    if isinstance(node, list):
-        return [_executed(item) for item in node if not _is_silent(item)]
-    if not isinstance(node, ast.AST):
-        return node
-    fields = {name: _executed(value) for name, value in ast.iter_fields(node) if name not in ("kind", "type_comment")}
-    return type(node).__name__, [(name, value) for name, value in sorted(fields.items()) if value not in (None, [])]
+def _fields(kind: type[ast.AST]) -> list[str]:
+    # Whether a name is read or set, its "ctx", is said by its place.
+    return sorted({*kind._fields} - {"kind", "type_comment", "ctx"})
 
 
 def _is_silent(node: Any) -> bool:
@@ -171,9 +187,22 @@ def _is_silent(node: Any) -> bool:
         return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     if isinstance(node, ast.keyword):
         return node.arg in ("description", "help") and isinstance(node.value, ast.Constant | ast.JoinedStr)
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
+def _imported(node: ast.Import | ast.ImportFrom, package: str | None) -> list[str]:
+    """What may be modules among the names of an import in a module of `package`."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if node.level and package is None:
+        return []
+    relative = "." * node.level + (node.module or "")
+    base = importlib.util.resolve_name(relative, package) if node.level else relative
+    # `from package import name`: the name is a module or something the package defines.
+    return [base, *(f"{base}.{alias.name}" for alias in node.names)]
+
+
+@cache
 def _module_path(name: str) -> Path | None:
     if name.endswith(".py") and Path(name).is_file():
         return Path(name)
@@ -184,29 +213,6 @@ def _module_path(name: str) -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-@cache
-def _imports(path: Path) -> list[str]:
-    inside = path.is_relative_to(PACKAGE)
-    package = ".".join((PACKAGE.name, *path.parent.relative_to(PACKAGE).parts)) if inside else ""
-    names: list[str] = []
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for_types = [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
-    never_run = {inner for outer in for_types for inner in ast.walk(outer)}
-    for node in ast.walk(tree):
-        if node in never_run:
-            continue
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            relative = "." * node.level + (node.module or "")
-            if node.level and not inside:
-                continue  # a plugin has no package
-            base = importlib.util.resolve_name(relative, package) if node.level else relative
-            # `from package import name`: the name is a module or something the package defines.
-            names += [base] + [f"{base}.{alias.name}" for alias in node.names]
-    return [name for name in names if _module_path(name)]
 
 
 def describe(config: Any, inputs: Mapping[str, str | Path]) -> dict[str, Any]:

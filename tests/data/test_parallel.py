@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -54,6 +56,16 @@ def test_a_worker_has_one_thread(workers, monkeypatch):
         monkeypatch.setenv(variable, "8")
     found = list(parallel_map(threads_of_worker, range(12), workers))
     assert {threads for _, threads in found} == {1} and 1 <= len({pid for pid, _ in found}) <= workers
+
+
+def test_workers_find_their_imports_made_and_this_process_keeps_its_environment():
+    script = (
+        "import os\nfrom usod.data.parallel import parallel_map\nbefore = dict(os.environ)\n"
+        "found = list(parallel_map(eval, [\"'wave' in __import__('sys').modules\"] * 2, 2, ['wave']))\n"
+        "print(found, dict(os.environ) == before)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[True, True] True\n"
 
 
 def test_one_worker_is_this_process():

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 import usod
+from usod import devices
 from usod.cli import main
 from usod.data.images import resize_image
 from usod.data.mapstore import MapStore, write_images
@@ -167,8 +168,9 @@ def usod_predict(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("count", [1, 2, 8])
-def test_any_number_of_threads_predicts_the_same_with_a_crf(model_file, tmp_path, usod_predict, count):
+def test_any_number_of_threads_predicts_the_same_with_a_crf(model_file, tmp_path, usod_predict, count, monkeypatch):
     """The CRF runs in inference mode, image by image, beside a network that needs none of it."""
+    monkeypatch.setattr(devices, "cpu_cores", lambda: 8)
     photos = put(tmp_path / "photos", *(f"{number}.png" for number in range(5)), size=(80, 60))
     crf = '{"bilateral_sxy": 8}'
     for threads in (1, count):
@@ -178,6 +180,12 @@ def test_any_number_of_threads_predicts_the_same_with_a_crf(model_file, tmp_path
     for number in range(5):
         one, same = (np.asarray(Image.open(tmp_path / str(n) / f"{number}.png")).astype(int) for n in (1, count))
         assert one.shape == (60, 80) and np.abs(one - same).max() <= 1
+
+
+def test_there_are_no_more_threads_than_cores(model_file, tmp_path, usod_predict, monkeypatch):
+    photos = put(tmp_path / "photos", "0.png", size=(80, 60))
+    monkeypatch.setattr(devices, "cpu_cores", lambda: 2)
+    assert "cpu (2 threads)" in usod_predict(model_file, photos, "--out", tmp_path / "out", "--threads", 8)[1]
 
 
 def test_files_that_cannot_be_read_cost_no_other_its_map(model_file, tmp_path, usod_predict):

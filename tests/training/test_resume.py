@@ -17,7 +17,7 @@ NETWORK = '{"light_width": 8}'
 
 
 def refine(images, maps, folder):
-    """The command line, in a process that has everything imported."""
+    """The command line, in a process that has everything imported: the fixture `workers` has seen to it."""
     import torch
 
     from usod.cli import main
@@ -47,7 +47,6 @@ def stores(tmp_path_factory):
 
 def test_killed_at_random_moments_it_ends_with_the_same_labels_and_weights(stores, tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "usod.systems.deepusps", "usod.models.model_file"])
     through = context.Process(target=refine, args=(*stores, tmp_path / "through"))
     through.start()
     through.join()

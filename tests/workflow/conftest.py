@@ -1,11 +1,12 @@
 import copy
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from . import starter
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,16 +65,9 @@ class Project:
 
     def snakemake(self, *arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess:
         """Run it; standard output and standard error come back together in `stdout`."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        environment = {**os.environ, "PATH": path}
-        return subprocess.run(
-            [*command, "--cores", "2", "--directory", str(self.folder), *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-            check=False,
-        )
+        words = ["--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--directory", str(self.folder), *arguments]
+        output = Path(f"{self.folder}.snakemake.log")  # nothing of ours in the folder that is looked at
+        return starter.snakemake(words, Path.cwd(), {**os.environ, "PATH": path}, output)
 
     def planned(self, *arguments: str) -> set[str]:
         """Output files of the jobs that would run now, relative to results/."""

@@ -1,11 +1,14 @@
 """A Slurm of one node with four fake GPUs, on this machine's loopback, for the tests."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import time
 from pathlib import Path
+
+import psutil
 
 CONFIG = Path("/etc/slurm")
 """Jobs of Snakemake's executor lose SLURM_CONF, so the configuration has to be where Slurm looks for it."""
@@ -13,6 +16,7 @@ CONFIG = Path("/etc/slurm")
 GPUS = 4
 
 SETTINGS = """\
+# Tests of usod, process {process}
 ClusterName=usod
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort=16817
@@ -49,6 +53,7 @@ def missing() -> str:
             return f"{program} is not installed (apt-get install slurm-wlm munge)"
     if os.getuid() != 0:
         return "starting Slurm's daemons needs root"
+    remove_leftovers()
     if (CONFIG / "slurm.conf").exists():
         return f"{CONFIG}/slurm.conf is there: this machine has a Slurm of its own"
     return ""
@@ -64,7 +69,8 @@ def start(folder: Path) -> None:
     for number in range(GPUS):  # Slurm wants device files; these are /dev/null by another name
         os.mknod(folder / f"gpu{number}", 0o20666, os.makedev(1, 3))
     CONFIG.mkdir(exist_ok=True)
-    (CONFIG / "slurm.conf").write_text(SETTINGS.format(host=host, folder=folder, gpus=GPUS))
+    settings = SETTINGS.format(host=host, folder=folder, gpus=GPUS, process=os.getpid())
+    (CONFIG / "slurm.conf").write_text(settings)
     (CONFIG / "gres.conf").write_text(f"NodeName={host} Name=gpu File={folder}/gpu[0-{GPUS - 1}]\n")
     files = {"key-file": "munge.key", "socket": "munge.sock", "pid-file": "munged.pid", "log-file": "munged.log"}
     options = [f"--{option}={folder / name}" for option, name in files.items()]
@@ -85,9 +91,35 @@ def start(folder: Path) -> None:
 
 def stop(folder: Path) -> None:
     """End the daemons and their jobs, and remove what `start` wrote outside `folder`."""
-    subprocess.run(["scancel", "--user=root"], check=False)
-    for name in ("slurmd.pid", "slurmctld.pid", "munged.pid"):
-        if (folder / name).exists():
-            subprocess.run(["kill", (folder / name).read_text().strip()], check=False)
+    daemons = [daemon for name in ("slurmctld", "slurmd", "munged") if (daemon := running(name, folder)) is not None]
+    if daemons and daemons[0].name() == "slurmctld":  # scancel waits for a controller that is not there
+        subprocess.run(["scancel", "--user=root"], check=False)
+    for daemon in daemons:
+        daemon.terminate()
     for name in ("slurm.conf", "gres.conf"):
         (CONFIG / name).unlink(missing_ok=True)
+
+
+def running(name: str, folder: Path) -> psutil.Process | None:
+    """The daemon that was started in `folder`, if it still runs."""
+    try:
+        daemon = psutil.Process(int((folder / f"{name}.pid").read_text()))
+        return daemon if daemon.name() == name else None
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return None
+
+
+def remove_leftovers() -> None:
+    """Remove what tests left that were killed.
+
+    They would be taken for this machine's own Slurm. And Snakemake's plugin asks Slurm for its configuration whenever
+    Snakemake starts: where there is one without a controller that takes nine seconds each time.
+    """
+    try:
+        text = (CONFIG / "slurm.conf").read_text()
+    except OSError:
+        return
+    folder = re.search("^ClusterName=usod$.*^StateSaveLocation=(.*)/state$", text, re.MULTILINE | re.DOTALL)
+    process = re.search(r"^# Tests of usod, process (\d+)$", text, re.MULTILINE)
+    if folder and not (process and psutil.pid_exists(int(process[1]))):
+        stop(Path(folder[1]))

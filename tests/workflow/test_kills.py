@@ -91,12 +91,7 @@ def test_nothing_is_lost_or_changed_by_kills(tmp_path):
             time.sleep(rng.uniform(0, 1))
             end([process.pid, *descendants(process.pid)])
             process.wait()
-        subprocess.run(
-            [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--unlock"],
-            cwd=tmp_path / "killed",
-            capture_output=True,
-            check=False,
-        )
+        projects["killed"].snakemake("--unlock")
     assert start(projects["killed"]).wait() == 0
 
     for file in sorted((tmp_path / "whole/results").rglob("*.*")):

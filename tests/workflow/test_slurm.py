@@ -115,3 +115,17 @@ def test_gpu_jobs_share_four_devices_and_survive_scancel_and_the_time_limit(clus
     for name in ("cancelled", "late"):
         text = (project.folder / f"results/logs/demo/deepusps/{name}/iter0.log").read_text()
         assert "going on after epoch" in text, "it starts after the epochs that the killed job had finished"
+
+
+def test_what_a_killed_test_left_is_no_slurm_of_this_machine(monkeypatch, tmp_path):
+    monkeypatch.setattr(slurm, "CONFIG", tmp_path)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for text, kept in (
+        ("ClusterName=usod\nStateSaveLocation=/a\n", True),  # somebody's own
+        (slurm.SETTINGS.format(host="a", folder="/a", gpus=4, process=os.getpid()), True),
+        (slurm.SETTINGS.format(host="a", folder="/a", gpus=4, process=ended.pid), False),
+    ):
+        (tmp_path / "slurm.conf").write_text(text)
+        slurm.remove_leftovers()
+        assert (tmp_path / "slurm.conf").exists() == kept

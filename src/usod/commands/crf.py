@@ -95,7 +95,7 @@ def superpixel(
         attributes = origin | {"created_by": "usod crf superpixel"}
         with write_maps(out, store.ids, store.size, store.original_size, attributes) as rows:
             work = partial(_mask, maps=maps, images=images, settings=settings.model_dump())
-            masks = parallel_map(work, store.ids, workers)
+            masks = parallel_map(work, store.ids, workers, ["usod.crf.superpixel", "usod.data.mapstore"])
             rows.fill(progress(masks, len(store), "superpixel CRF"))
 
 

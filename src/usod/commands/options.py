@@ -30,7 +30,7 @@ Work = Annotated[
     str | None,
     typer.Option(help="Folder for the resume state; else .resume beside the model. none: nothing can be resumed."),
 ]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads of PyTorch; 0: PyTorch's own choice.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads of PyTorch, one per core at most; 0: its own choice.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes to work with.")]
 
 

@@ -79,8 +79,9 @@ def _write(recipe: str, images: Path, seen: dict[str, Path], out: Path, config: 
         origin = describe({recipe: settings.model_dump()}, {"images": images, **seen})
         attributes = origin | {"created_by": f"usod spectral {recipe}"}
         work = partial(_map, recipe=recipe, images=images, seen=list(seen.values()), settings=settings)
+        imports = ["usod.crf", "usod.systems.spectral", "usod.data.features", "usod.data.mapstore"]
         with write_maps(out, store.ids, store.size, store.original_size, attributes) as rows:
-            rows.fill(progress(parallel_map(work, store.ids, workers), len(store), recipe))
+            rows.fill(progress(parallel_map(work, store.ids, workers, imports), len(store), recipe))
 
 
 def _map(key: str, recipe: str, images: Path, seen: list[Path], settings: Any) -> Any:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from typing import TypeVar
 
 from usod.errors import UsodError
@@ -12,14 +13,16 @@ from usod.progress import progress
 
 A = TypeVar("A")
 B = TypeVar("B")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 READERS = 8
 """Threads that read files: decoding leaves the interpreter lock, and network file systems have latency."""
 
 
-def parallel_map(work: Callable[[A], B], items: Sequence[A], workers: int) -> Iterator[B]:
+def parallel_map(work: Callable[[A], B], items: Sequence[A], workers: int, imports: Sequence[str] = ()) -> Iterator[B]:
     """Results of `work` (a module-level function) for `items`, in their order; with one worker, in this process.
 
-    Only a few results wait at a time, so memory does not grow with the number of items.
+    Only a few results wait at a time, so memory does not grow with the number of items. The modules `imports`, which
+    the work needs, are imported once for all workers.
 
     Raises
     ------
@@ -29,9 +32,7 @@ def parallel_map(work: Callable[[A], B], items: Sequence[A], workers: int) -> It
     if workers <= 1 or len(items) <= 1:
         yield from map(work, items)
         return
-    # Fresh processes: a forked one could inherit locks that a thread of this process holds.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=context, initializer=_one_thread)
+    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=_context(imports), initializer=_one_thread)
     try:
         waiting = [pool.submit(work, item) for item in items[: 4 * workers]]
         for following in range(len(waiting), len(items) + len(waiting)):
@@ -59,7 +60,27 @@ def read_all(work: Callable[[A], B], items: Sequence[A], what: str, shown: bool,
         return list(progress(results, len(items), what) if shown else results)
 
 
+def _context(imports: Sequence[str]) -> multiprocessing.context.BaseContext:
+    """How workers are started: forked from a fresh process that has the imports.
+
+    One that is forked from this process could inherit locks that a thread of it holds.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *imports])
+    before = dict(os.environ)
+    _one_thread()
+    try:
+        forkserver.ensure_running()  # what it imports reads its environment
+    finally:
+        os.environ.update(before)
+        for variable in _THREADS:
+            if variable not in before:
+                del os.environ[variable]
+    return context
+
+
 def _one_thread() -> None:
     """The processes share the cores already: no threads of BLAS or OpenMP on top."""
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-        os.environ[variable] = "1"
+    os.environ.update(dict.fromkeys(_THREADS, "1"))

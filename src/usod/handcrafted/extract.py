@@ -77,7 +77,8 @@ def extract_maps(
     """
     check_params(method, params)
     job = partial(Job, method=method, params=params, size=size, max_side=max_side)
-    yield from parallel_map(_map_or_error, [job(str(image)) for image in images], workers)
+    imports = [__name__, "usod.handcrafted.detector", f"usod.handcrafted._{method}"]
+    yield from parallel_map(_map_or_error, [job(str(image)) for image in images], workers, imports)
 
 
 def _map_or_error(job: Job) -> np.ndarray | UsodError:

@@ -33,7 +33,7 @@ def images(
     sizes = table[["height", "width"]].to_numpy()
     jobs = [(path, size, digest) for path, digest in zip(table["image"], table["sha256"], strict=True)]
     with write_images(out, list(table["id"]), (size, size), sizes, attributes) as rows:
-        decoded = parallel_map(_decode, jobs, workers)
+        decoded = parallel_map(_decode, jobs, workers, ["usod.data.images"])
         for number, image in enumerate(progress(decoded, len(jobs), "decoding")):
             rows[number] = image
 

@@ -105,7 +105,8 @@ class FuseConfig(Section):
     )
     weights: Literal["equal", "agreement"] = Field(
         "equal",
-        description="Of each label set's loss in an image: agreement: by its mean IoU with the others there",
+        description="Of each label set's loss in an image: agreement: by its mean IoU with the others there, which "
+        "made no difference where it was tried (docs/experiments.md)",
     )
     threshold: float = Field(0.5, ge=0, lt=1, description="Binarisation of the refined labels")
     threshold_factor: float = Field(

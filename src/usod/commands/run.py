@@ -44,8 +44,8 @@ def run(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Settings that come with usod: own_images (the default), deepusps, a2s, ldps, wss, smoke, demo ...; "
-            "or a file like theirs. Without PHOTOS on the data that they name.",
+            help="Settings that come with usod: own_images (the default), own_images_small, deepusps, a2s, ldps, wss, "
+            "smoke, demo ...; or a file like theirs. Without PHOTOS on the data that they name.",
             metavar="NAME",
             rich_help_panel=_WHAT,
         ),

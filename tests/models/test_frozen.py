@@ -21,8 +21,10 @@ from usod.models.model_file import load_model, save_model
 from usod.models.timm_encoder import TimmEncoder
 from usod.plan import features_name
 from usod.provenance import describe
-from usod.systems import deepusps
+from usod.systems import a2s, deepusps, distil
+from usod.systems.a2s_settings import RectifyConfig
 from usod.systems.deepusps_settings import FuseConfig, RefineConfig
+from usod.systems.distil_settings import LearnConfig
 from usod.training import inputs
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import KeptFeatures
@@ -183,6 +185,29 @@ def test_a_frozen_networks_maps_are_compared_at_a_size_of_their_own(weights, ima
     assert maps[1].shape == (6, 1, 32, 32)
     smaller = functional.interpolate(maps[0], (32, 32), mode="bilinear", antialias=True)
     assert (smaller - maps[1]).abs().mean() < 0.05 * maps[0].std()
+
+
+@pytest.mark.parametrize("size", [32, 96])
+def test_its_encoder_sees_the_images_as_they_are_without_kept_features_too(weights, images, tmp_path, size):
+    config, settings = frozen(weights), LearnConfig(epochs=2, min_steps=0, batch_size=3, flip=False, size=size)
+    store, losses = kept(images, config, tmp_path / "f.h5"), []
+    for features in (None, store):
+        with deepusps.MapStore(images.path.parent / "maps.h5") as maps:
+            done = distil.learn(images, maps, settings, config, Process(CPU), features)
+        losses.append([row["loss"] for row in done.history])
+    assert losses[0] == pytest.approx(losses[1], abs=2e-3)
+
+
+def test_labels_are_refined_by_the_images_where_features_stand_for_them(weights, images, tmp_path):
+    config, labels = frozen(weights, head="ram"), []
+    settings = RectifyConfig(
+        epochs=2, batch_size=3, flip=False, keep=0.2, untouched_epochs=0, refinement={"weight": 0.8}, lr=1e-9
+    )
+    store = kept(images, config, tmp_path / "f.h5")
+    for features in (None, store):
+        with deepusps.MapStore(images.path.parent / "maps.h5") as maps:
+            labels.append(a2s.stage2(images, maps, settings, config, Process(CPU), features).labels.astype(int))
+    assert np.abs(labels[0] - labels[1]).mean() < 0.5
 
 
 def test_only_the_head_learns_and_only_it_is_kept_for_a_resume(weights, images, tmp_path):

@@ -65,7 +65,7 @@ class StudentConfig(LearnConfig):
     )
     augment: AugmentConfig | None = Field(
         None,
-        description="Random magnification, place and colours, {} for the defaults; null: none. Not of a frozen encoder, "
-        "whose features are those of the images as they are. By the masks of SED2, SOD and half of PASCAL-S the "
-        "defaults lower the MAE of a MobileNetV2 on two sets of three and its F on two (docs/experiments.md)",
+        description="Random magnification, place and colours, {} for the defaults; null: none. Not of a frozen "
+        "encoder, whose features are those of the images as they are. By the masks of SED2, SOD and half of PASCAL-S "
+        "the defaults lower the MAE of a MobileNetV2 on two sets of three and its F on two (docs/experiments.md)",
     )

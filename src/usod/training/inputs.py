@@ -82,6 +82,7 @@ class Inputs:
         self._pixels = Kept(images, device)
         self._guides = None if guides is None else Kept(guides, device)
         self._features = features
+        self.features_kept = features is not None
 
     @classmethod
     def with_features(

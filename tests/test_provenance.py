@@ -81,7 +81,7 @@ def test_a_reworded_description_is_no_other_code_and_another_default_is(sources)
     text = file.read_text()
     file.write_text(text.replace('description="', 'description="In other words: '))
     assert code_digest(sources, "usod.settings.sections") == before != code_digest(sources)
-    file.write_text(text.replace("Field(25,", "Field(26,", 1))
+    file.write_text(text.replace("Field(5,", "Field(6,", 1))
     assert file.read_text() != text and code_digest(sources, "usod.settings.sections") != before
 
 

@@ -21,8 +21,10 @@ from usod.models.model_file import load_model, save_model
 from usod.models.timm_encoder import TimmEncoder
 from usod.plan import features_name
 from usod.provenance import describe
-from usod.systems import deepusps
+from usod.systems import a2s, deepusps, distil
+from usod.systems.a2s_settings import RectifyConfig
 from usod.systems.deepusps_settings import FuseConfig, RefineConfig
+from usod.systems.distil_settings import LearnConfig
 from usod.training import inputs
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import KeptFeatures
@@ -185,6 +187,22 @@ def test_a_frozen_networks_maps_are_compared_at_a_size_of_their_own(weights, ima
     assert (smaller - maps[1]).abs().mean() < 0.05 * maps[0].std()
 
 
+@pytest.mark.parametrize("size", [32, 96])
+def test_its_encoder_sees_the_images_as_they_are_without_kept_features_too(weights, images, tmp_path, size):
+    config, settings = frozen(weights), LearnConfig(epochs=2, min_steps=0, batch_size=3, flip=False, size=size)
+    told = (images, deepusps.MapStore(images.path.parent / "maps.h5"), settings, config, Process(CPU))
+    done = [distil.learn(*told, features) for features in (None, kept(images, config, tmp_path / "f.h5"))]
+    assert done[0].history[-1]["loss"] == pytest.approx(done[1].history[-1]["loss"], abs=2e-3)
+
+
+def test_labels_are_refined_by_the_images_where_features_stand_for_them(weights, images, tmp_path):
+    config, rest = frozen(weights, head="ram"), {"keep": 0.2, "untouched_epochs": 0, "refinement": {"weight": 0.8}}
+    settings = RectifyConfig(epochs=2, batch_size=3, flip=False, lr=1e-9, **rest)
+    told = (images, deepusps.MapStore(images.path.parent / "maps.h5"), settings, config, Process(CPU))
+    done = [a2s.stage2(*told, features).labels for features in (None, kept(images, config, tmp_path / "f.h5"))]
+    assert np.abs(done[0].astype(int) - done[1]).mean() < 0.5
+
+
 def test_only_the_head_learns_and_only_it_is_kept_for_a_resume(weights, images, tmp_path):
     config = frozen(weights)
     store = kept(images, config, tmp_path / "f.h5")
@@ -224,6 +242,16 @@ def test_a_resumed_training_is_the_one_that_was_not_stopped(weights, images, tmp
     assert len(saved) == 2 and np.array_equal(resumed.labels, whole.labels)
     theirs = whole.network.state_dict()
     assert all(torch.equal(value, theirs[key]) for key, value in resumed.network.state_dict().items())
+
+
+@pytest.mark.parametrize("other", ["features", "unrefined"])
+def test_a_training_that_was_told_otherwise_begins_anew(weights, images, tmp_path, other):
+    """Mirrored features are not quite those of mirrored images, and maps are binarised in another way than labels."""
+    config, settings = frozen(weights), FuseConfig(epochs=1, batch_size=3, flip=True)
+    more = {other: kept(images, config, tmp_path / "f.h5") if other == "features" else ["a"]}
+    told = (images, {"a": deepusps.MapStore(images.path.parent / "maps.h5")}, 0, settings, config, Process(CPU))
+    done = [deepusps.fuse(*told, work=tmp_path / "work", **given).history for given in ({}, {}, more)]
+    assert done[0] == done[1] != done[2]
 
 
 def test_a_model_file_holds_its_encoder(weights, tmp_path):

@@ -361,6 +361,7 @@ def stage2(
     kind = Rectification if config.second_scale is None and config.refinement is None else RefinedRectification
     objective = kind(targets, config, process.device, crf_of(pixels, config.crf, process.device))
     schedule = Schedule.of(config, config.lr, config.seed)
-    inputs = Inputs.with_features(pixels, images, net, process.device, features)
+    par = config.refinement is not None
+    inputs = Inputs.with_features(pixels, images, net, process.device, features, wanted=par)
     history = fit("A2S stage 2", net, inputs, objective, config, schedule, process, work, identity)
     return Trained(net, history, to_uint8(objective.average.read(slice(None)).numpy()))

@@ -207,8 +207,8 @@ def fuse(
         weights = Kept(_agreement(list(labels.values()), list(thresholds.values())), process.device)
     schedule = Schedule.of(config, config.lr, seed)
     inputs = Inputs.with_features(pixels, images, net, process.device, features)
-    objective = Fusion(targets, config, weights)
-    return Trained(net, fit(f"fusion, seed {seed}", net, inputs, objective, config, schedule, process, work, identity))
+    objective, same = Fusion(targets, config, weights), [sorted(unrefined), identity]
+    return Trained(net, fit(f"fusion, seed {seed}", net, inputs, objective, config, schedule, process, work, same))
 
 
 def _agreement(labels: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]) -> np.ndarray:

@@ -68,5 +68,5 @@ def fit(
         the network and the seed (digests of the inputs)
     """
     network_is = network.config.model_dump(mode="json"), network.weights
-    same = [settings.model_dump(), network_is, name, schedule.seed, identity]
+    same = [settings.model_dump(), network_is, name, schedule.seed, inputs.features_kept, identity]
     return Trainer(network, inputs, objective, schedule, process, Checkpoint(work, same), name).fit()

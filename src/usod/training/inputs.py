@@ -1,6 +1,7 @@
 """What a network takes of every image of a training: its pixels, and what goes with them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from usod.data.features import FeatureStore
 from usod.data.mapstore import ImageStore
 from usod.memory import host_memory
+from usod.models.frozen import FrozenEncoder
 from usod.models.saliency_net import SaliencyNet
 from usod.training.placement import Kept
 from usod.training.views import View, flip
@@ -64,6 +66,7 @@ class Inputs:
     device : of the training
     guides : (N, H, W) uint8, a map for each image that the network takes as (B, 1, H, W) in [0, 1] beside it
     features : of the network's frozen encoder, in the order of the images
+    wanted : whether the objective reads the images; else those that go with features may be blank
     """
 
     def __init__(
@@ -72,11 +75,14 @@ class Inputs:
         device: torch.device | str = "cpu",
         guides: np.ndarray | None = None,
         features: KeptFeatures | None = None,
+        wanted: bool = False,
     ):
+        self.wanted = wanted
         self.size = images.shape[1:3]
         self._pixels = Kept(images, device)
         self._guides = None if guides is None else Kept(guides, device)
         self._features = features
+        self.features_kept = features is not None
 
     @classmethod
     def with_features(
@@ -86,6 +92,7 @@ class Inputs:
         network: SaliencyNet,
         device: torch.device | str,
         features: FeatureStore | None = None,
+        wanted: bool = False,
     ) -> "Inputs":
         """The `pixels` of `images` with the features of the network's frozen encoder, where there are any.
 
@@ -97,7 +104,7 @@ class Inputs:
         if features is None:
             return cls(pixels, device)
         features.require_for(images, network.encoder_identity)
-        return cls(pixels, device, features=KeptFeatures(features, images.ids, device))
+        return cls(pixels, device, features=KeptFeatures(features, images.ids, device), wanted=wanted)
 
     def __len__(self) -> int:
         return len(self._pixels)
@@ -108,7 +115,11 @@ class Inputs:
         if self._features is not None:
             # Not quite the features of the mirrored image; they were computed once, for the image as it is.
             named["features"] = flip(self._features[rows], view.mirrored)
-        if named and not network.sees_image:
+        elif view.size and isinstance(network.backbone, FrozenEncoder):
+            # As with features that are kept: the encoder sees the images as they are.
+            whole = replace(view, size=None).of_images(self._pixels[rows])
+            named["features"] = network.backbone.features(network.as_input(whole))
+        if named and not (network.sees_image or self.wanted):
             size = (view.size, view.size) if view.size else self.size
             found = [named["features"].new_zeros(()).expand(len(rows), 3, *size)]
         else:

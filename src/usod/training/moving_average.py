@@ -22,7 +22,7 @@ class MovingAverage:
     ----------
     count : number of images
     size : (H, W) of the maps
-    alpha : weight of the past, in [0, 1)
+    alpha : weight of the past, in [0, 1]; below 1 with `bias_correction`
     bias_correction : divide by 1 - alpha^k on reading, k being the number of updates of that image, so that the
         zero start does not darken the average of a short run
     device : where the predictions come from; the averages are kept there if they fit, 2 bytes a pixel

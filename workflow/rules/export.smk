@@ -37,9 +37,9 @@ rule keep_crf:
     output:
         model=f"results/models/{SETTINGS.train}/{{system}}.safetensors",
     log:
-        "results/logs/models/{system}.log",
+        f"results/logs/{SETTINGS.train}/models/{{system}}.log",
     benchmark:
-        "results/timings/models/{system}.tsv"
+        f"results/timings/{SETTINGS.train}/models/{{system}}.tsv"
     conda:
         "../../envs/usod.yaml"
     params:

@@ -23,10 +23,10 @@ def test_a_methods_sources_are_the_modules_it_loads(method):
     script = (
         "import sys, numpy as np\nfrom usod.handcrafted import METHODS\n"
         f"METHODS[{method!r}](np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8))\n"
-        "print(*(m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'usod'))"
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'usod'), sep='\\n')"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    loaded = {Path(file).relative_to(SOURCE).as_posix() for file in done.stdout.split()}
+    loaded = {Path(file).relative_to(SOURCE).as_posix() for file in done.stdout.splitlines()}
     listed = names(f"usod.handcrafted._{method}")
     assert loaded <= listed
     assert not listed & {f"handcrafted/_{other}.py" for other in METHODS if other != method}

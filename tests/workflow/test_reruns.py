@@ -73,7 +73,7 @@ class Copy(Project):
         return {
             name
             for name in self.planned(*arguments)
-            if not name.startswith(("report/", "predictions/", "scores/", "masks/"))
+            if not name.startswith(("report/", "predictions/", "scores/", "masks/", "models/"))
         }
 
     def digests(self):
@@ -128,11 +128,12 @@ def test_one_more_seed_is_one_more_training(project):
     project.configure(changed(deepusps={**CONFIG["deepusps"], "fuse": fuse}))
     planned = project.planned()
     assert {name for name in planned if name.startswith("photos/")} == fusion(1)
-    assert {name for name in planned if name.startswith(("predictions/", "scores/", "masks/"))} == {
+    assert {name for name in planned if name.startswith(("predictions/", "scores/", "masks/", "models/"))} == {
         *(f"scores/other/deepusps-seed1.{ending}" for ending in ("csv", "json")),
         "predictions/other/deepusps-seed1.h5",
         "predictions/photos/deepusps-seed1.h5",
         "masks/photos/deepusps-seed1",
+        "models/photos/deepusps-seed1.safetensors",
     }
 
 
@@ -213,6 +214,7 @@ def test_a_method_that_goes_leaves_the_others_bits_as_they_are(project):
     after = project.digests()
     assert {name for name in before if before[name] != after[name]} == {
         "photos/deepusps/fusion/seed0/model.safetensors",
+        "models/photos/deepusps-seed0.safetensors",
         "predictions/other/deepusps-seed0.h5",
         "predictions/photos/deepusps-seed0.h5",
     }

@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -51,6 +52,8 @@ def missing() -> str:
     for program in ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel"):
         if shutil.which(program) is None:
             return f"{program} is not installed (apt-get install slurm-wlm munge)"
+    if " " in sys.executable:
+        return f"Snakemake's executor for Slurm takes no Python at a path with a blank: {sys.executable}"
     if os.getuid() != 0:
         return "starting Slurm's daemons needs root"
     remove_leftovers()

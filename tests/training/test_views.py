@@ -1,5 +1,7 @@
 """What a network is shown of an image, against crops and mirrored copies made by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -42,8 +44,11 @@ def test_maps_and_images_are_seen_alike(image):
     assert shown.shape == (40, 32, 32, 3) and shown.dtype == torch.uint8
     maps = view.of_maps(grey[..., 0][:, None].float())[:, 0]
     assert (shown[..., 2].float() - maps).abs().max() <= 0.5
-    assert torch.equal(view.unmirrored(maps[:, None])[view.mirrored, 0], maps[view.mirrored].flip(-1))
     assert 5 < view.mirrored.sum() < 35
+    as_it_is = replace(view, mirrored=torch.zeros(40, dtype=torch.bool)).of_maps(grey[..., 0][:, None].float())
+    for number, mirrored in enumerate(view.mirrored):
+        assert torch.equal(maps[number], as_it_is[number, 0].flip(-1) if mirrored else as_it_is[number, 0])
+    assert torch.equal(view.unmirrored(maps[:, None]), as_it_is)
 
 
 def test_frames_lie_within_the_image_or_contain_it():
@@ -61,6 +66,11 @@ def test_colours_by_hand():
     view = View(NOT, colour=torch.tensor([[1.2, 0.5, 0.0]]))
     # Times 1.2: 120, 60, 0; half way to the mean, 60: 90, 60, 30; without saturation: 60.
     assert view.of_images(pixels).flatten().tolist() == [60] * 6
+    # Half way to the mean of all pixels and channels, 50.
+    paler = View(NOT, colour=torch.tensor([[1.0, 0.5, 1.0]]))
+    assert paler.of_images(pixels).flatten().tolist() == [75, 50, 25, 25, 50, 75]
+    dim = torch.tensor([[[[100, 0, 0]], [[40, 0, 40]]]], dtype=torch.uint8)
+    assert paler.of_images(dim).flatten().tolist() == [65, 15, 15, 35, 15, 35]
     brighter = View(NOT, colour=torch.tensor([[3.0, 1.0, 1.0]]))
     assert brighter.of_images(pixels).flatten().tolist() == [255, 150, 0, 0, 150, 255]
 

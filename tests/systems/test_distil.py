@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
+from usod.inference.predict import Model, predict_store
 from usod.models.config import NetworkConfig
 from usod.models.model_file import load_model
 from usod.provenance import describe
 from usod.systems import distil
 from usod.systems.distil import Distillation
-from usod.systems.distil_settings import LearnConfig
+from usod.systems.distil_settings import LearnConfig, StudentConfig
 from usod.training.parallel import Process
 from usod.training.views import View
 from usod.training.weight_average import WeightAverage
@@ -63,6 +64,30 @@ def test_a_network_learns_its_labels(data):
         settings = LearnConfig(epochs=30, min_steps=0, batch_size=4, lr=1e-2)
         done = distil.learn(images, labels, settings, NETWORK, Process(CPU))
     assert done.history[-1]["loss"] < 0.3 * done.history[0]["loss"]
+
+
+def test_a_student_works_at_the_size_that_it_was_shown(data, tmp_path):
+    settings = '{"epochs": 1, "min_steps": 0, "size": 32, "augment": {}}'
+    command = ["distil", "learn", "--student", "--images", data / "images.h5", "--labels", data / "maps.h5"]
+    command += ["--network", '{"light_width": 8}', "--config", settings, "--work", "none", "--device", "cpu"]
+    command += ["--out", tmp_path / "m.safetensors", "--history", tmp_path / "h.csv"]
+    subprocess.run([sys.executable, "-m", "usod", *map(str, command)], check=True)
+    model = Model(tmp_path / "m.safetensors", "cpu")
+    assert model.size == 32
+    predict_store(model, tmp_path / "m.safetensors", data / "images.h5", tmp_path / "maps.h5", batch=4)
+    with MapStore(tmp_path / "maps.h5") as maps:
+        assert maps.size == (48, 48)
+
+
+def test_what_a_student_is_shown_changes_what_it_learns(data):
+    def losses(**settings):
+        settings = StudentConfig(epochs=2, min_steps=0, batch_size=4, **settings)
+        with ImageStore(data / "images.h5") as images, MapStore(data / "maps.h5") as labels:
+            done = distil.learn(images, labels, settings, NETWORK, Process(CPU))
+        return tuple(row["loss"] for row in done.history)
+
+    assert losses() == losses(), "what differs below is not chance"
+    assert len({losses(), losses(augment={}), losses(augment={"colour": 0}), losses(size=32)}) == 4
 
 
 def test_the_average_of_the_weights_by_hand():

@@ -330,6 +330,11 @@ def test_one_command_computes_them_and_another_learns_from_them(weights, images,
     given[2:4] = ["--labels", images.path.parent / "maps.h5"]
     small = ["--config", '{"epochs": 1}', "--network", network]
     subprocess.run([*usod, "a2s", "stage2", *given, *small, *out], check=True)
+    # Compared with its labels at 32 pixels, it sees images of 64 all the same.
+    small[1] = '{"epochs": 1, "size": 32}'
+    given[2:4] = ["--labels", f"a={images.path.parent / 'maps.h5'}"]
+    subprocess.run([*usod, "deepusps", "fuse", *given, *small, "--out", out[3], *out[4:]], check=True)
+    assert Model(out[3], "cpu").size == 64
     learns = [*usod, "features", "--images", images.path, "--network", '{"name": "light"}', "--out", tmp_path / "g.h5"]
     failed = subprocess.run(learns, capture_output=True, text=True)
     assert failed.returncode == 2 and "add frozen: true" in failed.stderr and not (tmp_path / "g.h5").exists()

@@ -24,7 +24,7 @@ from usod.provenance import describe
 from usod.systems import a2s, deepusps, distil
 from usod.systems.a2s_settings import RectifyConfig
 from usod.systems.deepusps_settings import FuseConfig, RefineConfig
-from usod.systems.distil_settings import LearnConfig
+from usod.systems.distil_settings import LearnConfig, StudentConfig
 from usod.training import inputs
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import KeptFeatures
@@ -201,6 +201,16 @@ def test_labels_are_refined_by_the_images_where_features_stand_for_them(weights,
     told = (images, deepusps.MapStore(images.path.parent / "maps.h5"), settings, config, Process(CPU))
     done = [a2s.stage2(*told, features).labels for features in (None, kept(images, config, tmp_path / "f.h5"))]
     assert np.abs(done[0].astype(int) - done[1]).mean() < 0.5
+
+
+def test_a_frozen_student_is_shown_no_other_views_than_its_features_are_of(weights, images, tmp_path):
+    store, histories = kept(images, frozen(weights), tmp_path / "f.h5"), []
+    for augment in (None, {}):
+        settings = StudentConfig(epochs=1, min_steps=0, batch_size=3, augment=augment)
+        with deepusps.MapStore(images.path.parent / "maps.h5") as labels:
+            done = distil.learn(images, labels, settings, frozen(weights), Process(CPU), store)
+        histories.append([row["loss"] for row in done.history])
+    assert histories[0] == histories[1]
 
 
 def test_only_the_head_learns_and_only_it_is_kept_for_a_resume(weights, images, tmp_path):

@@ -62,7 +62,7 @@ def test_half_of_the_pixels_are_dropped_anew_in_every_step():
 def test_labels_follow_the_predictions_after_the_untouched_epochs():
     """Eq. 14 by hand: 1, then 0.4 * 1 + 0.6 * 0.5 = 0.7, then 0.4 * 0.7 + 0.6 * 0.5 = 0.58."""
     objective = Rectification(np.full((2, 1, 1), 255, np.uint8), RectifyConfig(untouched_epochs=2), CPU)
-    rows, half = torch.tensor([1]), torch.full((1, 1, 1), 0.5)
+    rows, half = torch.tensor([1]), torch.zeros(1, 1, 1)
     seen = []
     for _ in range(4):
         objective.remember(objective.observe(half, rows), rows)
@@ -71,11 +71,20 @@ def test_labels_follow_the_predictions_after_the_untouched_epochs():
     assert objective.average.average[0].item() == 1
 
 
-def test_the_detector_learns_the_label_of_the_moment_above_one_half():
-    objective = Rectification(np.array([[[255, 128], [127, 0]]], np.uint8), RectifyConfig(), CPU)
-    p = torch.rand(1, 2, 2)
-    expected = detection_loss(p, torch.tensor([[[1.0, 1.0], [0.0, 0.0]]]))
-    torch.testing.assert_close(objective.loss(p, torch.tensor([0])), expected)
+def test_the_detector_learns_the_label_of_the_moment_as_it_is_or_above_one_half():
+    labels = np.array([[[255, 153], [102, 0]]], np.uint8)
+    logits, rows = torch.randn(1, 2, 2), torch.tensor([0])
+    for hard, target in ((False, [[1.0, 0.6], [0.4, 0.0]]), (True, [[1.0, 1.0], [0.0, 0.0]])):
+        objective = Rectification(labels, RectifyConfig(hard_labels=hard), CPU)
+        expected = detection_loss(logits, torch.tensor([target]))
+        torch.testing.assert_close(objective.loss(logits, rows), expected, atol=1e-3, rtol=0)
+
+
+def test_a_pixel_that_is_wrong_beyond_doubt_is_still_learnt():
+    """The sigmoid of 30 is 1 in float32: cross entropy has the gradient 1 / 4 there, SSIM and IoU none."""
+    logits = torch.tensor([[[30.0, 0.0], [0.0, 0.0]]], requires_grad=True)
+    detection_loss(logits, torch.zeros(1, 2, 2)).sum().backward()
+    assert logits.grad[0, 0, 0].item() == pytest.approx(0.25)
 
 
 def test_stage_1_freezes_its_encoder_and_gives_clean_labels(data):
@@ -87,6 +96,19 @@ def test_stage_1_freezes_its_encoder_and_gives_clean_labels(data):
     assert all(torch.equal(v, before[k]) for k, v in done.network.backbone.state_dict().items())
     assert len(done.history) == 2 and done.history[1]["loss"] < done.history[0]["loss"]
     assert done.network.config.head.name == "activation"
+
+
+def test_an_encoder_without_batch_norms_is_frozen_too(tmp_path):
+    from safetensors.torch import save_file
+
+    from usod.models.build import build_backbone
+    from usod.models.model_file import load_model, save_model
+
+    save_file(build_backbone(NetworkConfig(name="vgg16")).state_dict(), tmp_path / "w.safetensors")
+    net = a2s.activation_network(NetworkConfig(name="vgg16", weights=str(tmp_path / "w.safetensors")))
+    assert not any(parameter.requires_grad for parameter in net.backbone.parameters())
+    save_model(tmp_path / "m.safetensors", net, net.config, ATTRIBUTES, input_size=(64, 64))
+    assert load_model(tmp_path / "m.safetensors")[0].config.name == "vgg16"
 
 
 def test_without_pretrained_weights_stage_1_says_what_it_needs(data):
@@ -155,7 +177,7 @@ def test_the_historical_moving_average_takes_predictions_after_their_crf(data):
     objective = Rectification(np.zeros((12, 48, 48), np.uint8), config, CPU, crf)
     rows, prediction = torch.tensor([3]), torch.from_numpy(np.where(masks[3], 0.7, 0.3)).float()[None]
     for _ in range(2):
-        objective.remember(objective.observe(prediction, rows), rows)
+        objective.remember(objective.observe(prediction.logit(), rows), rows)
     expected = 0.3 * crf.refine(prediction, [3])[0]
     assert (expected / 0.3 - prediction[0]).abs().max() > 0.2, "the CRF does something"
     torch.testing.assert_close(objective.average.average[3].float(), expected, atol=1e-3, rtol=0)

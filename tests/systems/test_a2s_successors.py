@@ -60,7 +60,7 @@ def data(tmp_path_factory):
 def seen():
     torch.manual_seed(0)
     sizes = ((40, 44), (28, 31))
-    return [Seen(torch.rand(2, *size), torch.rand(2, 3, *size)) for size in sizes]
+    return [Seen(torch.rand(2, *size).logit(), torch.rand(2, 3, *size)) for size in sizes]
 
 
 def test_the_loss_of_stage_1_is_that_of_two_sizes_and_their_difference():
@@ -82,7 +82,7 @@ def test_the_loss_of_stage_1_is_that_of_two_sizes_and_their_difference():
 def test_textures_are_those_of_colours_with_imagenets_deviation():
     config = ActivationConfig(loss="csd", csd={"scales": []})
     (first, _), half = seen(), torch.tensor([0.229, 0.224, 0.225]) / 2
-    other = Distilling(config, std=half.tolist()).loss([Seen(first.map, first.image * 2)], ROWS)
+    other = Distilling(config, std=half.tolist()).loss([Seen(first.logits, first.image * 2)], ROWS)
     torch.testing.assert_close(other, Distilling(config).loss([first], ROWS))
 
 
@@ -144,7 +144,8 @@ def test_the_second_size_learns_the_label_and_what_the_first_says():
     config = RectifyConfig(loss="iou", second_scale={"weight": 0.5, "agreement": 2.0})
     labels = np.random.default_rng(0).integers(0, 2, (2, 40, 44), np.uint8) * 255
     objective, views = RefinedRectification(labels, config), seen()
-    first, second = (view.map.requires_grad_() for view in views)
+    logits = views[0].logits.requires_grad_()
+    first, second = (view.map for view in views)
     label = torch.from_numpy(labels[[1, 0]]).float()[:, None] / 255
     small = functional.interpolate(label, (28, 31), mode="nearest")[:, 0]
     told = functional.interpolate(first[:, None].detach(), (28, 31), mode="bilinear")[:, 0]
@@ -152,7 +153,7 @@ def test_the_second_size_learns_the_label_and_what_the_first_says():
     expected = own + 0.5 * iou_loss(second, small) + 2 * ((second - told) ** 2).mean((1, 2))
     loss = objective.loss(views, ROWS)
     torch.testing.assert_close(loss, expected)
-    gradients = [torch.autograd.grad(total.sum(), first, retain_graph=True)[0] for total in (loss, own)]
+    gradients = [torch.autograd.grad(total.sum(), logits, retain_graph=True)[0] for total in (loss, own)]
     torch.testing.assert_close(*gradients)
 
 

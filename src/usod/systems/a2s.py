@@ -38,14 +38,17 @@ from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule
 from usod.training.moving_average import Averaging, MovingAverage
-from usod.training.objective import Memoryless, as_it_is
+from usod.training.objective import Memoryless, as_it_is, as_logits
 from usod.training.parallel import Process
 from usod.training.pixel_adaptive import refine
 from usod.training.scales import Seen, as_seen, disagreement, passes
 from usod.training.texture_matching import distilling_loss, texture_loss, uncertain_band
 
 _DEFAULTS = ActivationConfig()
-DETECTION = {"detection": detection_loss, "iou": iou_loss}
+_DETECTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "detection": detection_loss,
+    "iou": lambda logits, target: iou_loss(logits.sigmoid(), target.to(logits)),
+}
 
 
 class Activation(Memoryless):
@@ -131,6 +134,8 @@ class Distilling(Activation):
 class Rectification(Averaging):
     """Objective of stage 2: L_det against pseudo-labels that follow the predictions (online label rectifying).
 
+    The labels are learnt as they are (Eq. 12) or, with `hard_labels`, what is above one half of them.
+
     G^(j+1) = lambda G^j + (1 - lambda) Y^j (Eq. 14), lambda being 1 for the first epochs. With a CRF on Y^j this is the
     historical moving average that the paper compares with (section IV-H).
 
@@ -141,6 +146,8 @@ class Rectification(Averaging):
     crf : of the same images, for the moving average
     """
 
+    read = staticmethod(as_logits)
+
     def __init__(
         self,
         labels: np.ndarray,
@@ -149,13 +156,21 @@ class Rectification(Averaging):
         crf: DenseCRF | None = None,
     ):
         self.config = config
-        self.detection = DETECTION[config.loss]
+        self.detection = _DETECTION[config.loss]
         count, *size = labels.shape
         untouched = config.untouched_epochs
         super().__init__(MovingAverage(count, (size[0], size[1]), config.keep, False, device, labels, untouched), crf)
 
-    def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
-        return self.detection(probability, self.average[rows] > 0.5)
+    def label(self, rows: Tensor) -> Tensor:
+        """What is now learnt of the images: (B, H, W) in [0, 1]."""
+        label = self.average[rows].float()
+        return (label > 0.5).float() if self.config.hard_labels else label
+
+    def loss(self, logits: Tensor, rows: Tensor) -> Tensor:
+        return self.detection(logits, self.label(rows))
+
+    def observe(self, logits: Tensor, rows: Tensor) -> Tensor:
+        return super().observe(logits.sigmoid(), rows)
 
 
 class RefinedRectification(Rectification):
@@ -172,18 +187,18 @@ class RefinedRectification(Rectification):
         return passes(forward, inputs[0], second.scales if second else (), named)
 
     def loss(self, seen: list[Seen], rows: Tensor) -> Tensor:  # type: ignore[override]
-        first, label = seen[0].map, self.average[rows] > 0.5
-        loss, second = self.detection(first, label), self.config.second_scale
+        first, label = seen[0], self.label(rows)
+        loss, second = self.detection(first.logits, label), self.config.second_scale
         if second is not None:
-            other = seen[1].map
-            there = functional.interpolate(label[:, None].float(), other.shape[-2:], mode="nearest")[:, 0]
-            loss = loss + second.weight * self.detection(other, there)
-            loss = loss + second.agreement * disagreement(first.detach(), other)
+            other = seen[1]
+            there = functional.interpolate(label[:, None], other.logits.shape[-2:], mode="nearest")[:, 0]
+            loss = loss + second.weight * self.detection(other.logits, there)
+            loss = loss + second.agreement * disagreement(first.map.detach(), other.map)
         return loss
 
     def observe(self, seen: list[Seen], rows: Tensor) -> Tensor:  # type: ignore[override]
         """(1 - w) Y + w PAR(Y), w being the refinement's share of what a label does not keep."""
-        prediction, par = super().observe(seen[0].map.detach(), rows), self.config.refinement
+        prediction, par = super().observe(seen[0].logits.detach(), rows), self.config.refinement
         if par is None or not self.average.touches(rows):
             return prediction
         refined = refine(prediction, seen[0].image, par.dilations, par.iterations)
@@ -238,7 +253,7 @@ def stage1(
 def activation_network(network: NetworkConfig, config: ActivationConfig = _DEFAULTS) -> SaliencyNet:
     """The transformed network of Eq. 1: the encoder of `network`, frozen, and the head of the loss."""
     settings = config.network_of(network)
-    if network.weights != "none" and not config.train_encoder:
+    if network.weights != "none" and not config.train_encoder and network.entry.batchnorm:
         settings = settings.model_copy(update={"freeze_batchnorm": not config.batch_statistics})
     net = build_network(settings)
     net.backbone.requires_grad_(config.train_encoder)

@@ -167,6 +167,11 @@ class RectifyConfig(Section):
     head_lr_factor: float = Field(1.0, gt=0, description="Learning rate of the new layers relative to the backbone's")
     encoder_from: int = Field(1, ge=1, description=_ENCODER_FROM + " (A2S-v3's code: 2)")
     weight_decay: float = Field(5e-4, ge=0, description="Released code; the paper gives none")
+    hard_labels: bool = Field(
+        False,
+        description="The labels are learnt as 0 or 1, whichever is nearer (released code; A2S-v2's and A2S-v3's, too); "
+        "false: as they are (Eq. 12)",
+    )
     keep: float = Field(
         0.4,
         ge=0,

@@ -143,6 +143,8 @@ class Plan:
         if name.part in self.methods and key == "labels":
             return f"results/{dataset}/maps/{name.part}.h5"
         part = self._part(name)
+        if key not in part.leaves and part.network is not None:  # its network's training leaves it
+            return self.file(dataset, self.tables.shared(part.network, name.variant), key)
         return f"results/{dataset}/{part.file(key, name.folder)}"
 
     def _part(self, name: SystemName) -> Part:

@@ -1,10 +1,9 @@
 rule a2s_stage1:
-    """A2S, stage 1: labels from what a pretrained encoder answers to."""
+    """A2S, stage 1: learn to gather what a pretrained encoder answers to."""
     input:
         images="results/{dataset}/images.h5",
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].encoder, "a2s.encoder"),
     output:
-        labels="results/{dataset}/a2s/{variant}stage1/labels.h5",
         model="results/{dataset}/a2s/{variant}stage1/model.safetensors",
         history="results/{dataset}/a2s/{variant}stage1/history.csv",
         watched="results/{dataset}/a2s/{variant}stage1/watched.h5",
@@ -26,9 +25,36 @@ rule a2s_stage1:
         weights=weights_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod a2s stage1 --images {input.images:q} --config {params.stage1:q}"
-        " --network {params.network:q} {params.weights:q} --out-labels {output.labels:q} --out-model {output.model:q}"
+        " --network {params.network:q} {params.weights:q} --out-model {output.model:q}"
         " --history {output.history:q} --out-watched {output.watched:q} --threads {threads}"
         " > {log:q} 2>&1"
+
+
+rule a2s_labels:
+    """A2S: the pseudo-labels of any data set, from the activations of stage 1 (Eq. 6)."""
+    input:
+        index="results/{dataset}/index.csv",
+        scenes=scenes_of,
+        model=lambda wildcards: PLAN.model(str(SystemName("a2s-stage1", variant_in(wildcards.variant)))),
+    output:
+        labels="results/{dataset}/a2s/{variant}stage1/labels.h5",
+    log:
+        "results/logs/{dataset}/a2s/{variant}stage1.labels.log",
+    benchmark:
+        "results/timings/{dataset}/a2s/{variant}stage1.labels.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: training_threads(1)
+    resources:
+        gpu=gpus,
+        mem_mb=memory,
+        runtime="12h",
+    params:
+        code=code("usod.commands.a2s"),
+        labels=lambda wildcards: as_json(VARIANTS[wildcards.variant].a2s.pseudo_labels),
+    shell:
+        "usod devices run --count {resources.gpu} -- usod a2s labels {input.model:q} --index {input.index:q}"
+        " --config {params.labels:q} --threads {threads} --out {output.labels:q} > {log:q} 2>&1"
 
 
 rule a2s_stage2:

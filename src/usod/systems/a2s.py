@@ -8,29 +8,26 @@ A2S-v2 (Zhou et al., CVPR 2023) and A2S-v3 (Yuan et al., IJCAI 2024) are setting
 first, `loss: iou`, `second_scale` and `refinement` in the second. The detector is A2S's, not the ones of their code.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy import ndimage
-from skimage.filters import threshold_otsu
 from torch import Tensor
 from torch.nn import functional
 
-from usod.crf import CRFParams, DenseCRF
-from usod.crf import refine as crf_refine
+from usod.crf import DenseCRF
 from usod.data.features import FeatureStore
 from usod.data.mapstore import ImageStore, MapStore
 from usod.data.store import to_uint8
 from usod.errors import UsageError, UsodError
-from usod.models.activation import Decisions, inter_class_variance
+from usod.models.activation import Decisions
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
 from usod.models.stages import NORMALISATIONS
-from usod.progress import progress
+from usod.systems.a2s_labels import decisions
 from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
 from usod.training.a2s_losses import adb_loss, detection_loss, iou_loss
 from usod.training.crf import crf_of
@@ -78,7 +75,7 @@ class Activation(Memoryless):
 
     def look(self, network: SaliencyNet) -> None:
         """Keep what the network now makes of the watched images: (W, H / 2, W / 2) uint8."""
-        maps = [functional.avg_pool2d(part.sigmoid(), 2, ceil_mode=True) for part in _decisions(network, self.watched)]
+        maps = [functional.avg_pool2d(part.sigmoid(), 2, ceil_mode=True) for part in decisions(network, self.watched)]
         self.looks.append((torch.cat(maps) * 255).round().byte().cpu() if maps else torch.empty(0, 1, 1))
 
     def state_dict(self) -> dict[str, Any]:
@@ -213,7 +210,7 @@ def stage1(
     work: Path | None = None,
     identity: Any = None,
 ) -> Trained:
-    """Stage 1: learn activation maps without labels, and turn them into pseudo-labels.
+    """Stage 1: learn activation maps without labels; `usod.systems.a2s_labels` turns them into pseudo-labels.
 
     Parameters
     ----------
@@ -224,7 +221,7 @@ def stage1(
 
     Returns
     -------
-    with `labels`; in `notes` the activations `looks`, (W, H / 2, W / 2) uint8 each, of the images numbered `watched`
+    without labels; in `notes` the activations `looks`, (W, H / 2, W / 2) uint8 each, of the images numbered `watched`
     before training and after every epoch
 
     Raises
@@ -247,7 +244,7 @@ def stage1(
     schedule, inputs = Schedule.of(config, config.lr, config.seed), Inputs(pixels, device)
     history = fit("A2S stage 1", net, inputs, objective, config, schedule, Process(device), work, identity)
     notes = {"watched": watched, "looks": [look.numpy() for look in objective.looks]}
-    return Trained(net, history, pseudo_labels(net, pixels, config, device), notes)
+    return Trained(net, history, notes=notes)
 
 
 def activation_network(network: NetworkConfig, config: ActivationConfig = _DEFAULTS) -> SaliencyNet:
@@ -258,89 +255,6 @@ def activation_network(network: NetworkConfig, config: ActivationConfig = _DEFAU
     net = build_network(settings)
     net.backbone.requires_grad_(config.train_encoder)
     return net
-
-
-def pseudo_labels(
-    network: SaliencyNet, pixels: np.ndarray, config: ActivationConfig, device: torch.device, batch: int = 8
-) -> np.ndarray:
-    """G = MF(CRF(sigmoid(sign(F) theta))) (Eq. 6).
-
-    Parameters
-    ----------
-    pixels : (N, H, W, 3) uint8
-
-    Returns
-    -------
-    (N, H, W) uint8: 0 or 255, the more probable label of each pixel after the CRF, then the median of its surroundings
-    """
-    network.to(device).eval()
-    labels = np.empty(pixels.shape[:3], np.uint8)
-    starts = range(0, len(pixels), batch)
-    decisions = _decisions(network, pixels, batch)
-    for start, decision in zip(progress(starts, len(starts), "pseudo-labels", unit="batch"), decisions, strict=True):
-        saliency = decision.sigmoid()
-        otsu = config.label_threshold == "otsu"
-        if config.label_confidence is not None and (otsu or config.crf is not None):
-            saliency = as_certain(saliency, config.label_confidence, otsu)
-        if config.crf is not None:
-            params = CRFParams(**config.crf.model_dump())
-            saliency = crf_refine(pixels[start : start + batch], saliency, params)
-        salient = (saliency > 0.5).cpu().numpy().astype(np.uint8) * 255
-        for row, label in enumerate(salient, start):
-            labels[row] = ndimage.median_filter(label, size=config.median) if config.median > 1 else label
-    return labels
-
-
-def _decisions(network: SaliencyNet, pixels: np.ndarray, batch: int = 8) -> Iterator[Tensor]:
-    """sign(F) theta of (N, H, W, 3) uint8 images, batch by batch: (B, H, W) float32."""
-    device = next(network.parameters()).device
-    for start in range(0, len(pixels), batch):
-        inputs = network.as_input(torch.from_numpy(pixels[start : start + batch]).to(device))
-        with torch.no_grad():
-            decision = network(inputs).float()[:, 0]
-        yield decision
-
-
-def activation_variance(network: SaliencyNet, pixels: np.ndarray) -> dict[str, float]:
-    """How well three thresholds divide the activation maps M, each stretched to 0..1 (section III-A, Table I).
-
-    Parameters
-    ----------
-    network : an `activation_network`, before or after its training
-    pixels : (N, H, W, 3) uint8
-
-    Returns
-    -------
-    otsu, mean, median -> inter-class variance V (Eq. 2), 0..0.25, averaged over the images
-    """
-    network.eval()
-    totals = dict.fromkeys(("otsu", "mean", "median"), 0.0)
-    for decision in _decisions(network, pixels):
-        flat = decision.flatten(1)  # M but for its sign and mean, with which V does not change
-        low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
-        flat = (flat - low) / (high - low).clamp(min=1e-12)
-        thresholds = {"otsu": _otsu(flat), "mean": flat.mean(1), "median": flat.median(1).values}
-        for name, threshold in thresholds.items():
-            totals[name] += float(inter_class_variance(flat[:, None], threshold).sum())
-    return {name: total / len(pixels) for name, total in totals.items()}
-
-
-def as_certain(saliency: Tensor, confidence: float, otsu: bool = False) -> Tensor:
-    """What the released code gives the CRF: hard labels of maps (B, H, W), trusted to `confidence`.
-
-    Salient is what is above half of each image's stretched map or, as in A2S-v2, above its Otsu threshold.
-    """
-    if otsu:
-        return torch.where(saliency > _otsu(saliency.flatten(1))[:, None, None], confidence, 1 - confidence)
-    low, high = saliency.amin((-2, -1), keepdim=True), saliency.amax((-2, -1), keepdim=True)
-    hard = (saliency - low) > 0.5 * (high - low)
-    return torch.where(hard, confidence, 1 - confidence)
-
-
-def _otsu(rows: Tensor) -> Tensor:
-    """Otsu's threshold of each row, of a constant one its value: (B,) of (B, N)."""
-    found = [threshold_otsu(row) if np.ptp(row) else row[0] for row in rows.cpu().numpy()]
-    return torch.tensor(found).to(rows)
 
 
 def stage2(

@@ -3,7 +3,7 @@
 The defaults are those of A2S; A2S-v2 and A2S-v3 are the presets of their names.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -83,6 +83,42 @@ class SecondScaleConfig(Section):
     )
 
 
+class PseudoLabelConfig(Section):
+    """A2S's pseudo-labels G, of any images, from the activations of stage 1 (Eq. 6)."""
+
+    crf: A2sCrfConfig | None = Field(A2sCrfConfig(), description="CRF of the activation maps; null: none")
+    confidence: float | None = Field(
+        None,
+        gt=0.5,
+        lt=1,
+        description="Released code: 0.7, the CRF starts from hard labels; null: from the map (Eq. 6)",
+    )
+    threshold: Literal["half", "otsu"] = Field(
+        "half", description="What makes those hard labels: half of the stretched map, or Otsu's threshold (A2S-v2)"
+    )
+    median: int = Field(7, ge=1, description="Side of the median filter in pixels (released code); 1: none")
+    shown: Literal["working", "own"] = Field(
+        "working",
+        description="Size at which the network is shown the images: the working size (IV-A), or theirs (released code)",
+    )
+    max_side: int = Field(
+        640,
+        ge=0,
+        description="CRF and median filter work at the images' own sizes, as the released code does; larger images are "
+        "reduced to this side first (ours; those of the papers' data sets are not larger); 0: never",
+    )
+
+    @model_validator(mode="after")
+    def _otsu_makes_hard_labels(self) -> Self:
+        if self.threshold == "otsu" and self.confidence is None:
+            raise ValueError("threshold: otsu makes hard labels; say how sure they are, confidence: 0.7")
+        return self
+
+
+# Keys of stage 1 before the pseudo-labels had a step of their own.
+_MOVED = {"crf": "crf", "median": "median", "label_confidence": "confidence", "label_threshold": "threshold"}
+
+
 class ActivationConfig(Section):
     """A2S stage 1 (Zhou et al., TCSVT 2023, sections III-A and IV-A)."""
 
@@ -116,17 +152,6 @@ class ActivationConfig(Section):
         "A2S-v3's code); false: those of the weights",
     )
     random_encoder: bool = Field(False, description="Allow an encoder without pretrained weights")
-    crf: A2sCrfConfig | None = Field(A2sCrfConfig(), description="CRF of the activation maps; null: none")
-    label_confidence: float | None = Field(
-        None,
-        gt=0.5,
-        lt=1,
-        description="Released code: 0.7, the CRF starts from hard labels; null: from the map (Eq. 6)",
-    )
-    label_threshold: Literal["half", "otsu"] = Field(
-        "half", description="What makes those hard labels: half of the stretched map, or Otsu's threshold (A2S-v2)"
-    )
-    median: int = Field(7, ge=1, description="Side of the median filter in pixels (released code); 1: none")
     watch: int = Field(
         12, ge=0, description="Images whose activation is kept before training and after every epoch, for the report"
     )
@@ -134,11 +159,12 @@ class ActivationConfig(Section):
     precision: Literal["auto", "float32", "bf16"] = "auto"
     seed: Seed = 0
 
-    @model_validator(mode="after")
-    def _otsu_makes_hard_labels(self) -> Self:
-        if self.label_threshold == "otsu" and self.label_confidence is None:
-            raise ValueError("label_threshold: otsu makes hard labels; say how sure they are, label_confidence: 0.7")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_have_their_keys(cls, values: Any) -> Any:
+        for key in _MOVED.keys() & (values if isinstance(values, dict) else {}).keys():
+            raise ValueError(f"{key}: is now a2s.pseudo_labels.{_MOVED[key]}")
+        return values
 
     def network_of(self, network: NetworkConfig) -> NetworkConfig:
         """`network` with the head that the loss is made for."""

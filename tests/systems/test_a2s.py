@@ -189,6 +189,9 @@ def test_pseudo_labels_are_made_at_the_size_of_each_image(data):
     assert found.shape == (70, 90) and 0 < found.mean() < 1 and np.array_equal(found, expected)
     (reduced,) = pseudo_labels(network, [own], (48, 48), config.model_copy(update={"max_side": 45}))
     assert reduced.shape == (35, 45)
+    (small,) = pseudo_labels(network, [own], (48, 48), config.model_copy(update={"refined": "working"}))
+    again = resize_image(own, (48, 48))
+    assert np.array_equal(small, next(pseudo_labels(network, [again], (48, 48), config)))
     theta = network(network.as_input(torch.tensor(own)[None])).detach()[0, 0]
     plain = PseudoLabelConfig(crf=None, median=1, shown="own")
     assert np.array_equal(next(pseudo_labels(network, [own], (48, 48), plain)), theta.numpy() > 0)

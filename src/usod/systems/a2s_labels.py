@@ -19,29 +19,31 @@ from usod.systems.a2s_settings import PseudoLabelConfig
 def pseudo_labels(
     network: SaliencyNet, images: Iterable[np.ndarray], size: tuple[int, int], config: PseudoLabelConfig
 ) -> Iterator[np.ndarray]:
-    """G = MF(CRF(sigmoid(sign(F) theta))) (Eq. 6), CRF and median filter at the size of each image.
+    """G = MF(CRF(sigmoid(sign(F) theta))) (Eq. 6).
 
     Parameters
     ----------
     network : of stage 1, on the device to work on
     images : (H, W, 3) uint8 RGB, of any sizes
-    size : (height, width) that the network is shown them at, unless `config.shown` says otherwise
+    size : (height, width), the working size
 
     Yields
     ------
-    (H, W) bool, of the image's size or, where that is larger, with `config.max_side` as its longer side
+    (H, W) bool at the size that CRF and median filter work at: the image's, or with `config.max_side` as its longer
+    side where that is larger, or `size`
     """
     network.eval()
     for image in images:
         reduced = _reduced(image, config.max_side)
-        shown = reduced if config.shown == "own" else resize_image(reduced, size)
+        small = resize_image(reduced, size)
+        shown, refined = (reduced if where == "own" else small for where in (config.shown, config.refined))
         (decision,) = decisions(network, shown[None])
-        saliency = resize(decision[:, None], reduced.shape[:2])[:, 0].sigmoid()
+        saliency = resize(decision[:, None], refined.shape[:2])[:, 0].sigmoid()
         otsu = config.threshold == "otsu"
         if config.confidence is not None and (otsu or config.crf is not None):
             saliency = as_certain(saliency, config.confidence, otsu)
         if config.crf is not None:
-            saliency = refine(reduced[None], saliency, CRFParams(**config.crf.model_dump()))
+            saliency = refine(refined[None], saliency, CRFParams(**config.crf.model_dump()))
         label = (saliency[0] > 0.5).cpu().numpy()
         yield ndimage.median_filter(label, size=config.median) if config.median > 1 else label
 

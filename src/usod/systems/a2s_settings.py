@@ -101,11 +101,16 @@ class PseudoLabelConfig(Section):
         "working",
         description="Size at which the network is shown the images: the working size (IV-A), or theirs (released code)",
     )
+    refined: Literal["own", "working"] = Field(
+        "own",
+        description="The size whose pixels CRF and median filter count: the images' own (released code) or the working "
+        "size (A2S-v2's and A2S-v3's code)",
+    )
     max_side: int = Field(
         640,
         ge=0,
-        description="CRF and median filter work at the images' own sizes, as the released code does; larger images are "
-        "reduced to this side first (ours; those of the papers' data sets are not larger); 0: never",
+        description="Larger images are reduced to this side first (ours; those of the papers' data sets are not larger); "
+        "0: never",
     )
 
     @model_validator(mode="after")

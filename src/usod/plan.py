@@ -275,6 +275,13 @@ class Plan:
         found = [Figure("Ablations", f"{table}.md", "ablation", wildcards={"table": table})]
         if described.curves:
             found.append(Figure("Ablations", f"{table}.svg", "ablation_curves", wildcards={"table": table}))
+        for testset in self.scored_on(table) if described.pictures == "maps" else ():
+            wildcards = {"table": table, "testset": testset}
+            found.append(Figure("Ablations", f"{table}-{testset}.png", "ablation_maps", wildcards=wildcards))
+        if described.pictures == "epochs":
+            wildcards = {"table": table, "testset": self.settings.train}
+            file = f"{table}-epochs-{self.settings.train}.png"
+            found.append(Figure("Ablations", file, "ablation_epochs", wildcards=wildcards))
         for testset in self.scored_on(table) if described.scatter else ():
             wildcards = {"table": table, "testset": testset}
             found.append(Figure("Ablations", f"{table}-{testset}.svg", "ablation_scatter", wildcards=wildcards))

@@ -30,6 +30,10 @@ app = typer.Typer(no_args_is_help=True, help="A2S: from activations to saliency,
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
 OutLabels = Annotated[Path, typer.Option(help="Pseudo-labels, MapStore.")]
 OutModel = Annotated[Path, typer.Option(help="The stage's network, safetensors.")]
+OutWatched = Annotated[
+    Path | None,
+    typer.Option(help="MapStore of the watched images' maps, ids EPOCH/ID; epoch 000 is before training."),
+]
 History = Annotated[Path, typer.Option(help="CSV, one row per epoch.")]
 
 
@@ -44,10 +48,7 @@ def stage1(
     device: Device = "auto",
     threads: Threads = 0,
     work: Work = None,
-    out_watched: Annotated[
-        Path | None,
-        typer.Option(help="MapStore of the watched images' activations, ids EPOCH/ID; epoch 000 is before training."),
-    ] = None,
+    out_watched: OutWatched = None,
     quiet: Quiet = False,
 ) -> None:
     """Learn activation maps without any label; `usod a2s labels` makes pseudo-labels of them.
@@ -176,6 +177,7 @@ def stage2(
     threads: Threads = 0,
     features: Features = None,
     work: Work = None,
+    out_watched: OutWatched = None,
     quiet: Quiet = False,
 ) -> None:
     """Train the detector on pseudo-labels and rectify them with its predictions.
@@ -201,7 +203,7 @@ def stage2(
         {"stage2": settings.model_dump(), "network": net_config.model_dump(mode="json")},
         {"images": images, "labels": labels},
     )
-    inputs, outputs = (images, labels, features), (out_labels, out_model, history)
+    inputs, outputs = (images, labels, features), (out_labels, out_model, history, out_watched)
     run(processes(device, devices), chosen, _stage2, inputs, settings, net_config, origin, outputs, folder)
     discard(folder)
 
@@ -212,7 +214,7 @@ def _stage2(
     settings: "RectifyConfig",
     net_config: "NetworkConfig",
     origin: dict[str, Any],
-    outputs: tuple[Path, Path, Path],
+    outputs: tuple[Path, Path, Path, Path | None],
     work: Path | None,
 ) -> None:
     """One process of the training; the first one writes the results."""
@@ -225,7 +227,7 @@ def _stage2(
     from usod.systems import a2s
     from usod.training.history import write_history
 
-    (images, labels, features), (out_labels, out_model, history) = inputs, outputs
+    (images, labels, features), (out_labels, out_model, history, out_watched) = inputs, outputs
     with ExitStack() as stack:
         image_store, label_store = stack.enter_context(ImageStore(images)), stack.enter_context(MapStore(labels))
         kept = stack.enter_context(open_features(features))
@@ -234,6 +236,8 @@ def _stage2(
         if process.rank == 0:
             attributes = inherited(origin, done.network) | {"created_by": "usod a2s stage2"}
             _write_labels(out_labels, image_store, done.labels, attributes)
+            if out_watched is not None:
+                _write_watched(out_watched, image_store, done, attributes)
             save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
             write_history(history, done.history)
 

@@ -48,22 +48,39 @@ _DETECTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-class Activation(Memoryless):
+class Watching:
+    """What an objective has that keeps what the network makes of some images, before training and after every epoch.
+
+    Attributes
+    ----------
+    looks : (W, H / 2, W / 2) uint8 each
+    """
+
+    def watch(self, images: np.ndarray | None) -> None:
+        """Keep the maps of `images` (W, H, W, 3) uint8."""
+        self.watched = np.empty((0, 2, 2, 3), np.uint8) if images is None else images
+        self.looks: list[Tensor] = []
+
+    def look(self, network: SaliencyNet) -> None:
+        maps = [functional.avg_pool2d(part.sigmoid(), 2, ceil_mode=True) for part in decisions(network, self.watched)]
+        self.looks.append((torch.cat(maps) * 255).round().byte().cpu() if maps else torch.empty(0, 1, 1))
+
+
+class Activation(Watching, Memoryless):
     """Objective of stage 1: L_adb on the decision values of F and, weighted, on those of F3, F4, F5 (Eq. 4).
 
     In every step half of the pixels are drawn anew and the others left out.
 
     Parameters
     ----------
-    watched : (W, H, W, 3) uint8, images whose activation `look` keeps
+    watched : (W, H, W, 3) uint8, images whose activation is kept
     """
 
     read = staticmethod(as_it_is)
 
     def __init__(self, config: ActivationConfig, watched: np.ndarray | None = None):
         self.config = config
-        self.watched = np.empty((0, 2, 2, 3), np.uint8) if watched is None else watched
-        self.looks: list[Tensor] = []
+        self.watch(watched)
 
     def loss(self, decisions: Decisions, rows: Tensor) -> Tensor:
         weighted = [(1.0, decisions.fused), *zip(self.config.auxiliary_weights, decisions.auxiliary, strict=True)]
@@ -72,11 +89,6 @@ class Activation(Memoryless):
     def _adb(self, theta: Tensor) -> Tensor:
         kept = torch.rand_like(theta) >= self.config.drop if self.config.drop else None
         return adb_loss(theta, self.config.alpha, kept)
-
-    def look(self, network: SaliencyNet) -> None:
-        """Keep what the network now makes of the watched images: (W, H / 2, W / 2) uint8."""
-        maps = [functional.avg_pool2d(part.sigmoid(), 2, ceil_mode=True) for part in decisions(network, self.watched)]
-        self.looks.append((torch.cat(maps) * 255).round().byte().cpu() if maps else torch.empty(0, 1, 1))
 
     def state_dict(self) -> dict[str, Any]:
         return {"looks": self.looks}
@@ -128,7 +140,7 @@ class Distilling(Activation):
         return loss + texture.weight * texture_loss(seen.map, image, *told)
 
 
-class Rectification(Averaging):
+class Rectification(Watching, Averaging):
     """Objective of stage 2: L_det against pseudo-labels that follow the predictions (online label rectifying).
 
     The labels are learnt as they are (Eq. 12) or, with `hard_labels`, what is above one half of them.
@@ -141,6 +153,7 @@ class Rectification(Averaging):
     labels : (N, H, W) uint8, G^1
     device : where the predictions will be; the labels are kept there if they fit
     crf : of the same images, for the moving average
+    watched : (W, H, W, 3) uint8, images whose predictions are kept
     """
 
     read = staticmethod(as_logits)
@@ -151,8 +164,10 @@ class Rectification(Averaging):
         config: RectifyConfig,
         device: torch.device | str = "cpu",
         crf: DenseCRF | None = None,
+        watched: np.ndarray | None = None,
     ):
         self.config = config
+        self.watch(watched)
         self.detection = _DETECTION[config.loss]
         count, *size = labels.shape
         untouched = config.untouched_epochs
@@ -168,6 +183,13 @@ class Rectification(Averaging):
 
     def observe(self, logits: Tensor, rows: Tensor) -> Tensor:
         return super().observe(logits.sigmoid(), rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"looks": self.looks}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.looks = list(state["looks"])
 
 
 class RefinedRectification(Rectification):
@@ -237,14 +259,13 @@ def stage1(
     pixels = images.read_all()
     torch.manual_seed(config.seed)
     net = activation_network(network, config)
-    watched = np.linspace(0, len(pixels) - 1, min(config.watch, len(pixels))).round().astype(int).tolist()
+    watched = _watched(len(pixels), config.watch)
     objective: Activation = Activation(config, pixels[watched])
     if config.loss == "csd":
         objective = Distilling(config, pixels[watched], net.mean_std[1])
     schedule, inputs = Schedule.of(config, config.lr, config.seed), Inputs(pixels, device)
     history = fit("A2S stage 1", net, inputs, objective, config, schedule, Process(device), work, identity)
-    notes = {"watched": watched, "looks": [look.numpy() for look in objective.looks]}
-    return Trained(net, history, notes=notes)
+    return Trained(net, history, notes=_notes(watched, objective))
 
 
 def activation_network(network: NetworkConfig, config: ActivationConfig = _DEFAULTS) -> SaliencyNet:
@@ -281,6 +302,10 @@ def stage2(
         If a label is missing or of another size.
     UsageError
         If features of one size are to be learnt from at two.
+
+    Returns
+    -------
+    with the rectified `labels`; in `notes` as of `stage1`, the predictions
     """
     if features is not None and config.second_scale is not None:
         raise UsageError("second_scale: features that are kept are those of one size; train without them, or set null")
@@ -288,9 +313,21 @@ def stage2(
     pixels, targets = process.read_all(images), process.read_all(labels, images.ids)
     net = new_network(network, config.seed)
     kind = Rectification if config.second_scale is None and config.refinement is None else RefinedRectification
-    objective = kind(targets, config, process.device, crf_of(pixels, config.crf, process.device))
+    watched = _watched(len(pixels), config.watch)
+    crf = crf_of(pixels, config.crf, process.device)
+    objective = kind(targets, config, process.device, crf, pixels[watched])
     schedule = Schedule.of(config, config.lr, config.seed)
     par = config.refinement is not None
     inputs = Inputs.with_features(pixels, images, net, process.device, features, wanted=par)
     history = fit("A2S stage 2", net, inputs, objective, config, schedule, process, work, identity)
-    return Trained(net, history, to_uint8(objective.average.read(slice(None)).numpy()))
+    rectified = to_uint8(objective.average.read(slice(None)).numpy())
+    return Trained(net, history, rectified, _notes(watched, objective))
+
+
+def _watched(count: int, watch: int) -> list[int]:
+    """Numbers of `watch` of `count` images, spread evenly."""
+    return np.linspace(0, count - 1, min(watch, count)).round().astype(int).tolist()
+
+
+def _notes(watched: list[int], objective: Watching) -> dict[str, Any]:
+    return {"watched": watched, "looks": [look.numpy() for look in objective.looks]}

@@ -109,8 +109,7 @@ class PseudoLabelConfig(Section):
     max_side: int = Field(
         640,
         ge=0,
-        description="Larger images are reduced to this side first (ours; those of the papers' data sets are not larger); "
-        "0: never",
+        description="Larger images are reduced to this side first (ours; the papers' are not larger); 0: never",
     )
 
     @model_validator(mode="after")
@@ -219,6 +218,9 @@ class RectifyConfig(Section):
         None,
         description="CRF on the predictions before they rectify the labels: with it, and keep 0.7, the labels are "
         "DeepUSPS's historical moving average (Table VIII); null: none (A2S)",
+    )
+    watch: int = Field(
+        12, ge=0, description="Images whose prediction is kept before training and after every epoch (for Fig. 7)"
     )
     flip: bool = Field(True, description="IV-A")
     precision: Literal["auto", "float32", "bf16"] = "auto"

@@ -68,7 +68,7 @@ class A2s(System):
     settings = A2sSettings
     rules = "workflow/rules/a2s.smk"
     published = ("a2s_table2", "a2s_successors", "csnet")
-    report_files = ("activations",)
+    report_files = ("activations", "a2s_figure11")
 
     def networks(self, config: A2sSettings) -> Mapping[str, NetworkConfig]:
         return {"a2s.encoder": config.encoder, "a2s.detector": config.detector}
@@ -94,6 +94,7 @@ class A2s(System):
         yield Part(
             "a2s-stage2",
             "a2s/{variant}stage2",
+            leaves=("labels", "model", "history", "watched"),
             settings=(config.detector, config.a2s.stage2),
             reads=(Read(config.a2s.labels, "a2s.labels"),),
             trains=config.detector,

@@ -88,7 +88,7 @@ def stage1(
 def labels(
     model: Annotated[Path, typer.Argument(help="The network of stage 1 (usod a2s stage1).")],
     index: Annotated[Path, typer.Option(help="Index of the images (usod data index).")],
-    out: Annotated[Path, typer.Option(help="Pseudo-labels at the network's working size, MapStore.")],
+    out: Annotated[Path, typer.Option(help="Pseudo-labels at the images' own sizes, MapStore.")],
     config: ConfigText = None,
     device: Device = "auto",
     threads: Threads = 0,
@@ -98,14 +98,16 @@ def labels(
 
     Example: usod a2s labels stage1.safetensors --index index.csv --out labels.h5
     """
-    from usod.data.images import read_image, resize_map
+    import numpy as np
+
+    from usod.data.images import read_image
     from usod.data.index import read_index
     from usod.data.mapstore import write_maps
     from usod.devices import start_device
     from usod.progress import progress
     from usod.provenance import describe
     from usod.settings.sections import parse_section
-    from usod.systems.a2s_labels import pseudo_labels
+    from usod.systems.a2s_labels import pseudo_labels, refined_size
     from usod.systems.a2s_settings import PseudoLabelConfig
 
     settings = parse_section(PseudoLabelConfig, config)
@@ -114,8 +116,10 @@ def labels(
     attributes = describe({"pseudo_labels": settings.model_dump()}, {"model": model, "index": index})
     attributes |= {"created_by": "usod a2s labels"}
     made = pseudo_labels(network, map(read_image, table["image"]), size, settings)
-    with write_maps(out, list(table["id"]), size, table[["height", "width"]].to_numpy(), attributes) as rows:
-        rows.fill(resize_map(label, size) for label in progress(made, len(table), "pseudo-labels"))
+    own = table[["height", "width"]].to_numpy()
+    sizes = np.array([refined_size(each, size, settings) for each in own.tolist()]).reshape(-1, 2)
+    with write_maps(out, list(table["id"]), sizes, own, attributes) as rows:
+        rows.fill(label * np.uint8(255) for label in progress(made, len(table), "pseudo-labels"))
 
 
 @app.command()

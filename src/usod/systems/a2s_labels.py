@@ -1,6 +1,6 @@
 """A2S's pseudo-labels G of any images, from the activations of its first stage (Zhou et al., TCSVT 2023, Eq. 6)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -29,12 +29,11 @@ def pseudo_labels(
 
     Yields
     ------
-    (H, W) bool at the size that CRF and median filter work at: the image's, or with `config.max_side` as its longer
-    side where that is larger, or `size`
+    bool, of `refined_size`
     """
     network.eval()
     for image in images:
-        reduced = _reduced(image, config.max_side)
+        reduced = resize_image(image, reduced_size(image.shape[:2], config.max_side))
         small = resize_image(reduced, size)
         shown, refined = (reduced if where == "own" else small for where in (config.shown, config.refined))
         (decision,) = decisions(network, shown[None])
@@ -46,6 +45,18 @@ def pseudo_labels(
             saliency = refine(refined[None], saliency, CRFParams(**config.crf.model_dump()))
         label = (saliency[0] > 0.5).cpu().numpy()
         yield ndimage.median_filter(label, size=config.median) if config.median > 1 else label
+
+
+def refined_size(own: Sequence[int], size: tuple[int, int], config: PseudoLabelConfig) -> tuple[int, int]:
+    """(height, width) at which CRF and median filter work, of an image of its `own` size."""
+    return size if config.refined == "working" else reduced_size(own, config.max_side)
+
+
+def reduced_size(own: Sequence[int], side: int) -> tuple[int, int]:
+    """(height, width) with a longer side of `side` pixels at most; 0: as it is."""
+    scale = min(1.0, side / max(own)) if side else 1.0
+    height, width = (max(1, round(length * scale)) for length in own)
+    return height, width
 
 
 def decisions(network: SaliencyNet, pixels: np.ndarray, batch: int = 8) -> Iterator[Tensor]:
@@ -112,9 +123,3 @@ def _otsu(rows: Tensor) -> Tensor:
     """Otsu's threshold of each row, of a constant one its value: (B,) of (B, N)."""
     found = [threshold_otsu(row) if np.ptp(row) else row[0] for row in rows.cpu().numpy()]
     return torch.tensor(found).to(rows)
-
-
-def _reduced(image: np.ndarray, side: int) -> np.ndarray:
-    scale = side / max(image.shape[:2]) if side else 1
-    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
-    return resize_image(image, (height, width)) if scale < 1 else image

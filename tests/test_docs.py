@@ -55,6 +55,13 @@ def desk(tmp_path):
         (tmp_path / name).symlink_to(ROOT / name)
     for folder in ("data/ECSSD/images", "data/their_maps/demo", "data/their_maps/demo-test", "photos"):
         (tmp_path / folder).mkdir(parents=True)
+    for preset in (ROOT / "workflow/presets").glob("*.yaml"):  # the folders and checkpoints that they name
+        values = yaml.safe_load(preset.read_text(encoding="utf-8"))
+        for root in {section["root"] for section in values.get("datasets", {}).values()} - {"demo"}:
+            (tmp_path / root).mkdir(parents=True, exist_ok=True)
+        if str(weights := values.get("network", {}).get("weights")).startswith("weights/"):
+            (tmp_path / "weights").mkdir(exist_ok=True)
+            (tmp_path / weights).touch()
     shutil.copy(ROOT / "workflow/report/demo.png", tmp_path / "photos/a.png")
     shutil.copy(ROOT / "workflow/presets/smoke.yaml", tmp_path / "my.yaml")
     return tmp_path

@@ -135,7 +135,9 @@ class ActivationConfig(Section):
     epochs: int = Field(20, ge=1, description="IV-A")
     batch_size: int = Field(8, ge=1, description="IV-A")
     lr: Positive = Field(1.0, description="IV-A")
-    head_lr_factor: float = Field(1.0, gt=0, description="Learning rate of the new layers relative to the encoder's")
+    head_lr_factor: float = Field(
+        1.0, gt=0, description="Learning rate of the new layers relative to the encoder's (ours)"
+    )
     encoder_from: int = Field(1, ge=1, description=_ENCODER_FROM + " (A2S-v2 on MSRA-B: 3)")
     optimiser: Literal["adam", "sgd"] = Field("sgd", description="IV-A; with momentum 0.9")
     nesterov: bool = Field(True, description=_NESTEROV)
@@ -144,7 +146,7 @@ class ActivationConfig(Section):
     lr_end: float = Field(0.2, ge=0, le=1, description="Share of lr that linear ends at (A2S-v2)")
     milestones: list[int] = Field([10, 16], description="Epochs from which lr is a tenth (IV-A; released code: 12, 16)")
     weight_decay: float = Field(5e-4, ge=0, description="Released code; the paper gives none")
-    alpha: float = Field(0.1, ge=0, description="Weight of the L1 distance in L_adb (Table V)")
+    alpha: float = Field(0.1, ge=0, description="Weight of the L1 distance in L_adb (IV-D, Table V)")
     drop: float = Field(0.5, ge=0, lt=1, description="Share of pixels left out of the loss in each step (III-A)")
     auxiliary_weights: tuple[float, float, float] = Field(
         (0.1, 0.3, 0.5), description="Of L_adb on F3, F4, F5 (released code; the paper gives none); 0: Table IV, A1"
@@ -194,7 +196,9 @@ class RectifyConfig(Section):
     lr_every: Literal["epoch", "step"] = Field("epoch", description="When lr falls (A2S-v3's code: step)")
     lr_end: float = Field(0.2, ge=0, le=1, description="Share of lr that linear ends at (A2S-v3's code)")
     milestones: list[int] = Field([15, 20], description="Epochs from which lr is a tenth (IV-A)")
-    head_lr_factor: float = Field(1.0, gt=0, description="Learning rate of the new layers relative to the backbone's")
+    head_lr_factor: float = Field(
+        1.0, gt=0, description="Learning rate of the new layers relative to the encoder's (IV-A: 1; released code: 10)"
+    )
     encoder_from: int = Field(1, ge=1, description=_ENCODER_FROM + " (A2S-v3's code: 2)")
     weight_decay: float = Field(5e-4, ge=0, description="Released code; the paper gives none")
     hard_labels: bool = Field(
@@ -206,7 +210,7 @@ class RectifyConfig(Section):
         0.4,
         ge=0,
         le=1,
-        description="lambda: what a label keeps of itself (Table VI); 1: no rectifying (A2S-v2); A2S-v3: 0.2",
+        description="lambda: what a label keeps of itself (III-B, Table VI); 1: no rectifying (A2S-v2); A2S-v3: 0.2",
     )
     refinement: RefinementConfig | None = Field(
         None,

@@ -10,7 +10,7 @@ from usod.data.mapstore import ImageStore, write_images, write_maps
 from usod.errors import UsageError
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
-from usod.models.model_file import save_model
+from usod.models.model_file import load_model, save_model
 from usod.reporting import figures
 from usod.systems.a2s import activation_network
 
@@ -100,5 +100,11 @@ def test_features_of_the_rams_stand_below_each_other(folder, monkeypatch):
     assert (first[1][..., 0] == 255).mean() == 0.125 and first[2].std() > 0
     for column in columns.values():
         assert [(part.min(), part.max()) for part in column] == [(0, 1)] * 3
+    network, _ = load_model(folder / "ram.safetensors")
+    local, regional = network.head.features(network.stages(network.as_input(torch.from_numpy(first[0])[None])))
+    product = (local * regional)[0].detach()
+    strongest = product[product.abs().mean((1, 2)).argmax()].numpy()
+    stretched = (strongest - strongest.min()) / (strongest.max() - strongest.min())
+    assert np.allclose(columns["1"][2], stretched, atol=1e-4)
     with pytest.raises(UsageError, match="has the head skip; give a model with head: ram"):
         app(["report", "rams", str(folder / "skip.safetensors"), *map(str, given)], standalone_mode=False)

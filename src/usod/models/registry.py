@@ -265,7 +265,7 @@ class BackboneEntry:
     ----------
     build : makes it from the configuration, with random weights
     output_strides : those that it has; the first is the default
-    weights : names of its pretrained weights; DEFAULT is the best ones
+    weights : names of its pretrained weights; DEFAULT is torchvision's newest, V2 where there is one
     head : the one that `auto` stands for
     batchnorm : whether it has batch norms that can be frozen
     """

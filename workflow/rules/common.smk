@@ -207,6 +207,12 @@ def dataset_options(wildcards):
     return options + (["--masks", section.masks] if section.masks else [])
 
 
+def published_option(wildcards):
+    """The option by which a split of our own is refused where scores on it would stand under a published name."""
+    published = SETTINGS.datasets[wildcards.dataset].published_as
+    return ["--published-as", published] if published else []
+
+
 def mask_options(wildcards):
     section = SETTINGS.datasets[wildcards.dataset]
     return [*dataset_options(wildcards), "--threshold", str(section.mask_threshold)]

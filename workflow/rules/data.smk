@@ -34,9 +34,10 @@ rule index_images:
         root=root,
         folder=folder,
         options=dataset_options,
+        published=published_option,
         listing=listing("images"),
     shell:
-        "usod data index {params.folder:q} {params.options:q} --out {output.index:q} --workers {threads} > {log:q} 2>&1"
+        "usod data index {params.folder:q} {params.options:q} {params.published:q} --out {output.index:q} --workers {threads} > {log:q} 2>&1"
 
 
 rule index_masks:

@@ -21,6 +21,8 @@ from usod.errors import UsageError, UsodError
 from usod.files import atomic_path
 
 INDEX_COLUMNS = ("id", "image", "height", "width", "sha256", "split")
+SPLIT_FROM = "split_from"
+"""A further column: what the splits come from."""
 MASK_COLUMNS = ("id", "mask", "threshold", "foreground_share")
 _PATH_COLUMNS = ("image", "mask")
 STORAGE = ".snakemake"
@@ -35,6 +37,7 @@ def build_index(
     masks_dir: str | Path | None = None,
     without: Folders = None,
     workers: int = READERS,
+    published_as: str | None = None,
 ) -> pd.DataFrame:
     """The images below `root`, each decoded once to prove that it can be; no mask is opened.
 
@@ -47,17 +50,19 @@ def build_index(
     masks_dir : the folder of masks, where the layout does not say it; its files are no images of the data set
     without : see `usod.data.pairing.find_dataset`
     workers : threads that read
+    published_as : the name in published tables under which scores on this split will stand
 
     Returns
     -------
     One row per image in order of id: id (str, unique), image (absolute path), height, width (pixels, upright), sha256
-    (of the file's bytes), split. `attrs` holds layout, data_set, split_source, notes (list of str), and whether the
-    folder was given by a relative path.
+    (of the file's bytes), split, split_from (in words). `attrs` holds layout, data_set, split_source, notes (list of
+    str), and whether the folder was given by a relative path.
 
     Raises
     ------
     UsageError
-        If there is no such folder, layout or split.
+        If there is no such folder, layout or split, or if `published_as` is said of a split that nothing in the data
+        set says.
     UsodError
         If there are no images, one is broken (the message names the file), or the layout is "auto" and a folder looks
         like masks (`usod.data.lookalikes`).
@@ -66,6 +71,12 @@ def build_index(
     if layout == "auto" and (masks := masks_among_images(data)):
         raise UsodError(f"{masks[0]}; {REMEDY}")
     splits = assign_splits(data)
+    if published_as and split and splits.ours:
+        wanted = data.known.divided_by if data.known and data.known.divided_by else "lists such as train.txt"
+        raise UsageError(
+            f"{root}: its split {split} ({splits.source}) is not that of {published_as} in published tables; put "
+            f"{wanted} there, or leave published_as out"
+        )
     items = _of_split(data.items, splits.of, split)
     facts = read_all(lambda item: inspect_image(item.image), items, "indexing", progress, workers)
     table = pd.DataFrame(
@@ -76,10 +87,11 @@ def build_index(
             "width": [fact.width for fact in facts],
             "sha256": [fact.sha256 for fact in facts],
             "split": [splits.of[item.id] for item in items],
+            SPLIT_FROM: splits.unpublished or splits.source,
         },
-        columns=list(INDEX_COLUMNS),
+        columns=[*INDEX_COLUMNS, SPLIT_FROM],
     )
-    notes = [*splits.notes, *left_out(data.strays)]
+    notes = [*filter(None, [splits.unpublished]), *splits.notes, *left_out(data.strays)]
     if data.outside:
         notes.append(f"{len(data.outside)} images lie in folders of neither images nor masks, e.g. {data.outside[0]}")
     table.attrs = _attributes(data, splits.source, notes, root)
@@ -215,6 +227,11 @@ def read_index(path: str | Path) -> pd.DataFrame:
         If the file is missing or no such table, has no rows or an id twice, or names images that are no longer there.
     """
     return _read_table(Path(path), INDEX_COLUMNS, "usod data index ROOT --out index.csv")
+
+
+def split_from(index: pd.DataFrame) -> str:
+    """What the splits of an index come from, in words; empty where it does not say."""
+    return str(index[SPLIT_FROM].iloc[0]) if SPLIT_FROM in index else ""
 
 
 def read_masks(path: str | Path) -> pd.DataFrame:

@@ -49,7 +49,11 @@ class DatasetConfig(Section):
         None, description="Image-level tags, for WSS: a CSV (id,tags), a folder of XML annotations, or folders"
     )
     has_masks: bool = Field(True, description="false: an unlabelled set; nothing is evaluated on it")
-    published_as: str | None = Field(None, description="Name of the set in published tables, e.g. ECSSD")
+    published_as: str | None = Field(
+        None,
+        description="Name of the set in published tables, e.g. ECSSD; refused with a `split` that is by a hash, as "
+        "that of MSRA-B without its list files",
+    )
 
 
 class MethodConfig(Section):

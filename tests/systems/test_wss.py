@@ -3,13 +3,16 @@ import pytest
 import torch
 
 from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
-from usod.errors import UsodError
+from usod.errors import UsageError, UsodError
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.fin import Tagged
 from usod.models.model_file import save_model
-from usod.settings.sections import PretrainConfig, SelfTrainConfig
+from usod.models.registry import FinOptions
+from usod.settings.sections import PretrainConfig, SelfTrainConfig, parse_section
 from usod.systems.wss import bootstrapping_loss, pretrain, selftrain, tagging_loss
+from usod.training.fit import new_network
+from usod.training.loop import Schedule
 
 CPU = torch.device("cpu")
 NETWORK = NetworkConfig(light_width=8)
@@ -82,6 +85,32 @@ def test_a_round_starts_from_the_network_before_and_learns_its_labels(data):
     before, after = first.network.state_dict(), still.network.state_dict()
     assert torch.allclose(before["head.foreground.0.weight"], after["head.foreground.0.weight"], atol=1e-6)
     assert torch.allclose(before["backbone.stage5.down.0.weight"], after["backbone.stage5.down.0.weight"], atol=1e-6)
+
+
+def moved(network, start):
+    """The parts of the network whose parameters are not those of `start`."""
+    changed = [name for name, value in network.named_parameters() if not torch.allclose(value, start[name], atol=1e-6)]
+    return {".".join(name.split(".")[:2]) for name in changed}
+
+
+def test_only_new_layers_learn_faster_and_in_the_second_round_none_is_new(data):
+    images, labels, tags, _ = data
+    settings = SelfTrainConfig(epochs=1, batch_size=8, lr=1e-12, head_lr_factor=1e10)
+    before = pretrain(images, tags, PretrainConfig(epochs=1, batch_size=8), NETWORK, CPU).network
+    for new in ({"head.skips", "head.up"}, set()):
+        start = new_network(before.config.with_head(FinOptions()), settings.seed).state_dict() | before.state_dict()
+        after = selftrain(images, labels, settings, before, CPU).network
+        assert moved(after, start) == new
+        before = after
+
+
+@pytest.mark.parametrize("kind", [PretrainConfig, SelfTrainConfig])
+def test_the_optimiser_is_the_papers(kind):
+    """eta |theta|^2 has the gradient 2 eta theta; momentum without Nesterov's look ahead."""
+    schedule = Schedule.of(kind(), 0.01, 0)
+    assert (schedule.optimiser, schedule.nesterov, schedule.weight_decay) == ("sgd", False, 2e-4)
+    with pytest.raises(UsageError, match="weight_decay: is now eta"):
+        parse_section(kind, '{"weight_decay": 0.0005}')
 
 
 def test_frozen_statistics_stay_frozen_round_by_round(data, tmp_path):

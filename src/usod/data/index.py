@@ -15,7 +15,7 @@ from usod.data.images import image_size, inspect_image, read_image, read_mask
 from usod.data.lookalikes import REMEDY, masks_among_images
 from usod.data.pairing import DataSet, Item, find_dataset, overlays
 from usod.data.parallel import READERS, read_all
-from usod.data.splits import assign_splits
+from usod.data.splits import Splits, assign_splits
 from usod.data.tree import Folders, left_out
 from usod.errors import UsageError, UsodError
 from usod.files import atomic_path
@@ -72,11 +72,7 @@ def build_index(
         raise UsodError(f"{masks[0]}; {REMEDY}")
     splits = assign_splits(data)
     if published_as and split and splits.ours:
-        wanted = data.known.divided_by if data.known and data.known.divided_by else "lists such as train.txt"
-        raise UsageError(
-            f"{root}: its split {split} ({splits.source}) is not that of {published_as} in published tables; put "
-            f"{wanted} there, or leave published_as out"
-        )
+        raise UsageError(_not_published(data, f"its split {split} ({splits.source})", published_as))
     items = _of_split(data.items, splits.of, split)
     facts = read_all(lambda item: inspect_image(item.image), items, "indexing", progress, workers)
     table = pd.DataFrame(
@@ -91,10 +87,7 @@ def build_index(
         },
         columns=[*INDEX_COLUMNS, SPLIT_FROM],
     )
-    notes = [*filter(None, [splits.unpublished]), *splits.notes, *left_out(data.strays)]
-    if data.outside:
-        notes.append(f"{len(data.outside)} images lie in folders of neither images nor masks, e.g. {data.outside[0]}")
-    table.attrs = _attributes(data, splits.source, notes, root)
+    table.attrs = _attributes(data, splits.source, _notes(data, splits), root)
     return table
 
 
@@ -267,6 +260,21 @@ def _read_table(path: Path, columns: tuple[str, ...], remedy: str) -> pd.DataFra
         # One look tells a moved data set; a single lost file is named when it is read.
         raise UsodError(f"{path}: names {first[-200:]!r}, which does not exist; was the data set moved? Run `{remedy}`")
     return table
+
+
+def _notes(data: DataSet, splits: Splits) -> list[str]:
+    notes = [*filter(None, [splits.unpublished]), *splits.notes, *left_out(data.strays)]
+    if data.outside:
+        notes.append(f"{len(data.outside)} images lie in folders of neither images nor masks, e.g. {data.outside[0]}")
+    return notes
+
+
+def _not_published(data: DataSet, split: str, published_as: str) -> str:
+    wanted = (data.known.divided_by if data.known else "") or "lists such as train.txt"
+    return (
+        f"{data.root}: {split} is not that of {published_as} in published tables; put {wanted} there, or leave "
+        "published_as out"
+    )
 
 
 def _of_split(items: list[Item], splits: dict[str, str], split: str | None) -> list[Item]:

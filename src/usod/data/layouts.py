@@ -115,6 +115,7 @@ _VOC = "PASCAL-S images come from PASCAL VOC: a backbone or prior trained on VOC
 KNOWN_SETS = {
     known.name: known
     for known in (
+        KnownSet("sed", {"all": 200}, ("sed",), test_only=True),  # both of the next two
         KnownSet("sed1", {"all": 100}, ("1obj", "*_1obj", "sed1"), test_only=True),
         KnownSet("sed2", {"all": 100}, ("2obj", "*_2obj", "sed2"), test_only=True),
         KnownSet("pascal-s", {"all": 850}, ("pascal[-_]s", "pascals", "salobj"), ("imgs/pascal",), True, warning=_VOC),

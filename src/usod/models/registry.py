@@ -176,7 +176,9 @@ class TagsOptions(HeadOptions):
     )
     mu: float = Field(default=10.0, gt=0, description="Smoothness of gsp (WSS, 3.3).")
     foreground: Literal["fin", "average"] = Field(
-        default="fin", description="Its map; average: the mean of the score maps (WSS, Fig. 6, AVE)."
+        default="fin",
+        description="Its map, whatever it learns; average: the mean of the score maps (WSS, Fig. 6, AVE; `usod wss "
+        "average` makes such a copy of a network).",
     )
 
     def build(self, backbone: Backbone) -> nn.Module:

@@ -78,3 +78,15 @@ def test_a_set_without_its_lists_does_not_pass_for_the_published_split(tmp_path)
     assert usod("index", root, "--split", "test", *published, "--out", index).returncode == 0
     assert len(index.read_text().splitlines()) == 16 and "published" not in index.read_text()
     assert usod("check", root).stdout.splitlines()[-1] == "ok"
+
+
+@pytest.mark.parametrize("verb", ["index", "masks"])
+def test_only_the_images_of_certain_tags_are_listed(tmp_path, verb):
+    root = put(tmp_path / "set", *(f"{kind}/{name}.png" for kind in ("images", "masks") for name in "abc"))
+    (tmp_path / "tags.csv").write_text("id,tags\na,cat\nb,cat;dog\nc,dog\n")
+    named = ("--only-tag", "cat", "--without-tag", "dog")
+    done = usod(verb, root, "--tags", tmp_path / "tags.csv", *named, "--out", tmp_path / "table.csv")
+    assert done.returncode == 0, done.stderr
+    assert [row[:2] for row in (tmp_path / "table.csv").read_text().splitlines()[1:]] == ["a,"]
+    lost = usod(verb, root, *named, "--out", tmp_path / "table.csv")
+    assert lost.returncode == 2 and "say where the tags are, --tags" in lost.stderr

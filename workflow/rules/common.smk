@@ -224,6 +224,20 @@ def published_option(wildcards):
     return ["--published-as", published] if published else []
 
 
+def chosen_tags(wildcards):
+    """The options that name tags, and a digest of where the tags are: what decides which images are used."""
+    section = SETTINGS.datasets[wildcards.dataset]
+    only = [word for name in section.only_tags for word in ("--only-tag", name)]
+    chosen = only + [word for name in section.without_tags for word in ("--without-tag", name)]
+    return {"options": chosen, "listing": tags_listing(wildcards) if chosen else ""}
+
+
+def tag_options(wildcards, input):
+    """The options by which images of certain tags are used or left out."""
+    chosen = chosen_tags(wildcards)["options"]
+    return ["--tags", tags_of(wildcards, input), *chosen] if chosen else []
+
+
 def mask_options(wildcards):
     section = SETTINGS.datasets[wildcards.dataset]
     return [*dataset_options(wildcards), "--threshold", str(section.mask_threshold)]
@@ -351,6 +365,12 @@ def one_line(function):
 def maps_of(testset, system):
     """The maps that a system's score is about."""
     return PLAN.maps(testset, system)
+
+
+def shared_maps_of(wildcards):
+    """The same, of the first variant that makes them so: a variant may differ in what is done to the maps alone."""
+    name = PLAN.name(wildcards.system)
+    return maps_of(wildcards.testset, TABLES.shared(str(name.of("")), name.variant))
 
 
 @one_line

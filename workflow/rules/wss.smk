@@ -172,7 +172,7 @@ rule show_tags:
 rule refine_with_superpixels:
     """Refine any maps by WSS's CRF on superpixels, with the settings of the system's variant."""
     input:
-        maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
+        maps=shared_maps_of,
         images="results/{testset}/images.h5",
     output:
         maps="results/predictions/{testset}/spcrf-{system}.h5",

@@ -5,6 +5,7 @@ They are two files so that a training step can be shown not to read a mask: it h
 
 import os
 from collections.abc import Hashable
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from usod.data.lookalikes import REMEDY, masks_among_images
 from usod.data.pairing import DataSet, Item, find_dataset, overlays
 from usod.data.parallel import READERS, read_all
 from usod.data.splits import Splits, assign_splits
+from usod.data.tags import TagChoice
 from usod.data.tree import Folders, left_out
 from usod.errors import UsageError, UsodError
 from usod.files import atomic_path
@@ -38,6 +40,7 @@ def build_index(
     without: Folders = None,
     workers: int = READERS,
     published_as: str | None = None,
+    tagged: TagChoice | None = None,
 ) -> pd.DataFrame:
     """The images below `root`, each decoded once to prove that it can be; no mask is opened.
 
@@ -51,6 +54,7 @@ def build_index(
     without : see `usod.data.pairing.find_dataset`
     workers : threads that read
     published_as : the name in published tables under which scores on this split will stand
+    tagged : keep only the images of certain tags
 
     Returns
     -------
@@ -61,8 +65,7 @@ def build_index(
     Raises
     ------
     UsageError
-        If there is no such folder, layout or split, or if `published_as` is said of a split that nothing in the data
-        set says.
+        If there is no such folder, layout, split or tag, or `published_as` is said of a split that is ours.
     UsodError
         If there are no images, one is broken (the message names the file), or the layout is "auto" and a folder looks
         like masks (`usod.data.lookalikes`).
@@ -73,7 +76,7 @@ def build_index(
     splits = assign_splits(data)
     if published_as and split and splits.ours:
         raise UsageError(_not_published(data, f"its split {split} ({splits.source})", published_as))
-    items = _of_split(data.items, splits.of, split)
+    items = _of_tags(_of_split(data.items, splits.of, split), tagged)
     facts = read_all(lambda item: inspect_image(item.image), items, "indexing", progress, workers)
     table = pd.DataFrame(
         {
@@ -100,12 +103,13 @@ def build_masks(
     progress: bool = False,
     without: Folders = None,
     workers: int = READERS,
+    tagged: TagChoice | None = None,
 ) -> pd.DataFrame:
     """The masks of the images below `root`, under the ids and splits that `build_index` gives for the same arguments.
 
     Parameters
     ----------
-    root, layout, split, progress, without, workers : as for `build_index`
+    root, layout, split, progress, without, workers, tagged : as for `build_index`
     masks_dir : the folder of masks, where the layout does not say it, paired by relative path or stem
     threshold : a pixel is foreground where its normalised value is > threshold (`read_mask`), in [0, 1)
 
@@ -125,7 +129,8 @@ def build_masks(
         raise UsageError(f"threshold {threshold} is not in [0, 1)")
     data = find_dataset(root, layout, masks_dir, without)
     splits = assign_splits(data)
-    items = [item for item in _of_split(data.items, splits.of, split) if item.mask is not None]
+    items = _of_tags(_of_split(data.items, splits.of, split), tagged)
+    items = [item for item in items if item.mask is not None]
     if not items:
         named = f" ({data.name_mismatch})" if data.name_mismatch else ""
         raise UsodError(
@@ -284,6 +289,13 @@ def _of_split(items: list[Item], splits: dict[str, str], split: str | None) -> l
     if not chosen:
         raise UsageError(f"split {split!r} has no images; there are {', '.join(sorted(set(splits.values())))}")
     return chosen
+
+
+def _of_tags(items: list[Item], tagged: TagChoice | None) -> list[Item]:
+    if tagged is None:
+        return items
+    kept = tagged.keeps([item.id for item in items], [item.image for item in items])
+    return list(compress(items, kept))
 
 
 def _foreground_share(item: Item, threshold: float) -> float:

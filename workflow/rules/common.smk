@@ -28,7 +28,7 @@ from usod.systems.names import RAW, SystemName, variant_folder, variant_in
 STARTED = time.time()
 PRESETS = (
     *("a2s", "a2s_v2", "a2s_v3", "deepusps", "deepusps_as_released", "ldps", "own_images", "own_images_small"),
-    *("smoke", "spectral", "wss", "wss_scenes"),
+    *("smoke", "spectral", "wss", "wss_as_released", "wss_scenes"),
 )
 # The tables of variants, in their order: later ones share what earlier ones train.
 ABLATIONS = (

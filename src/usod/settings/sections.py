@@ -142,6 +142,9 @@ class SuperpixelConfig(Section):
     gamma3: float = Field(0.01, gt=0, description="Its width in image sides (released code)")
     covariance: float = Field(0.01, gt=0, description="Added to the mixtures' variances, channels 0..255 (released)")
     offset: float = Field(0.0, ge=0, description="Added to the probability in the unary term (released code: 0.1)")
+    threshold: float | None = Field(
+        None, ge=0, lt=1, description="The map is binarised above it first (released code: 0.65); null: it is not (3.4)"
+    )
     border: bool = Field(True, description="false: border superpixels are background throughout (released code)")
 
 

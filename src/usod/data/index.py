@@ -47,11 +47,10 @@ def build_index(
     Parameters
     ----------
     root : folder of the data set, as unpacked, or any tree of images
-    layout : see `usod.data.pairing.find_dataset`
+    layout, without : see `usod.data.pairing.find_dataset`
     split : keep only the images of this split, or of several: train+val
     progress : show progress (`usod.progress.progress`)
     masks_dir : the folder of masks, where the layout does not say it; its files are no images of the data set
-    without : see `usod.data.pairing.find_dataset`
     workers : threads that read
     published_as : the name in published tables under which scores on this split will stand
     tagged : keep only the images of certain tags

@@ -146,14 +146,8 @@ def build_masks(
         },
         columns=list(MASK_COLUMNS),
     )
-    bare, unmatched = sum(item.mask is None for item in data.items), data.unmatched_masks
     empty = [item.id for item, share in zip(items, shares, strict=True) if share == 0]
-    notes = [
-        *([f"{bare} of {len(data.items)} images have no mask"] if bare else []),
-        *([f"{len(unmatched)} masks have no image, e.g. {unmatched[0]}"] if unmatched else []),
-        *([f"{len(empty)} masks are empty, e.g. {empty[0]}"] if empty else []),
-    ]
-    table.attrs = _attributes(data, splits.source, notes, masks_dir or root)
+    table.attrs = _attributes(data, splits.source, _notes_of_masks(data, empty), masks_dir or root)
     return table
 
 
@@ -271,6 +265,15 @@ def _notes(data: DataSet, splits: Splits) -> list[str]:
     if data.outside:
         notes.append(f"{len(data.outside)} images lie in folders of neither images nor masks, e.g. {data.outside[0]}")
     return notes
+
+
+def _notes_of_masks(data: DataSet, empty: list[str]) -> list[str]:
+    bare, unmatched = sum(item.mask is None for item in data.items), data.unmatched_masks
+    return [
+        *([f"{bare} of {len(data.items)} images have no mask"] if bare else []),
+        *([f"{len(unmatched)} masks have no image, e.g. {unmatched[0]}"] if unmatched else []),
+        *([f"{len(empty)} masks are empty, e.g. {empty[0]}"] if empty else []),
+    ]
 
 
 def _not_published(data: DataSet, split: str, published_as: str) -> str:

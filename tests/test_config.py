@@ -205,6 +205,42 @@ def test_wss_without_tags_is_one_line():
         parse_config(values)
 
 
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({"only_tags": ["cat"]}, r"datasets\.a: only_tags: say where the tags are"),
+        ({"without_tags": ["cat"], "tags": "folders", "published_as": "ECSSD"}, "not of a part of ECSSD"),
+    ],
+)
+def test_a_part_of_a_set_by_its_tags_is_not_the_set(keys, line):
+    with pytest.raises(UsageError, match=line):
+        parse_config({"datasets": {"a": {"root": "x", **keys}}, "train": "a"})
+
+
+def named_weights(values):
+    """(name, weights) of every network in a configuration or table."""
+    if isinstance(values, dict):
+        if "weights" in values:
+            yield values.get("name"), values["weights"]
+        for value in values.values():
+            yield from named_weights(value)
+
+
+PAPERS = ["deepusps", "deepusps_as_released", "a2s", "ldps", "wss"]
+TABLES = sorted(f"ablations/{path.stem}" for path in (ROOT / "workflow/presets/ablations").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", [*PAPERS, *TABLES])
+def test_presets_of_papers_do_not_start_from_weights_that_came_later(name):
+    """torchvision's DEFAULT is a retrained network where there is one."""
+    retrained = {"resnet50", "resnet101", "mobilenet_v2", None}
+    assert not [
+        found
+        for found in named_weights(load(f"workflow/presets/{name}.yaml"))
+        if found[0] in retrained and found[1] == "DEFAULT"
+    ]
+
+
 def test_the_paper_preset_says_what_the_defaults_say():
     preset = parse_config(load("workflow/presets/deepusps.yaml"))
     assert preset.deepusps.refine == RefineConfig()

@@ -96,6 +96,16 @@ def test_pictures_show_each_method_beside_what_refines_it():
     assert plan(systems=["ldps"]).columns("t") == ["rbd", "mc", "ldps-rbd", "ldps-mc"]
 
 
+def test_maps_of_training_images_are_made_where_they_are_learnt_from_or_scored():
+    """WSS reads none of the handcrafted maps, and half a million images cost two days of a core for each method."""
+    bare = {"datasets": {"d": {"root": "demo", "has_masks": False}, "t": {"root": "demo"}}}
+    tagged = plan(**bare, systems=["wss"])
+    assert tagged.columns("d") == ["wss-pretrain", "wss-iter0", "wss-iter1"] and tagged.doubted("d") == {}
+    assert {"rbd", "mc"} <= set(tagged.scored("t")), "on test images they are baselines"
+    assert plan(**bare, systems=["wss", "ldps"], ldps={"priors": ["mc"]}).methods_on("d") == ["mc"]
+    assert plan(systems=["wss"]).methods_on("d") == ["rbd", "mc"], "scored against the training set's masks"
+
+
 VIT = {"name": "timm/test_vit", "weights": "w.safetensors"}
 
 

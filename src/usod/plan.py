@@ -33,6 +33,8 @@ class Plan:
         asked = [system for name, system in self.settings.registry.items() if name in self.settings.systems]
         made = self._with_sources([name for system in asked for name in system.wanted(self.settings)])
         self.made = [part for name, part in self.parts.items() if name in made]
+        read = {read.name for part in self.made for read in part.reads}
+        self.learnt_from = [method for method in self.methods if method in read]
 
     def _with_sources(self, wanted: list[str]) -> set[str]:
         """Names of parts, with those that they are made from; nothing that is made with the ground truth."""
@@ -91,7 +93,14 @@ class Plan:
         """Everything scored on one set: the methods' maps, then the parts."""
         stages = self.settings.benchmark.stages or testset == self.settings.train
         parts = [p.name for p in self.made if p.scored == "always" or (p.scored == "stage" and stages)]
-        return self.methods + parts
+        return self.methods_on(testset) + parts
+
+    def methods_on(self, dataset: str) -> list[str]:
+        """The methods whose maps of a data set are wanted: of training images those that are learnt from, or scored.
+
+        Hours of a core go into ten thousand images, and a system such as WSS reads none of the maps.
+        """
+        return self.methods if dataset in self.scored_sets() else self.learnt_from
 
     def scored_sets(self) -> list[str]:
         """The test sets, and the training set where its labels can be compared with masks."""
@@ -109,7 +118,7 @@ class Plan:
         """Columns of the pictures: each method's maps and what refines them, then the rest."""
         shown = [self.parts[name] for name in self.scored(testset) if name in self.parts and self.parts[name].column]
         found: list[str] = []
-        for method in self.methods:
+        for method in self.methods_on(testset):
             refined = [part.name for part in shown if part.method == method]
             found += [method, *refined]
         return found + [part.name for part in shown if part.method is None]
@@ -224,7 +233,8 @@ class Plan:
 
     def doubted(self, dataset: str) -> dict[str, str]:
         """Method -> the labels whose agreement tells how sure they are: of the last stage, or the maps themselves."""
-        names = {method: chain[-1].name for method, chain in self.chains().items()} or {m: m for m in self.methods}
+        names = {method: chain[-1].name for method, chain in self.chains().items()}
+        names = names or {method: method for method in self.methods_on(dataset)}
         return {method: self.labels(dataset, name) for method, name in names.items()}
 
     def doubted_before(self, dataset: str) -> dict[str, str]:
@@ -273,10 +283,17 @@ class Plan:
         found = [Figure("Ablations", f"{table}.md", "ablation", wildcards={"table": table})]
         if described.curves:
             found.append(Figure("Ablations", f"{table}.svg", "ablation_curves", wildcards={"table": table}))
-        for testset in self.scored_on(table) if described.scatter else ():
+        for testset in self.scored_on(table):
             wildcards = {"table": table, "testset": testset}
-            found.append(Figure("Ablations", f"{table}-{testset}.svg", "ablation_scatter", wildcards=wildcards))
+            if described.scatter:
+                found.append(Figure("Ablations", f"{table}-{testset}.svg", "ablation_scatter", wildcards=wildcards))
+            if described.pictures:
+                found.append(Figure("Ablations", f"{table}-{testset}.png", "ablation_pictures", wildcards=wildcards))
         return found
+
+    def ablation_columns(self, table: str, testset: str) -> dict[str, str]:
+        """Row -> the maps of its (first) system."""
+        return {row: self.maps(testset, systems[0]) for row, systems in self.tables.systems(table).items()}
 
     def ablation_scores(self, table: str) -> list[str]:
         systems = dict.fromkeys(system for row in self.tables.systems(table).values() for system in row)

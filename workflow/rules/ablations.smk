@@ -102,6 +102,35 @@ rule plot_ablation_scatter:
         " --measure {params.f} --measure mae --out {output.figure:q} > {log:q} 2>&1"
 
 
+rule show_ablation:
+    """Images beside the maps of a table's variants."""
+    input:
+        images="results/{testset}/images.h5",
+        maps=lambda wildcards: list(ablation_columns(wildcards).values()),
+        masks="results/{testset}/masks.csv",
+        scenes=scenes_of,
+    output:
+        figure=report(
+            "results/report/{table}-{testset}.png",
+            caption="../report/ablation_pictures.rst",
+            category="Ablations",
+            labels={"table": "{table}", "as": "pictures, {testset}"},
+        ),
+    log:
+        "results/logs/report/{table}-{testset}.pictures.log",
+    benchmark:
+        "results/timings/report/{table}-{testset}.pictures.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.report.examples"),
+        columns=lambda wildcards, input: pairs("--column", ablation_columns(wildcards), input.maps),
+        shown=SETTINGS.report.examples,
+    shell:
+        "usod report examples --images {input.images:q} {params.columns:q} --masks {input.masks:q} --count {params.shown}"
+        " --out {output.figure:q} > {log:q} 2>&1"
+
+
 try:
     check_table_names(TABLE_FILES, {"all", *filter(rules.has, TABLE_FILES)})
 except UsodError as error:

@@ -34,6 +34,12 @@ def ablation_places(table, input):
     return dict(zip(files, [*input.scores, *input.histories], strict=True))
 
 
+@one_line
+def ablation_columns(wildcards):
+    """Row -> the maps that a table's pictures show of it."""
+    return PLAN.ablation_columns(wildcards.table, wildcards.testset)
+
+
 def scattered(wildcards):
     """The scores per image of the two rows that a figure sets against each other: of their first seeds."""
     rows = TABLES.tables[wildcards.table].scatter

@@ -113,7 +113,8 @@ def describe_weights(config: NetworkConfig) -> dict[str, str]:
         name = tagged_name(config.name, config.weights)
         labels = config.weights_labels or labels_of_tag(name.partition(".")[2])
     else:
-        name, labels = config.weights, config.weights_labels or "ImageNet"
+        name = torchvision_weights(config.name, config.weights).name
+        labels = config.weights_labels or "ImageNet"
     return {"name": name, "sha256": file_digest(path), "labels": labels}
 
 
@@ -173,7 +174,7 @@ def _recognised_labels(path: Path, config: NetworkConfig) -> str:
 
 
 def torchvision_weights(backbone: str, name: str) -> Published:
-    """torchvision's weights of a backbone; DEFAULT is its newest."""
+    """torchvision's weights of a backbone; DEFAULT is its newest: retrained ones (V2) where there are any."""
     versions = [name] if name != "DEFAULT" else ["IMAGENET1K_V2", "IMAGENET1K_V1"]
     return next(known for version in versions if (known := published_name(f"{backbone}.{version}")))
 

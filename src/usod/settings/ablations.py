@@ -50,6 +50,7 @@ class Ablation(Section):
     scatter: tuple[str, str] | None = Field(
         None, description="Two rows: a figure sets their scores against each other, image by image (DeepUSPS, Fig. 9)"
     )
+    pictures: bool = Field(False, description="Show images with the maps of every row beside them (WSS, Fig. 2)")
     curves: bool = Field(False, description="Draw the MAE of the watched images after every epoch (A2S, Fig. 9)")
     rows: dict[str, Row] = Field(
         min_length=1,

@@ -16,6 +16,7 @@ from usod.settings.sections import (
 from usod.systems.a2s_settings import (
     ActivationConfig,
     DistillingConfig,
+    PseudoLabelConfig,
     RectifyConfig,
     RefinementConfig,
     SecondScaleConfig,
@@ -50,12 +51,19 @@ def test_shipped_configurations_fit_the_schema(path):
 
 def test_the_a2s_preset_says_what_the_defaults_say():
     preset = parse_config(load("workflow/presets/a2s.yaml"))
-    assert (preset.a2s.stage1, preset.a2s.stage2) == (ActivationConfig(), RectifyConfig())
+    steps = preset.a2s.stage1, preset.a2s.pseudo_labels, preset.a2s.stage2
+    assert steps == (ActivationConfig(), PseudoLabelConfig(), RectifyConfig())
     assert (preset.encoder.head.name, preset.detector.head.name, preset.detector.weights) == (
         "activation",
         "ram",
         preset.network.weights,
     )
+
+
+def test_the_double_dagger_rows_differ_in_the_encoders_weights_alone():
+    paper, dagger = (parse_config(load(f"workflow/presets/{name}.yaml")) for name in ("a2s", "a2s_imagenet"))
+    assert dagger.network == paper.network.model_copy(update={"weights": "IMAGENET1K_V1"})
+    assert dagger.model_dump(exclude={"network"}) == paper.model_dump(exclude={"network"})
 
 
 def test_the_presets_of_a2s_v2_and_v3_differ_in_what_v3_adds():

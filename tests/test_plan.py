@@ -26,7 +26,7 @@ def test_systems_that_learn_from_one_another_are_made_with_what_they_need():
     assert [part.name for part in learns.made] == ["mc-iter0", "deepusps-seed0", "a2s-stage2"]
     assert learns.finals == ["deepusps-seed0"], "what is made for another is no end"
     chained = plan(systems=["ldps"], ldps={"priors": ["a2s-stage2"]})
-    assert chained.trained == ["a2s-stage1", "a2s-stage2", "ldps_train-a2s-stage2"]
+    assert chained.trained == ["a2s_train", "a2s-stage2", "ldps_train-a2s-stage2"]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,8 @@ def test_each_kind_of_maps_lies_where_its_rule_puts_it():
     assert found.maps("d", "rbd-iter1") == "results/d/deepusps/rbd/iter1/labels.h5"
     assert found.maps("t", "rbd-iter1") == "results/predictions/t/rbd-iter1.h5"
     assert found.maps("t", "ldps-mc") == "results/t/ldps/mc/labels.h5"
+    assert found.maps("t", "a2s-stage1") == "results/t/a2s/stage1/labels.h5"
+    assert found.maps("t", "raw-a2s-stage1") == "results/predictions/t/raw-a2s-stage1.h5"
     assert found.maps("d", "raw-a2s-stage2") == "results/predictions/d/raw-a2s-stage2.h5"
     assert found.model("raw-ldps-mc") == "results/d/ldps/mc/model.safetensors"
     assert found.file("d", "oracle-labels", "labels") == "results/d/oracle/labels.h5"
@@ -74,7 +76,12 @@ def test_variants_share_what_their_settings_leave_as_it_was():
         "alpha": {"system": "a2s-stage2", "config": {"a2s": {"stage1": {"alpha": 0.3}}}},
         "keep": {"system": "a2s-stage2", "config": {"a2s": {"stage1": {"alpha": 0.3}, "stage2": {"keep": 0.9}}}},
     }
-    found = plan({"t": {"title": "T", "rows": rows}})
+    median = {"system": "a2s-stage1", "config": {"a2s": {"pseudo_labels": {"median": 3}}}}
+    found = plan({"t": {"title": "T", "rows": rows | {"median": median}}})
+    (own,) = found.tables.systems("t")["median"]
+    assert found.labels("t", own) == "results/t/a2s/variants/t.median/stage1/labels.h5"
+    assert found.model(own) == "results/d/a2s/stage1/model.safetensors", "other labels need no other training"
+    assert found.file("d", own, "watched") == "results/d/a2s/stage1/watched.h5"
     assert found.sources("d", "wss-iter0", "t.crf", "model") == {
         "wss-pretrain": "results/d/wss/pretrain/model.safetensors"
     }

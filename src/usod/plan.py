@@ -152,6 +152,8 @@ class Plan:
         if name.part in self.methods and key == "labels":
             return f"results/{dataset}/maps/{name.part}.h5"
         part = self._part(name)
+        if key not in part.leaves and part.network is not None:  # its network's training leaves it
+            return self.file(dataset, self.tables.shared(part.network, name.variant), key)
         return f"results/{dataset}/{part.file(key, name.folder)}"
 
     def _part(self, name: SystemName) -> Part:
@@ -283,17 +285,17 @@ class Plan:
         found = [Figure("Ablations", f"{table}.md", "ablation", wildcards={"table": table})]
         if described.curves:
             found.append(Figure("Ablations", f"{table}.svg", "ablation_curves", wildcards={"table": table}))
+        if described.pictures == "epochs":
+            wildcards = {"table": table, "testset": self.settings.train}
+            file = f"{table}-epochs-{self.settings.train}.png"
+            found.append(Figure("Ablations", file, "ablation_epochs", wildcards=wildcards))
         for testset in self.scored_on(table):
             wildcards = {"table": table, "testset": testset}
+            if described.pictures == "maps":
+                found.append(Figure("Ablations", f"{table}-{testset}.png", "ablation_maps", wildcards=wildcards))
             if described.scatter:
                 found.append(Figure("Ablations", f"{table}-{testset}.svg", "ablation_scatter", wildcards=wildcards))
-            if described.pictures:
-                found.append(Figure("Ablations", f"{table}-{testset}.png", "ablation_pictures", wildcards=wildcards))
         return found
-
-    def ablation_columns(self, table: str, testset: str) -> dict[str, str]:
-        """Row -> the maps of its (first) system."""
-        return {row: self.maps(testset, systems[0]) for row, systems in self.tables.systems(table).items()}
 
     def ablation_scores(self, table: str) -> list[str]:
         systems = dict.fromkeys(system for row in self.tables.systems(table).values() for system in row)

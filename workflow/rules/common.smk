@@ -27,12 +27,14 @@ from usod.systems.names import RAW, SystemName, variant_folder, variant_in
 
 STARTED = time.time()
 PRESETS = (
-    *("a2s", "a2s_v2", "a2s_v3", "deepusps", "deepusps_as_released", "ldps", "own_images", "own_images_small"),
+    *("a2s", "a2s_as_released", "a2s_imagenet", "a2s_v2", "a2s_v3"),
+    *("deepusps", "deepusps_as_released", "ldps", "own_images", "own_images_small"),
     *("smoke", "spectral", "wss", "wss_as_released", "wss_scenes"),
 )
 # The tables of variants, in their order: later ones share what earlier ones train.
 ABLATIONS = (
     *("a2s_figure9", "a2s_table4", "a2s_table5", "a2s_table6", "a2s_table7", "a2s_table8"),
+    *("a2s_figure7", "a2s_figure10"),
     *("deepusps_crf", "deepusps_table2", "deepusps_table3"),
     *("ldps_table1", "ldps_table2", "ldps_table3", "ldps_table4", "ldps_table5"),
     *("wss_figure2", "wss_figure6"),

@@ -34,13 +34,18 @@ def ablation_places(table, input):
     return dict(zip(files, [*input.scores, *input.histories], strict=True))
 
 
-@one_line
-def ablation_columns(wildcards):
-    """Row -> the maps that a table's pictures show of it."""
-    return PLAN.ablation_columns(wildcards.table, wildcards.testset)
+def of_rows(table):
+    """Row of a table -> the system that is scored; of several seeds the first."""
+    return {row: systems[0] for row, systems in TABLES.systems(table).items()}
+
+
+def pictured(table):
+    """Column of a table's pictures -> its system."""
+    return {name: name for name in TABLES.tables[table].beside} | of_rows(table)
 
 
 def scattered(wildcards):
     """The scores per image of the two rows that a figure sets against each other: of their first seeds."""
     rows = TABLES.tables[wildcards.table].scatter
-    return [f"results/scores/{wildcards.testset}/{TABLES.of_row(wildcards.table, row)[0]}.csv" for row in rows]
+    systems = of_rows(wildcards.table)
+    return [f"results/scores/{wildcards.testset}/{systems[row]}.csv" for row in rows]

@@ -1,9 +1,6 @@
-# What the name of a seed's own labels ends with: nothing for the first.
-AGAIN = [each.again(seed) for each in VARIANTS.values() for seed in each.deepusps.seeds]
-
-
 wildcard_constraints:
-    again="|".join(map(re.escape, dict.fromkeys(AGAIN))),
+    # What the name of a seed's own labels ends with: nothing for the first.
+    again=r"|-seed\d+",
 
 
 rule refine_labels:

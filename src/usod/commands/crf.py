@@ -47,6 +47,7 @@ def refine(
     params = CRFParams(**settings.model_dump())
     chosen = start_device(device, threads)
     with MapStore(maps) as store, ImageStore(images) as pixels:
+        store.serve_at(pixels.size)
         pixels.require_like(store)
         origin = describe({"crf": settings.model_dump(), "backend": backend.value}, {"maps": maps, "images": images})
         attributes = origin | {"created_by": "usod crf refine"}
@@ -90,6 +91,7 @@ def superpixel(
 
     settings = parse_section(SuperpixelConfig, config)
     with MapStore(maps) as store, ImageStore(images) as pixels:
+        store.serve_at(pixels.size)
         pixels.require_like(store)
         origin = describe({"superpixel": settings.model_dump()}, {"maps": maps, "images": images})
         attributes = origin | {"created_by": "usod crf superpixel"}
@@ -107,4 +109,5 @@ def _mask(key: str, maps: Path, images: Path, settings: dict[str, Any]) -> Any:
     from usod.data.mapstore import ImageStore, MapStore
 
     with MapStore(maps) as store, ImageStore(images) as pixels, threadpool_limits(1):
+        store.serve_at(pixels.size)
         return refine_with_superpixels(pixels[key], store[key], SuperpixelParams(**settings)).astype(np.float32)

@@ -129,6 +129,23 @@ def test_a_variant_of_the_first_seed_shares_its_stages_and_one_of_another_does_n
     assert found.sources("d", "deepusps-seed1", "t.other", "labels") == {"rbd-iter2": own}
 
 
+def test_labels_stand_beside_their_networks_on_the_training_set_alone():
+    found = plan(systems=["deepusps"], deepusps={"refine": {"iterations": 1}, "seeds": [0, 1]}, methods={"mc": {}})
+    assert found.output_scores("x") == {
+        "mc/maps": "results/scores/d/mc.json",
+        "mc/consistency": "results/scores/d/mc-iter0.json",
+        "mc/iteration 1": "results/scores/d/mc-iter1.json",
+        "mc/consistency/network": "results/scores/d/raw-mc-iter0.json",
+        "mc/iteration 1/network": "results/scores/d/raw-mc-iter1.json",
+    }
+    assert found.maps("d", "raw-mc-iter0") == "results/predictions/d/raw-mc-iter0.h5"
+    with pytest.raises(UsageError, match="x: shows stages, and this configuration trains none"):
+        plan(systems=["a2s"]).output_scores("x")
+    unlabelled = {**BASE["datasets"], "d": {"root": "demo", "has_masks": False}}
+    with pytest.raises(UsageError, match="x: scores labels of the training set 'd', which has no masks"):
+        plan(datasets=unlabelled).output_scores("x")
+
+
 def test_pictures_show_each_method_beside_what_refines_it():
     assert plan(systems=["deepusps", "a2s"]).columns("d") == [
         *("rbd", "rbd-iter2", "mc", "mc-iter2", "deepusps-seed0", "a2s-stage1", "a2s-stage2")

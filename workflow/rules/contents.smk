@@ -34,7 +34,16 @@ def ablation_places(table, input):
     return dict(zip(files, [*input.scores, *input.histories], strict=True))
 
 
+def set_against(wildcards):
+    """The two systems that a figure sets against each other: of their rows' first seeds."""
+    return [TABLES.of_row(wildcards.table, row)[0] for row in TABLES.tables[wildcards.table].scatter]
+
+
 def scattered(wildcards):
-    """The scores per image of the two rows that a figure sets against each other: of their first seeds."""
-    rows = TABLES.tables[wildcards.table].scatter
-    return [f"results/scores/{wildcards.testset}/{TABLES.of_row(wildcards.table, row)[0]}.csv" for row in rows]
+    """Their scores per image."""
+    return [f"results/scores/{wildcards.testset}/{system}.csv" for system in set_against(wildcards)]
+
+
+def scattered_maps(wildcards):
+    """The maps that these are about."""
+    return [maps_of(wildcards.testset, system) for system in set_against(wildcards)]

@@ -139,7 +139,9 @@ def label_quality_figure(quality: pd.DataFrame) -> Figure:
         ):
             kinds = line["of"] if "of" in line else pd.Series("", line.index)
             for kind, part in line.groupby(kinds, sort=False):
-                style: dict[str, Any] = {"ls": "--", "mfc": "none", "label": f"{method}, {kind}"} if kind else {"label": f"{method}"}
+                style: dict[str, Any] = (
+                    {"ls": "--", "mfc": "none", "label": f"{method}, {kind}"} if kind else {"label": f"{method}"}
+                )
                 axes.plot(part["stage"], 100 * part[key], color=colour, marker=marker, ms=4, lw=1.4, **style)
         axes.set_ylabel(f"{label} (%)")
     _legend_below(figure, all_axes[0])

@@ -1,5 +1,6 @@
 """What docs/reproduce.md says of DeepUSPS is planned, on a handful of files in the data sets' own layouts."""
 
+import json
 import re
 
 import pytest
@@ -52,3 +53,14 @@ def test_every_target_of_the_page_is_planned(with_data, preset):
         assert {f"report/{file}" for file in files} <= planned, target
     again = {name for name in planned if re.fullmatch(r"MSRA-B-train/deepusps/rbd/iter\d(-seed\d)?/labels.h5", name)}
     assert len(again) == 3 * (3 if preset == "deepusps" else 1), "three stages of each training"
+
+
+def test_maps_that_are_fused_directly_have_the_released_thresholds(with_data):
+    model = "deepusps/variants/deepusps_table2.Direct-fusion-of-handcrafted-methods/fusion/seed0/model.safetensors"
+    preset = str(ROOT / "workflow/presets/deepusps_as_released.yaml")
+    done = with_data.snakemake("--dry-run", "-p", f"results/MSRA-B-train/{model}", "--configfile", preset)
+    (job,) = [line for line in done.stdout.splitlines() if "usod deepusps fuse" in line]
+    given = json.loads(re.search(r"--binarise '(.*?)' ", job)[1])
+    released = {"rbd": 0.25, "dsr": 0.23, "mc": 0.31, "hs": 0.36}
+    assert {method: how["threshold"] for method, how in given.items()} == released
+    assert job.count("--maps") == 4 and "--labels" not in job

@@ -14,7 +14,7 @@ def page(files):
     return json.dumps(contents(PLAN, caption_text, files))
 
 
-ablation_scores = one_line(PLAN.ablation_scores)
+ablation_scores, output_scores = one_line(PLAN.ablation_scores), one_line(PLAN.output_scores)
 
 
 @one_line

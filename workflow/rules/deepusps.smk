@@ -130,16 +130,10 @@ rule oracle_labels:
         " > {log:q} 2>&1"
 
 
-@one_line
-def output_scores():
-    """METHOD/HEADING[/network] -> the scores of the labels of the training set, and of what the networks say of it."""
-    return PLAN.output_scores("deepusps_figure6")
-
-
 rule deepusps_figure6:
     """DeepUSPS, Figures 6 and 8: how good the labels are after every stage, beside their networks' own maps."""
     input:
-        scores=lambda wildcards: list(output_scores().values()),
+        scores=lambda wildcards: list(output_scores("deepusps_figure6").values()),
     output:
         figure="results/report/deepusps_figure6.svg",
         table="results/report/deepusps_figure6.csv",
@@ -151,6 +145,6 @@ rule deepusps_figure6:
         "../../envs/usod.yaml"
     params:
         code=code("usod.commands.report.stages"),
-        scores=lambda wildcards, input: pairs("--score", output_scores(), input.scores),
+        scores=lambda wildcards, input: pairs("--score", output_scores("deepusps_figure6"), input.scores),
     shell:
         "usod report stages {params.scores:q} --out {output.figure:q} --csv {output.table:q} > {log:q} 2>&1"

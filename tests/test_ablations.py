@@ -190,6 +190,23 @@ def test_deepusps_shares_its_stages_between_rows_and_tables():
     assert tables.first("oracle-masks", resnet) == tables.first("rbd", resnet) == ""
 
 
+def test_direct_fusion_binarises_each_method_as_its_own_refinement_does():
+    row = "deepusps_table3.Direct-fusion-of-handcrafted-methods"
+    found = {}
+    for name in ("deepusps", "deepusps_as_released"):
+        base = parse_config(read_yaml(PRESETS / f"{name}.yaml"))
+        tables = Variants(base, {"deepusps_table3": read_ablation(TABLES["deepusps_table3"])})
+        assert base.unrefined == {}, "the last stage's labels have a threshold of their own"
+        found[name] = {m: (how.threshold, how.threshold_factor) for m, how in tables.settings[row].unrefined.items()}
+    assert set(found["deepusps"].values()) == {(None, 1.5)}
+    assert {m: threshold for m, (threshold, _) in found["deepusps_as_released"].items()} == {
+        "rbd": 0.25,
+        "dsr": 0.23,
+        "mc": 0.31,
+        "hs": 0.36,
+    }
+
+
 def test_a_row_is_repeated_for_each_method_and_iteration():
     rows = {
         "{METHOD} {ITERATION}": {

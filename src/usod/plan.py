@@ -14,7 +14,7 @@ from usod.models.config import NetworkConfig
 from usod.models.sources import TIMM
 from usod.settings.ablations import Variants
 from usod.systems.description import Figure, Part, System
-from usod.systems.names import SystemName
+from usod.systems.names import RAW, SystemName
 
 
 class Plan:
@@ -258,6 +258,27 @@ class Plan:
             if name in scored
         }
 
+    def output_scores(self, target: str) -> dict[str, str]:
+        """`stage_scores` of the training set, and METHOD/HEADING/network -> that of what the stage's network gives.
+
+        Raises
+        ------
+        UsageError
+            If the training set has no masks, or no stage is trained; `target` is what asked for them.
+        """
+        train = self.settings.train
+        if not self.settings.datasets[train].has_masks:
+            raise UsageError(f"{target}: scores labels of the training set {train!r}, which has no masks")
+        if not self.chains():
+            raise UsageError(f"{target}: shows stages, and this configuration trains none")
+        networks = {
+            f"{method}/{heading}/network": self.score(train, f"{RAW}-{name}")
+            for method in self.chains()
+            for heading, name in self._stages(method).items()
+            if name != method
+        }
+        return self.stage_scores(train) | networks
+
     def _stages(self, method: str) -> dict[str, str]:
         """Heading -> a method, then the parts that refine its maps one after the other."""
         return {"maps": method, **{part.heading or part.name: part.name for part in self.chains().get(method, [])}}
@@ -292,9 +313,11 @@ class Plan:
         for testset in self.scored_on(table):
             wildcards = {"table": table, "testset": testset}
             if described.pictures == "maps":
-                found.append(Figure("Ablations", f"{table}-{testset}.png", "ablation_maps", wildcards=wildcards))
+                file = f"{table}-maps-{testset}.png"
+                found.append(Figure("Ablations", file, "ablation_maps", wildcards=wildcards))
             if described.scatter:
                 found.append(Figure("Ablations", f"{table}-{testset}.svg", "ablation_scatter", wildcards=wildcards))
+                found.append(Figure("Ablations", f"{table}-{testset}.png", "ablation_failures", wildcards=wildcards))
         return found
 
     def ablation_scores(self, table: str) -> list[str]:

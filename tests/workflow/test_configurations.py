@@ -279,7 +279,7 @@ def test_the_preset_of_wss_makes_what_its_paper_compares_and_no_more(project):
     assert {name for name in trained if "pretrain" not in name} == {"DET/wss/average/model.safetensors"}
     assert len([name for name in figure if name.startswith("predictions/SED/wss-")]) == 6, "WSS1-CRF's are FIN1's"
     pictures = project.planned("wss_figure2")
-    assert {f"report/wss_figure2-{data_set}.png" for data_set in sets} <= pictures
+    assert {f"report/wss_figure2-maps-{data_set}.png" for data_set in sets} <= pictures
     assert "predictions/SED/spcrf-wss-pretrain.h5" in pictures
 
 

@@ -35,7 +35,7 @@ PRESETS = (
 ABLATIONS = (
     *("a2s_figure9", "a2s_table4", "a2s_table5", "a2s_table6", "a2s_table7", "a2s_table8"),
     *("a2s_figure7", "a2s_figure10"),
-    *("deepusps_crf", "deepusps_table2", "deepusps_table3"),
+    *("deepusps_crf", "deepusps_table2", "deepusps_table3", "deepusps_figure5"),
     *("ldps_table1", "ldps_table2", "ldps_table3", "ldps_table4", "ldps_table5"),
     *("wss_figure2", "wss_figure6"),
 )

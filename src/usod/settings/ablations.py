@@ -48,7 +48,9 @@ class Ablation(Section):
         "own", description="How the variants are scored; it should be the published table's protocol"
     )
     scatter: tuple[str, str] | None = Field(
-        None, description="Two rows: a figure sets their scores against each other, image by image (DeepUSPS, Fig. 9)"
+        None,
+        description="Two rows, x and y: a figure sets their scores against each other, image by image (DeepUSPS, Fig. "
+        "9), and one shows the images where both fail and where either gains most (Fig. 5)",
     )
     pictures: Literal["maps", "epochs"] | None = Field(
         None,

@@ -51,6 +51,13 @@ def nothing_is_empty(values: Any) -> Any:
     return {} if values is None else values
 
 
+def moved_key(values: Any, key: str, new: str) -> Any:
+    """The values of a section. Raises ValueError where they hold `key`, which is now `new`."""
+    if isinstance(values, dict) and key in values:
+        raise ValueError(f"{key}: is now {new}")
+    return values
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

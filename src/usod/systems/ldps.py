@@ -22,7 +22,7 @@ from usod.devices import autocast
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
 from usod.models.registry import RelationOptions
-from usod.models.relation import RelationHead, at_pairs, merge
+from usod.models.relation import RelationHead, is_certain, merge
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import progress, say
 from usod.settings.sections import MergeConfig, RelationConfig, SingleImageConfig
@@ -77,8 +77,8 @@ def relation_loss(logits: Tensor, positive: Tensor, negative: Tensor, balanced: 
 
 def has_guides(prior: Tensor, network: NetworkConfig, theta_fg: float, theta_abg: float = 1.0) -> Tensor:
     """Which priors (B, H, W) in [0, 1] are certain anywhere, as `network` sees them, and have any background; (B,)."""
-    seen = at_pairs(prior[:, None], network.head_as(RelationOptions).variant == "released")
-    return (seen >= theta_fg).flatten(1).any(1) & (prior <= theta_abg).flatten(1).any(1)
+    certain = is_certain(prior[:, None], theta_fg, network.head_as(RelationOptions).variant == "released")
+    return certain & (prior <= theta_abg).flatten(1).any(1)
 
 
 def train(

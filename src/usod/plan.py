@@ -301,7 +301,7 @@ class Plan:
         return {
             "title": described.title,
             "reference": described.reference,
-            "f": described.f,
+            "protocol": described.protocol,
             "rows": {
                 row: {s: [at.get(file, file) for file in (self.score(s, name) for name in names)] for s in sets}
                 for row, names in rows.items()

@@ -201,33 +201,22 @@ def test_evaluate_resizes_and_writes_its_files(tmp_path):
         masks,
         per_image_csv=tmp_path / "out" / "rbd.csv",
         json_path=tmp_path / "out" / "rbd.json",
-        normalize=False,
         progress=lambda ids: (seen.append(key) or key for key in ids),
     )
     assert seen == ["a", "sub/b"]
     expected = Benchmark()
     expected.step("a", np.ones((20, 30)), masks["a"])
     expected.step("sub/b", maps["sub/b"], masks["sub/b"])
+    assert results.pop("protocols") == {}
     assert results == pytest.approx(expected.results())
     document = json.loads((tmp_path / "out" / "rbd.json").read_text())
-    assert list(document) == [*KEYS, "labels", "protocol", "curves"] and document["labels"] == "unknown"
+    assert list(document) == [*KEYS, "protocols", "labels", "protocol", "curves"] and document["labels"] == "unknown"
     assert document["protocol"]["size"].endswith("1 of 2 maps were resized to it bilinearly")
     assert set(document["curves"]) == {"thresholds", "precision", "recall", "f", "f_of_pr", "e"}
     frame = pd.read_csv(tmp_path / "out" / "rbd.csv")
     assert list(frame.columns) == ["id", *KEYS[1:], "empty_mask"]
     assert list(frame["id"]) == ["a", "sub/b"]
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["rbd.csv", "rbd.json"]
-
-
-def test_evaluate_at_the_size_of_the_map_as_deepusps_does(tmp_path):
-    mask = np.random.default_rng(6).random((20, 30)) > 0.5
-    small = np.asarray(Image.fromarray(mask).resize((12, 8), Image.Resampling.NEAREST))
-    maps = Maps(a=small.astype(np.float32))
-    assert evaluate(maps, {"a": mask}, size="map", json_path=tmp_path / "a.json")["mae"] == 0
-    assert "1 of 1 masks" in json.loads((tmp_path / "a.json").read_text())["protocol"]["size"]
-    assert evaluate(maps, {"a": mask})["mae"] > 0
-    with pytest.raises(UsageError, match="'map'"):
-        evaluate(maps, {"a": mask}, size="original")
 
 
 def test_evaluate_reads_the_mask_table(tmp_path):

@@ -3,8 +3,8 @@
 import pytest
 
 from usod.errors import UsageError
-from usod.evaluation import MEASURES
-from usod.reporting.published import COLUMNS, TABLES, own_f, published
+from usod.evaluation import PROTOCOLS
+from usod.reporting.published import COLUMNS, TABLES, published
 
 
 def value(table, method, dataset, measure="f"):
@@ -14,19 +14,21 @@ def value(table, method, dataset, measure="f"):
 
 
 @pytest.mark.parametrize(
-    ("table", "f"),
+    ("table", "method", "protocol"),
     [
-        ("deepusps_table1", "f_fixed"),
-        ("a2s_table2", "f_adaptive"),
-        ("wss_table1", "f_adaptive"),
-        ("a2s_successors", "f_adaptive"),
-        ("csnet", "f_fixed"),
-        ("none", "f_adaptive"),
+        ("deepusps_table1", "DeepUSPS", "deepusps"),
+        ("deepusps_table1", "RBD", "unknown"),
+        ("a2s_table2", "A2S stage 2", "a2s"),
+        ("a2s_table2", "DeepUSPS (ResNet-101)", "deepusps"),
+        ("wss_table1", "WSS", "wss"),
+        ("ldps_table1", "MB+", "ldps"),
+        ("csnet", "FOUND", "csnet"),
     ],
 )
-def test_a_table_knows_which_f_its_own_rows_are(table, f):
-    """A2S's quotes DeepUSPS at another threshold than its own; DeepUSPS's quotes numbers of unknown thresholds."""
-    assert own_f(table) == f
+def test_a_row_says_how_it_was_measured_the_mean_absolute_error_too(table, method, protocol):
+    """A2S quotes DeepUSPS at another threshold than its own; DeepUSPS quotes numbers of unknown thresholds."""
+    frame = published(table=table)
+    assert set(frame.loc[frame["method"] == method, "protocol"]) == {protocol}
 
 
 def test_columns_and_ranges():
@@ -34,10 +36,8 @@ def test_columns_and_ranges():
     assert tuple(frame.columns) == COLUMNS
     assert frame.loc[frame["measure"] != "hours", "value"].between(0.02, 0.96).all()
     assert frame["std"].dropna().between(0.0001, 0.02).all()
-    f_rows = frame["measure"] == "f"
-    assert set(frame["measure"]) == {"f", "mae", "e_adaptive", "variance", "hours"}
-    assert set(frame.loc[f_rows, "f_definition"]) <= {*MEASURES, "unknown"}
-    assert set(frame.loc[~f_rows, "f_definition"]) == {""}
+    assert set(frame["measure"]) == {"f", "mae", "e", "variance", "hours"}
+    assert set(frame["protocol"]) <= {*PROTOCOLS, "unknown"}
     assert (frame[["source", "table", "method", "group", "dataset", "pretraining_labels"]] != "").all(axis=None)
     assert not frame.duplicated(["source", "table", "method", "dataset", "measure"]).any()
 
@@ -90,7 +90,7 @@ def test_every_cell_of_a_table_is_there(table, numbers, methods):
         (("a2s_table8", "HMA", "ECSSD"), 0.843),
         (("a2s_successors", "A2S-v2", "DUTS-TE"), 0.81),
         (("a2s_successors", "A2S-v2", "PASCAL-S", "mae"), 0.074),
-        (("a2s_successors", "A2S-v3", "HKU-IS", "e_adaptive"), 0.953),
+        (("a2s_successors", "A2S-v3", "HKU-IS", "e"), 0.953),
         (("csnet", "FOUND", "DUTS-TE", "mae"), 0.057),
         (("ldps_table1", "wCtrO", "PASCAL-S"), 0.5963),
         (("ldps_table1", "SRM + LDPS", "ECSSD", "mae"), 0.0460),

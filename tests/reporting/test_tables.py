@@ -7,14 +7,21 @@ import pytest
 
 from usod.errors import UsageError, UsodError
 from usod.evaluation import MEASURES
+from usod.evaluation.protocols import KEYS
 from usod.reporting.tables import canonical_dataset, score_table, to_latex, to_markdown, write_table
 
 
 @pytest.fixture
 def scores(tmp_path):
-    def write(name, n=100, **values):
+    """A score file: `own` and other protocols, all 0.5 but for what is given (`a2s={"f": 0.9}`)."""
+
+    def write(name, n=100, labels=None, mae=0.5, **given):
         path = tmp_path / f"{name}.json"
-        path.write_text(json.dumps({"n": n, **dict.fromkeys(MEASURES, 0.5), **values, "protocol": {}, "curves": {}}))
+        under = {each: {**dict.fromkeys(KEYS, 0.5), "mae": mae} for each in ("own", "deepusps", "a2s", "csnet")}
+        for each in set(given) & set(under):
+            under[each] |= given.pop(each)
+        document = {"n": n, **dict.fromkeys(MEASURES, 0.5), "mae": mae, **given, "protocols": under, "curves": {}}
+        path.write_text(json.dumps(document | ({"labels": labels} if labels else {})))
         return path
 
     return write
@@ -23,49 +30,50 @@ def scores(tmp_path):
 def test_seeds_become_mean_and_deviation_beside_the_published_rows(scores):
     paths = {
         "rbd": scores("rbd", mae=0.126),
-        "deepusps-seed0": scores("s0", f_fixed=0.84, mae=0.07, f_adaptive=0.8, labels="ImageNet classes"),
-        "deepusps-seed1": scores("s1", f_fixed=0.86, mae=0.08, labels="none"),
+        "deepusps-seed0": scores("s0", deepusps={"f": 0.84, "mae": 0.07}, f_adaptive=0.8, labels="ImageNet classes"),
+        "deepusps-seed1": scores("s1", deepusps={"f": 0.86, "mae": 0.08}, labels="none"),
     }
     frame = score_table(paths, "sed2")
-    assert list(frame["system"][-2:]) == ["rbd", "deepusps"]
-    ours = frame.iloc[-1]
+    comparable = frame[frame["protocol"] == "deepusps"].set_index("system")
+    assert list(comparable.index) == ["DeepUSPS", "rbd", "deepusps"]
+    ours = comparable.loc["deepusps"]
     assert (ours["f"], ours["f_std"]) == pytest.approx((0.85, 0.02 / 2**0.5))
     assert (ours["mae"], ours["mae_std"]) == pytest.approx((0.075, 0.01 / 2**0.5))
-    assert (ours["seeds"], ours["n"], ours["f_definition"]) == (2, 100, "f_fixed")
-    assert ours["f_adaptive"] == pytest.approx(0.65)
-    assert ours["pretraining_labels"] == "ImageNet classes"
-    rbd = frame.iloc[-2]
+    assert (ours["seeds"], ours["n"], ours["pretraining_labels"]) == (2, 100, "ImageNet classes")
+    assert pd.isna(ours["f_adaptive"]), "measures of usod's own protocol"
+    own = frame[frame["protocol"] == "own"].set_index("system")
+    assert own.loc["deepusps", "f_adaptive"] == pytest.approx(0.65)
+    rbd = own.loc["rbd"]
     assert rbd["pretraining_labels"] == "unknown", "an older score does not say"
     assert rbd["mae"] == 0.126 and pd.isna(rbd["mae_std"]) and rbd["seeds"] == 1
 
-    published = frame[frame["system"] == "DeepUSPS"].iloc[0]
-    assert published["f"] == published["f_fixed"] == 0.8446
-    assert published["f_fixed_std"] == 0.01
-    assert published["f_definition"] == "f_fixed" and pd.isna(published["n"])
+    published = comparable.loc["DeepUSPS"]
+    assert (published["f"], published["f_std"]) == (0.8446, 0.01) and pd.isna(published["n"])
     quoted = frame[frame["system"] == "RBD"].iloc[0]
-    assert (quoted["f"], quoted["f_definition"], quoted["mae"]) == (0.7939, "unknown", 0.1096)
-    assert pd.isna(quoted["f_fixed"])
+    assert (quoted["f"], quoted["protocol"], quoted["mae"]) == (0.7939, "unknown", 0.1096)
+    assert list(frame["protocol"])[-1] == "unknown", "what cannot be compared stands last"
 
 
 def test_other_references_and_unknown_data_sets(scores):
-    paths = {"rbd": scores("rbd", f_adaptive=0.6)}
-    assert list(score_table(paths, "demo")["system"]) == ["rbd"]
-    assert list(score_table(paths, "ECSSD", reference=None)["system"]) == ["rbd"]
-    frame = score_table(paths, "ECSSD", reference="ldps_table1", f="f_adaptive")
-    assert set(frame["f_definition"]) == {"f_adaptive"}
-    assert frame.iloc[-1]["f"] == 0.6
-    assert score_table({}, "DUT-O").iloc[-1]["f"] == 0.7358
+    paths = {"rbd": scores("rbd", a2s={"f": 0.6})}
+    for dataset, reference in (("demo", "deepusps_table1"), ("ECSSD", None)):
+        frame = score_table(paths, dataset, reference=reference)
+        assert set(frame["system"]) == {"rbd"} and list(frame["protocol"]) == ["own", "deepusps", "a2s", "csnet"]
+    frame = score_table(paths, "ECSSD", reference="a2s_table4")
+    assert frame[(frame["protocol"] == "a2s")]["f"].tolist() == [0.6]
+    assert score_table({}, "DUT-O").iloc[0]["f"] == 0.7358
 
 
-def test_several_references_stand_one_after_the_other_each_with_its_own_measures(scores):
-    paths = {"a2s-stage2": scores("a2s", f_adaptive=0.9, e_adaptive=0.94, f_fixed=0.91)}
-    frame = score_table(paths, "ECSSD", reference=["a2s_table2", "a2s_successors", "csnet"], f="f_adaptive")
-    rows = frame.set_index("system")
-    assert list(rows.index).index("A2S stage 2") < list(rows.index).index("A2S-v2") < list(rows.index).index("FOUND")
-    assert rows.loc["A2S-v2", ["f", "f_adaptive", "e_adaptive", "mae"]].tolist() == [0.916, 0.916, 0.938, 0.044]
-    assert rows.loc["FOUND", ["f", "f_fixed", "f_definition"]].tolist() == [0.915, 0.915, "f_fixed"]
-    assert rows.index[-1] == "a2s-stage2" and rows.iloc[-1]["f"] == 0.9
-    assert "| E adaptive ↑ |" in to_markdown(frame)
+def test_several_references_each_under_its_own_protocol(scores):
+    paths = {"a2s-stage2": scores("a2s", a2s={"f": 0.9, "e": 0.94}, csnet={"f": 0.91})}
+    frame = score_table(paths, "ECSSD", reference=["a2s_table2", "a2s_successors", "csnet"])
+    under = {name: rows.set_index("system") for name, rows in frame.groupby("protocol")}
+    a2s = under["a2s"]
+    assert list(a2s.index).index("A2S stage 2") < list(a2s.index).index("A2S-v2") < list(a2s.index).index("a2s-stage2")
+    assert a2s.loc["A2S-v2", ["f", "e", "mae"]].tolist() == [0.916, 0.938, 0.044]
+    assert a2s.loc["a2s-stage2", ["f", "e"]].tolist() == [0.9, 0.94]
+    assert under["csnet"].loc[["FOUND", "a2s-stage2"], "f"].tolist() == [0.915, 0.91]
+    assert under["deepusps"].loc["DeepUSPS (ResNet-101)", "f"] == 0.882, "quoted by A2S under DeepUSPS's protocol"
 
 
 @pytest.mark.parametrize(
@@ -83,22 +91,35 @@ def test_data_set_names(spelt, name):
     assert canonical_dataset(spelt) == name
 
 
-def test_printed_tables_are_in_percent_and_say_which_f(scores):
-    paths = {"my_net-seed0": scores("a", f_fixed=0.8), "my_net-seed1": scores("b", f_fixed=0.9)}
+def tables(text):
+    return [[line for line in part.splitlines() if line.startswith("|")] for part in text.split("**")[2::2]]
+
+
+def test_printed_tables_are_in_percent_and_compare_within_a_protocol(scores):
+    paths = {"my_net-seed0": scores("a", deepusps={"f": 0.8}), "my_net-seed1": scores("b", deepusps={"f": 0.9})}
     frame = score_table(paths, "SED2")
-    markdown = to_markdown(frame).splitlines()
-    (row,) = (line for line in markdown if line.startswith("| my_net "))
-    assert "| 85.00 ± 7.07 | 50.00 ± 0.00 | p > 0.5 |" in row
-    (row,) = (line for line in markdown if line.startswith("| DeepUSPS "))
-    assert "| 84.46 ± 1.00 | 6.96 ± 0.06 | p > 0.5 |" in row
-    assert len({line.count("|") for line in markdown if line.startswith("|")}) == 1
-    latex = to_latex(frame)
-    assert r"my\_net & this run & 85.00 $\pm$ 7.07" in latex
-    assert r"\caption{In percent; $\pm$ is" in latex
+    beside, every, own = tables(to_markdown(frame))
+    assert [line.split(" | ")[2:5] for line in beside if "my_net" in line] == [
+        ["deepusps", "85.00 ± 7.07", "50.00 ± 0.00"],
+        ["own", "50.00 ± 0.00", "50.00 ± 0.00"],
+    ], "not those protocols under which no published row was measured"
+    (row,) = (line for line in beside if line.startswith("| DeepUSPS "))
+    assert "| deepusps | 84.46 ± 1.00 | 6.96 ± 0.06 |" in row
+    assert every[0] == "| Method | own | deepusps | a2s | csnet |"
+    assert every[2] == "| my_net | 50.00 / 50.00 | 85.00 / 50.00 | 50.00 / 50.00 | 50.00 / 50.00 |"
+    assert own[2].startswith("| my_net | 50.00 ± 0.00 |") and "F@.5" in own[0]
+    for table in (beside, every, own):
+        assert len({line.count("|") for line in table}) == 1
+    assert "maps and masks at 432 x 432, F of p > 0.5" in to_markdown(frame), "it says what the protocols are"
+
+
+def test_latex_has_the_same_tables(scores):
+    latex = to_latex(score_table({"my_net-seed0": scores("a", deepusps={"f": 0.8})}, "SED2"))
+    assert r"my\_net & this run & deepusps & 80.00 &" in latex and latex.count(r"\begin{tabular}") == 3
     assert "±" not in latex and "↑" not in latex
-    widths = {line.count(" & ") for line in latex.splitlines() if line.endswith(r"\\")}
-    columns = latex.split(r"\begin{tabular}{")[1].split("}")[0]
-    assert widths == {len(columns) - 1}
+    for part in latex.split(r"\begin{tabular}{")[1:]:
+        widths = {line.count(" & ") for line in part.splitlines() if line.endswith(r"\\")}
+        assert widths == {len(part.split("}")[0]) - 1}
 
 
 def test_files(scores, tmp_path):
@@ -107,7 +128,7 @@ def test_files(scores, tmp_path):
         write_table(frame, tmp_path / "out" / f"t.{ending}")
     back = pd.read_csv(tmp_path / "out" / "t.csv")
     assert list(back.columns) == list(frame.columns)
-    assert back.iloc[-1]["mae"] == 0.123457
+    assert back.loc[back["system"] == "rbd", "mae"].tolist() == [0.123457] * 4
     assert len(list((tmp_path / "out").iterdir())) == 3
     with pytest.raises(UsageError, match=r"\.csv, \.md or \.tex"):
         write_table(frame, tmp_path / "t.xlsx")
@@ -123,5 +144,7 @@ def test_bad_score_files(scores, tmp_path):
             score_table({"a": broken}, "SED2")
     with pytest.raises(UsodError, match="different numbers of images"):
         score_table({"a-seed0": scores("a", n=3), "a-seed1": scores("b", n=4)}, "SED2")
-    with pytest.raises(UsageError, match="f_fixed"):
-        score_table({}, "SED2", f="mae")
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps({"n": 3, **dict.fromkeys(MEASURES, 0.5), "curves": {}}))
+    with pytest.raises(UsodError, match=r"old\.json.*'protocols'.*score again"):
+        score_table({"a": old}, "SED2")

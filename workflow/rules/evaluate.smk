@@ -77,9 +77,10 @@ rule score_maps:
         "../../envs/usod.yaml"
     params:
         code=code("usod.commands.evaluate"),
+        protocols=[f"--protocol {name}" for name in SETTINGS.benchmark.protocols],
     shell:
         "usod evaluate {input.maps:q} --index {input.masks:q} --per-image {output.per_image:q} --json {output.summary:q}"
-        " > {log:q} 2>&1"
+        " {params.protocols} > {log:q} 2>&1"
 
 
 rule rank_doubts:

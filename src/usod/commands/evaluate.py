@@ -1,17 +1,11 @@
 """`usod evaluate`: score maps against masks."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from usod.commands.options import Quiet
-
-
-class Size(StrEnum):
-    mask = "mask"
-    map = "map"
 
 
 def evaluate(
@@ -21,14 +15,20 @@ def evaluate(
     threshold: Annotated[float, typer.Option(min=0, max=1, help="With --masks: salient above this share.")] = 0.5,
     per_image: Annotated[Path | None, typer.Option(help="CSV with one row per image.")] = None,
     json: Annotated[Path | None, typer.Option(help="JSON summary with the protocol and the curves.")] = None,
-    normalize: Annotated[bool, typer.Option(help="Stretch every map to 0..1 first, as A2S's code does.")] = False,
-    at: Annotated[Size, typer.Option(help="Score at the masks' sizes, or at the maps' as DeepUSPS does.")] = Size.mask,
+    protocol: Annotated[
+        list[str],
+        typer.Option(
+            help="Score as a paper did, too: deepusps, a2s, ldps, wss, selfmask, csnet, own; may be repeated."
+        ),
+    ] = [],  # noqa: B006 - typer's way to say what is there without the option
     skip_empty: Annotated[bool, typer.Option(help="Leave out images whose mask is empty.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Score maps against masks: every F-measure of the field, S, E and MAE.
 
-    Example: usod evaluate maps.h5 --index masks.csv --per-image scores.csv --json scores.json
+    At the masks' sizes, nothing stretched. Papers measured in other ways: --protocol.
+
+    Example: usod evaluate maps.h5 --index masks.csv --per-image scores.csv --json scores.json --protocol deepusps
     """
     from usod.data.index import read_masks
     from usod.data.mapstore import open_maps
@@ -46,11 +46,13 @@ def evaluate(
         table,
         per_image_csv=per_image,
         json_path=json,
-        normalize=normalize,
-        size=at.value,
+        under=protocol,
         empty="skip" if skip_empty else "count",
         progress=lambda ids: progress(ids, len(ids), "scoring"),
     )
     if not quiet:
+        under = result.pop("protocols")
         for name, value in result.items():
             print(f"{name:12} {value:.4f}" if name != "n" else f"{name:12} {value}")
+        for name, values in under.items():
+            print(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in values.items()))

@@ -4,5 +4,6 @@ This package is the only one, besides the oracles of the papers' ablations, that
 """
 
 from usod.evaluation.benchmark import MEASURES, Benchmark, evaluate, score
+from usod.evaluation.protocols import PROTOCOLS, Protocol
 
-__all__ = ["MEASURES", "Benchmark", "evaluate", "score"]
+__all__ = ["MEASURES", "PROTOCOLS", "Benchmark", "Protocol", "evaluate", "score"]

@@ -5,6 +5,7 @@ The numbers agree with PySODMetrics 1.6.2 wherever it has the measure. What it l
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -18,6 +19,7 @@ from usod.data.mapstore import Maps
 from usod.data.store import require_ids
 from usod.errors import UsageError, UsodError
 from usod.evaluation import measures
+from usod.evaluation.protocols import Tally
 from usod.files import atomic_path, write_text
 
 MEASURES = {
@@ -165,60 +167,59 @@ def evaluate(
     *,
     per_image_csv: str | Path | None = None,
     json_path: str | Path | None = None,
-    normalize: bool = False,
+    under: Sequence[str] = (),
     empty: Literal["count", "skip"] = "count",
-    size: Literal["mask", "map"] = "mask",
     progress: Callable[[Sequence[str]], Iterable[str]] | None = None,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Score the maps of every mask and write the report files.
 
-    A map of another size than its mask is resized to the mask, bilinearly, unless `size` says otherwise.
+    A map of another size than its mask is resized to the mask, bilinearly.
 
     Parameters
     ----------
     predictions : maps by id, e.g. `usod.data.mapstore.open_maps(path)`; ids without a mask are ignored
     masks : the table of `usod.data.index.read_masks`, or any mapping of id to (H, W) bool
     per_image_csv : file for `Benchmark.per_image`
-    json_path : file for the results, `labels` (`usod.human_labels`), `protocol` (how, in words) and `curves`
-    normalize, empty : as for `Benchmark`
-    size : "mask" scores at the mask's size; "map" resizes the mask to the map instead, by nearest neighbour, which is
-        how DeepUSPS scores its 432x432 maps
+    json_path : file for the results, `labels` (`usod.human_labels`), `protocol` (how, in words), `protocols` and
+        `curves`
+    under : names of `usod.evaluation.protocols.PROTOCOLS`, under which the maps are scored besides
+    empty : as for `Benchmark`, under all protocols
     progress : wraps the list of ids, e.g. tqdm
 
     Returns
     -------
-    `Benchmark.results()`
+    `Benchmark.results()`, and `protocols`: name -> the `protocols.KEYS`, means over images
 
     Raises
     ------
+    UsageError
+        If `under` names no protocol.
     UsodError
         If predictions lack some of the ids, if an image cannot be scored, or if a file cannot be written.
     """
-    if size not in ("mask", "map"):
-        raise UsageError(f"size={size!r}: use 'mask' or 'map'")
-    lookup: Mapping[str, NDArray[np.bool_]] = MaskTable(masks) if isinstance(masks, pd.DataFrame) else masks
+    tally = Tally(under, empty)
+    lookup = MaskTable(masks) if isinstance(masks, pd.DataFrame) else masks
     ids = list(lookup)
     require_ids(predictions, ids)
-    benchmark = Benchmark(normalize=normalize, empty=empty)
+    benchmark = Benchmark(empty=empty)
     resized = 0
     for key in progress(ids) if progress else ids:
-        mask, prediction = lookup[key], predictions[key]
-        if prediction.shape != mask.shape:
-            if size == "mask":
-                prediction = resize_map(prediction, mask.shape)
-            else:
-                mask = resize_nearest(mask, prediction.shape)
-            resized += 1
+        mask, stored = lookup[key], predictions[key]
+        prediction = resize_map(stored, mask.shape) if stored.shape != mask.shape else stored
+        resized += stored.shape != mask.shape
         benchmark.step(key, prediction, mask)
+        above = partial(lookup.above, key) if isinstance(lookup, MaskTable) else lambda _, mask=mask: mask
+        tally.step(stored, above)
+    results = benchmark.results() | {"protocols": tally.results()}
     if per_image_csv is not None:
         with atomic_path(per_image_csv) as temporary:
             benchmark.per_image().to_csv(temporary, index=False, float_format="%.6f")
     if json_path is not None:
         curves = {name: np.round(values, 6).tolist() for name, values in benchmark.curves().items()}
-        labels, protocol = getattr(predictions, "labels", "unknown"), describe_protocol(benchmark, size, resized)
-        document = benchmark.results() | {"labels": labels, "protocol": protocol, "curves": curves}
+        labels, how = getattr(predictions, "labels", "unknown"), describe_protocol(benchmark, resized)
+        document = results | {"labels": labels, "protocol": how, "curves": curves}
         write_text(json_path, json.dumps(document, indent=1) + "\n")
-    return benchmark.results()
+    return results
 
 
 class MaskTable(Mapping[str, NDArray[np.bool_]]):
@@ -230,7 +231,12 @@ class MaskTable(Mapping[str, NDArray[np.bool_]]):
         }
 
     def __getitem__(self, key: str) -> NDArray[np.bool_]:
-        return load_mask(*self._files[key])
+        return self.above(key, None)
+
+    def above(self, key: str, share: float | None) -> NDArray[np.bool_]:
+        """The mask whose grey values are salient above `share` of their range; None: as its table says."""
+        file, threshold = self._files[key]
+        return load_mask(file, threshold if share is None else share)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)
@@ -239,14 +245,11 @@ class MaskTable(Mapping[str, NDArray[np.bool_]]):
         return len(self._files)
 
 
-def describe_protocol(benchmark: Benchmark, size: str, resized: int) -> dict[str, str]:
+def describe_protocol(benchmark: Benchmark, resized: int) -> dict[str, str]:
     """How the results of `benchmark` were made, in words, for whoever compares them with another table."""
     total = len(benchmark) + benchmark.skipped
     return {
-        "size": {
-            "mask": f"the mask's own; {resized} of {total} maps were resized to it bilinearly",
-            "map": f"the map's own; {resized} of {total} masks were resized to it by nearest neighbour",
-        }[size],
+        "size": f"the mask's own; {resized} of {total} maps were resized to it bilinearly",
         "normalisation": "per-image min-max" if benchmark.normalize else "none",
         "thresholds": "f_fixed: p > 0.5; f_adaptive, precision, recall, e_adaptive: p >= min(2 mean(p), 1); "
         "f_mean, f_max, e_mean, e_max and curves: p >= k/255, k = 0..255",
@@ -255,12 +258,6 @@ def describe_protocol(benchmark: Benchmark, size: str, resized: int) -> dict[str
         "empty_masks": f"{benchmark.empty_masks} of {total} masks, "
         + ("counted" if benchmark.empty == "count" else "left out"),
     }
-
-
-def resize_nearest(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """(H, W) bool -> `shape`: every pixel takes the value of the pixel that its centre lies in."""
-    rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(shape, mask.shape, strict=True))
-    return mask[np.ix_(rows, columns)]
 
 
 def as_unit(prediction: NDArray, mask: NDArray[np.bool_], normalize: bool) -> NDArray[np.float64]:

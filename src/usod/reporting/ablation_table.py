@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from usod.errors import UsodError
+from usod.evaluation.protocols import PROTOCOLS
 from usod.reporting import typeset
 from usod.reporting.published import published
-from usod.reporting.tables import F_NAMES, canonical_dataset, read_score
+from usod.reporting.tables import canonical_dataset, read_protocols, read_score
 
 COLUMNS = (
     *("row", "dataset", "seeds", "n", "f", "f_std", "mae", "mae_std"),
@@ -21,7 +22,7 @@ def ablation_table(
     histories: Mapping[str, Sequence[str | Path]],
     reference: str | None = None,
     published_as: Mapping[str, str | None] | None = None,
-    f: str = "f_adaptive",
+    protocol: str = "own",
 ) -> pd.DataFrame:
     """Every variant on every data set, then what else the paper prints: other rows, other data sets.
 
@@ -31,7 +32,7 @@ def ablation_table(
     histories : name -> history.csv of each training that is scored, where there was one
     reference : a key of `usod.reporting.published.TABLES`
     published_as : data set -> its name in the published table
-    f : the F that is reported
+    protocol : how the variants were scored, a key of `usod.evaluation.protocols.PROTOCOLS`; that of the published rows
 
     Returns
     -------
@@ -41,7 +42,7 @@ def ablation_table(
     Raises
     ------
     UsodError
-        If a file cannot be read.
+        If a file cannot be read, or holds no scores under that protocol.
     """
     names = {dataset: name for dataset, name in (published_as or {}).items() if name}
     paper = _paper(reference) if reference else {}
@@ -49,14 +50,22 @@ def ablation_table(
     for name, scores in rows.items():
         hours = pd.Series([_hours(path) for path in histories.get(name, [])], dtype=float).mean()
         for dataset, paths in scores.items():
-            score = pd.DataFrame([read_score(Path(path)) for path in paths])
+            score = pd.DataFrame([_under(protocol, Path(path)) for path in paths])
             mean, std = score.mean(), score.std()
             known = paper.pop((name, canonical_dataset(names.get(dataset, dataset))), {})
             ours = {"seeds": len(paths), "n": mean["n"], "training_hours": hours}
-            ours |= {"f": mean[f], "f_std": std[f], "mae": mean["mae"], "mae_std": std["mae"]}
+            ours |= {"f": mean["f"], "f_std": std["f"], "mae": mean["mae"], "mae_std": std["mae"]}
             table.append({"row": name, "dataset": dataset, **ours, **known})
     table += [{"row": row, "dataset": dataset, **cell} for (row, dataset), cell in paper.items()]
     return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def _under(protocol: str, path: Path) -> dict[str, float]:
+    """`n` and the scores under a protocol."""
+    found = read_protocols(path)
+    if protocol not in found:
+        raise UsodError(f"{path}: not scored under {protocol!r}; add it to benchmark.protocols, or to --protocol")
+    return {"n": read_score(path)["n"], **found[protocol]}
 
 
 def _paper(reference: str) -> dict[tuple[str, str], dict[str, float]]:
@@ -75,7 +84,7 @@ def _hours(path: str | Path) -> float:
         raise UsodError(f"{path}: cannot be read as a training history ({error})") from error
 
 
-def write_ablation_table(frame: pd.DataFrame, path: str | Path, title: str, f: str = "f_adaptive") -> None:
+def write_ablation_table(frame: pd.DataFrame, path: str | Path, title: str, protocol: str = "own") -> None:
     """Write an `ablation_table` as CSV (fractions), Markdown or LaTeX (percent), by the ending of `path`.
 
     Raises
@@ -92,7 +101,8 @@ def write_ablation_table(frame: pd.DataFrame, path: str | Path, title: str, f: s
         scores = [typeset.percent(row[key], row[f"{key}_std"]) for key in keys]
         hours = [row["training_hours"], *([row["published_hours"]] if timed else [])]
         cells.append([row["row"], row["dataset"], *scores, *("-" if pd.isna(h) else f"{h:.3g}" for h in hours)])
-    note = f"In percent; F: {F_NAMES[f]}. Hours are those of the scored network's own training."
+    note = f"In percent, under the protocol {protocol}: {PROTOCOLS[protocol].reads}. "
+    note += "Hours are those of the scored network's own training."
     typeset.write(
         path,
         {

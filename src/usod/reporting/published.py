@@ -1,8 +1,8 @@
 """The result tables of the papers, as they print them, in fractions of 1.
 
-The files in `published/` are one row per number, with the columns `COLUMNS`. `f_definition` says which F a row's number
-is: a key of a score (`f_fixed`, `f_adaptive`) or "unknown". Numbers of different definitions must not be compared: on
-the same maps they differ by more than most papers claim to improve.
+The files in `published/` are one row per number, with the columns `COLUMNS`. `protocol` says how it was measured: a
+key of `usod.evaluation.protocols.PROTOCOLS`, or "unknown". Numbers of different protocols must not be compared: on the
+same maps they differ by more than most papers claim to improve.
 """
 
 from functools import cache
@@ -21,7 +21,7 @@ COLUMNS = (
     "measure",
     "value",
     "std",
-    "f_definition",
+    "protocol",
     "pretraining_labels",
 )
 
@@ -69,7 +69,7 @@ def published(dataset: str | None = None, table: str | None = None) -> pd.DataFr
 
     Returns
     -------
-    `value` and `std` (NaN where none is printed) are fractions; `measure` is "f", "mae", "e_adaptive" (a2s_successors),
+    `value` and `std` (NaN where none is printed) are fractions; `measure` is "f", "mae", "e" (a2s_successors),
     or in A2S's Tables I and VIII "variance" and "hours"; `pretraining_labels` names
     the human labels that went into a method, weights of its backbone included.
 
@@ -82,24 +82,6 @@ def published(dataset: str | None = None, table: str | None = None) -> pd.DataFr
         raise UsageError(f"no published table {table!r}; there are {', '.join(TABLES)}")
     frame = pd.concat([_read(key) for key in TABLES if table in (None, key)], ignore_index=True)
     return frame if dataset is None else frame[frame["dataset"] == dataset].reset_index(drop=True)
-
-
-def own_f(table: str) -> str:
-    """The F that a table's own rows are: of those that are known, what most rows have.
-
-    Returns
-    -------
-    a key of a score (`f_fixed`, `f_adaptive`); `f_adaptive`, which most papers report, for "none"
-
-    Raises
-    ------
-    UsageError
-        If `table` is not a key of `TABLES`.
-    """
-    if table == "none":
-        return "f_adaptive"
-    definitions = published(table=table)["f_definition"]
-    return str(definitions[definitions.str.startswith("f_")].mode()[0])
 
 
 @cache

@@ -1,7 +1,7 @@
 """One data set's table: this run's systems beside the rows that a paper prints for the same data set.
 
-Every row says which F its F is, and which human labels went into the method; seeds of one system become one row with
-mean and standard deviation, as DeepUSPS reports its three runs.
+Every row says under which protocol it was measured, and which human labels went into the method. A system has a row for
+each protocol; its seeds are mean and standard deviation, as DeepUSPS reports its three runs.
 """
 
 import json
@@ -13,17 +13,22 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from usod.errors import UsageError, UsodError
+from usod.errors import UsodError
+from usod.evaluation import protocols
 from usod.evaluation.benchmark import MEASURES
+from usod.evaluation.protocols import PROTOCOLS
 from usod.human_labels import join
 from usod.reporting import typeset
 from usod.reporting.published import published
 
 OURS = "this run"
-_NOTE = "In percent; ± is the standard deviation over training runs. Compare F only where 'Which F' is the same."
+UNKNOWN = "unknown"
+_NOTE = "In percent; ± is the standard deviation over training runs. Compare rows of one protocol only."
 Read = TypeVar("Read")
 
-LEADING = ("system", "group", "source", "n", "seeds", "f", "f_std", "f_definition", "pretraining_labels")
+LEADING = ("system", "group", "source", "protocol", "n", "seeds", "pretraining_labels")
+SCORES = tuple(column for key in protocols.KEYS for column in (key, f"{key}_std"))
+OWN = tuple(column for key in MEASURES if key != "mae" for column in (key, f"{key}_std"))
 
 HEADINGS = {
     "precision": "Precision",
@@ -38,17 +43,9 @@ HEADINGS = {
     "e_max": "E max",
     "e_adaptive": "E adaptive",
 }
-"""Short headings of the measures that follow F and MAE."""
+"""Short headings of the measures that usod's own protocol has beside `SCORES`."""
 
-F_NAMES = {
-    "f_fixed": "p > 0.5",
-    "f_adaptive": "p >= 2 mean",
-    "f_mean": "mean over thresholds",
-    "f_max": "max over thresholds",
-    "f_weighted": "weighted",
-    "unknown": "unknown",
-}
-"""What to print for each `f_definition`."""
+_SCORE_HEADINGS = {"f": "F ↑", "mae": "MAE ↓", "e": "E ↑", "iou": "IoU ↑", "accuracy": "Accuracy ↑"}
 
 _ALIASES = {
     "dut": "DUT-OMRON",
@@ -63,13 +60,13 @@ _ALIASES = {
 
 
 def score_table(
-    json_paths: Mapping[str, str | Path],
-    dataset: str,
-    *,
-    reference: str | Sequence[str] | None = "deepusps_table1",
-    f: str = "f_fixed",
+    json_paths: Mapping[str, str | Path], dataset: str, *, reference: str | Sequence[str] | None = "deepusps_table1"
 ) -> pd.DataFrame:
-    """The published rows for `dataset`, in the paper's order, then a row for every system of this run.
+    """The published rows for `dataset` and a row for every system of this run, protocol by protocol.
+
+    First the protocols that the published rows have, in the order in which they appear, each followed by this run's
+    rows under it; then this run's under the other protocols; last the published rows that do not say how they were
+    measured.
 
     Parameters
     ----------
@@ -78,30 +75,25 @@ def score_table(
     dataset : key of the test set; case and punctuation do not matter (`canonical_dataset`). For a data set that the
         paper does not have there are only this run's rows.
     reference : a key of `usod.reporting.published.TABLES`, or several, or None for this run's rows only
-    f : the key of a score that is this run's `f`; the default is the F of the DeepUSPS paper
 
     Returns
     -------
-    Columns `LEADING` ("n" and "seeds" are counts, NaN for published rows), then every key of `MEASURES` with its
-    deviation `<key>_std`, as fractions. A published F stands in `f` and, where its definition is known, also in the
-    column of that definition.
+    Columns `LEADING` ("n" and "seeds" are counts, NaN for published rows), `SCORES`, and `OWN`, which only rows of the
+    protocol "own" have; all fractions.
 
     Raises
     ------
     UsageError
-        If `f` is not an F of a score, or `reference` no table.
+        If `reference` is no table.
     UsodError
         If a file cannot be read, lacks a measure, or the seeds of a system were scored on different images.
     """
-    if f not in MEASURES or not f.startswith("f_"):
-        raise UsageError(
-            f"f={f!r} is not an F of a score; use one of {', '.join(k for k in MEASURES if k[:2] == 'f_')}"
-        )
     references = [reference] if isinstance(reference, str) else reference or []
     rows = [row for each in references for row in _published_rows(each, dataset)]
-    rows += [_own_row(system, paths, f) for system, paths in _by_system(json_paths).items()]
-    columns = [*LEADING, *(column for key in MEASURES for column in (key, f"{key}_std"))]
-    return pd.DataFrame(rows, columns=columns)
+    rows += [row for system, paths in _by_system(json_paths).items() for row in _own_rows(system, paths)]
+    order = [*dict.fromkeys(row["protocol"] for row in rows if row["protocol"] != UNKNOWN), UNKNOWN]
+    rows.sort(key=lambda row: order.index(row["protocol"]))
+    return pd.DataFrame(rows, columns=[*LEADING, *SCORES, *OWN])
 
 
 def canonical_dataset(name: str) -> str:
@@ -117,13 +109,9 @@ def _published_rows(reference: str, dataset: str) -> list[dict[str, Any]]:
     for method, cells in frame.groupby("method", sort=False):
         first = cells.iloc[0]
         row = {"system": method, "group": first["group"], "source": f"{first['source']}, {first['table']}"}
-        row["pretraining_labels"] = first["pretraining_labels"]
+        row |= {key: first[key] for key in ("protocol", "pretraining_labels")}
         for cell in cells.to_dict("records"):
-            measure, definition = cell["measure"], cell["f_definition"]
-            for key in (measure, definition) if definition in MEASURES else (measure,):
-                row |= {key: cell["value"], f"{key}_std": cell["std"]}
-            if measure == "f":
-                row["f_definition"] = definition
+            row |= {cell["measure"]: cell["value"], f"{cell['measure']}_std": cell["std"]}
         rows.append(row)
     return rows
 
@@ -135,22 +123,39 @@ def _by_system(json_paths: Mapping[str, str | Path]) -> dict[str, list[Path]]:
     return systems
 
 
-def _own_row(system: str, paths: list[Path], f: str) -> dict[str, Any]:
+def _own_rows(system: str, paths: list[Path]) -> list[dict[str, Any]]:
+    """One row for each protocol under which all seeds of a system were scored."""
     scores = pd.DataFrame([read_score(path) for path in paths])
     if len(set(scores["n"])) > 1:
         counts = ", ".join(f"{path.name}: {n}" for path, n in zip(paths, scores["n"], strict=True))
         raise UsodError(f"{system}: its seeds were scored on different numbers of images ({counts}); score them alike")
-    means, deviations = scores.mean(), scores.std()
-    row = {"system": system, "group": OURS, "source": OURS, "n": int(means["n"]), "seeds": len(paths)}
-    for key in MEASURES:
-        row |= {key: means[key], f"{key}_std": deviations[key]}
-    labels = join(*map(read_labels, paths))
-    return row | {"f": means[f], "f_std": deviations[f], "f_definition": f, "pretraining_labels": labels}
+    row = {"system": system, "group": OURS, "source": OURS, "n": int(scores["n"].iloc[0]), "seeds": len(paths)}
+    row["pretraining_labels"] = join(*map(read_labels, paths))
+    under = [read_protocols(path) for path in paths]
+    rows: list[dict[str, Any]] = []
+    for name in (name for name in under[0] if all(name in each for each in under)):
+        measured = pd.DataFrame([each[name] for each in under])
+        if name == "own":
+            measured = measured.join(scores.drop(columns=["n", "mae"]))
+        values = {str(key): value for key, value in measured.mean().items()}
+        values |= {f"{key}_std": value for key, value in measured.std().items()}
+        rows.append({**row, "protocol": name, **values})
+    return rows
 
 
 def read_score(path: Path) -> dict[str, float]:
     """`n` and the keys of `MEASURES` from a JSON file of `usod evaluate`; UsodError if it is not one."""
     return _read(path, lambda document: {key: float(document[key]) for key in ("n", *MEASURES)})
+
+
+def read_protocols(path: Path) -> dict[str, dict[str, float]]:
+    """Protocol -> the `protocols.KEYS` from a JSON file of `usod evaluate`; UsodError if it is not one."""
+    return _read(
+        path,
+        lambda document: {
+            name: {key: float(values[key]) for key in protocols.KEYS} for name, values in document["protocols"].items()
+        },
+    )
 
 
 def read_curves(path: Path) -> dict[str, list[float]]:
@@ -191,27 +196,71 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> None:
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
-    """The table in percent, as Markdown."""
-    headings, rows = _printed(frame)
-    return typeset.markdown(headings, [cells for _, cells in rows], note=_NOTE)
+    """In percent: the rows that can be compared with published ones, this run's under every protocol, and all measures
+    of usod's own."""
+    return "\n".join(typeset.markdown(*part[:2], title, note) for title, note, part in _printed(frame))
 
 
 def to_latex(frame: pd.DataFrame) -> str:
-    """The table in percent, as a LaTeX tabular for the booktabs package; a rule between groups of rows."""
-    headings, rows = _printed(frame)
-    return typeset.latex(headings, [c for _, c in rows], note=_NOTE, groups=[group for group, _ in rows])
+    """The tables of `to_markdown` as LaTeX tabulars for the booktabs package; a rule between groups of rows."""
+    return "\n".join(typeset.latex(*part[:2], title, note, groups=part[2]) for title, note, part in _printed(frame))
 
 
-def _printed(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """Headings, and (group, cells) of every row; measures that no row has are left out."""
-    extra = [key for key in HEADINGS if frame[key].notna().any()]
-    headings = ["Method", "Group", "F ↑", "MAE ↓", "Which F", *(f"{HEADINGS[key]} ↑" for key in extra)]
-    headings += ["Human labels", "Source"]
-    rows = []
-    for _, row in frame.iterrows():
-        numbers = [typeset.percent(row["f"], row["f_std"]), typeset.percent(row["mae"], row["mae_std"])]
-        which = F_NAMES.get(row["f_definition"], str(row["f_definition"]))
-        others = [typeset.percent(row[key], row[f"{key}_std"]) for key in extra]
-        words = [str(row["pretraining_labels"]) or "not stated", row["source"]]
-        rows.append((row["group"], [row["system"], row["group"], *numbers, which, *others, *words]))
-    return headings, rows
+Part = tuple[list[str], list[list[str]], list[str]]
+"""Headings, rows of cells, and the group of each row."""
+
+
+def _printed(frame: pd.DataFrame) -> list[tuple[str, str, Part]]:
+    """(title, note, part) of each printed table."""
+    parts = [("Beside the published rows", _NOTE + _words(frame), _beside(frame))]
+    own = frame[frame["protocol"] == "own"]
+    ours = frame[frame["group"] == OURS]
+    if len(set(ours["protocol"])) > 1:
+        note = "F / MAE in percent, means over training runs." + _words(ours)
+        parts.append(("Every system under every protocol", note, _every_protocol(ours)))
+    if len(own):
+        parts.append(("All measures under usod's own protocol", "In percent.", _all_measures(own)))
+    return parts
+
+
+def _words(frame: pd.DataFrame) -> str:
+    """What the protocols of a table are."""
+    names = [name for name in dict.fromkeys(frame["protocol"]) if name in PROTOCOLS]
+    return "".join(f" {name}: {PROTOCOLS[name].reads}." for name in names)
+
+
+def _beside(frame: pd.DataFrame) -> Part:
+    """Published rows, this run's under the same protocols, and under usod's own."""
+    comparable = {"own", *frame.loc[frame["group"] != OURS, "protocol"]}
+    shown = frame[frame["protocol"].isin(comparable)]
+    keys = [key for key in _SCORE_HEADINGS if shown[key].notna().any()]
+    headings = ["Method", "Group", "Protocol", *(_SCORE_HEADINGS[key] for key in keys), "Human labels", "Source"]
+    rows = [
+        [
+            *(row["system"], row["group"], row["protocol"]),
+            *(typeset.percent(row[key], row[f"{key}_std"]) for key in keys),
+            *(str(row["pretraining_labels"]) or "not stated", row["source"]),
+        ]
+        for row in shown.to_dict("records")
+    ]
+    return headings, rows, [f"{row['protocol']} {row['group']}" for row in shown.to_dict("records")]
+
+
+def _every_protocol(ours: pd.DataFrame) -> Part:
+    names = [name for name in PROTOCOLS if name in set(ours["protocol"])]
+    cells = {
+        (row["system"], row["protocol"]): f"{typeset.percent(row['f'])} / {typeset.percent(row['mae'])}"
+        for row in ours.to_dict("records")
+    }
+    systems = list(dict.fromkeys(ours["system"]))
+    rows = [[system, *(cells.get((system, name), "-") for name in names)] for system in systems]
+    return ["Method", *names], rows, [""] * len(rows)
+
+
+def _all_measures(own: pd.DataFrame) -> Part:
+    headings = ["Method", "MAE ↓", *(f"{heading} ↑" for heading in HEADINGS.values())]
+    rows = [
+        [row["system"], *(typeset.percent(row[key], row[f"{key}_std"]) for key in ("mae", *HEADINGS))]
+        for row in own.to_dict("records")
+    ]
+    return headings, rows, [""] * len(rows)

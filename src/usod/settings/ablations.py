@@ -18,7 +18,7 @@ from usod.errors import UsageError
 from usod.settings.base import Settings, deep_merge
 from usod.settings.config import parse_config
 from usod.settings.faults import explain
-from usod.settings.names import PATTERN, RULE, usable_name
+from usod.settings.names import PATTERN, RULE, ProtocolName, usable_name
 from usod.settings.sections import Section, read_yaml
 from usod.systems.descriptions import SYSTEMS
 from usod.systems.registry import Registry
@@ -44,8 +44,8 @@ class Ablation(Section):
     title: str
     reference: str | None = Field(None, description="The published table (`usod.reporting.published`)")
     score: Literal["train", "test"] = Field("test", description="The training set's labels, or on the test sets")
-    f: Literal["f_fixed", "f_adaptive", "f_mean", "f_max"] = Field(
-        "f_adaptive", description="The F of the table; it should be that of the published one"
+    protocol: ProtocolName = Field(
+        "own", description="How the variants are scored; it should be the published table's protocol"
     )
     scatter: tuple[str, str] | None = Field(
         None, description="Two rows: a figure sets their scores against each other, image by image (DeepUSPS, Fig. 9)"
@@ -155,6 +155,8 @@ class Variants:
 
     def _add(self, table: str, ablation: Ablation, values: dict[str, Any]) -> None:
         base, repeated, settings = self.settings[""], {}, {}
+        if ablation.protocol not in base.benchmark.protocols:
+            raise UsageError(f"{table}: it is scored as {ablation.protocol}; add that to benchmark.protocols")
         for name, row in _for_each_variant(ablation.rows, base).items():
             variant = f"{table}.{slug(re.sub('{[a-z]+}', '', name))}"
             if variant in settings:

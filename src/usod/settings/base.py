@@ -6,14 +6,14 @@
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from usod.folders import require_folder
 from usod.models.config import NetworkConfig
 from usod.settings.faults import explain
-from usod.settings.names import PATTERN, RESERVED
+from usod.settings.names import PATTERN, RESERVED, ProtocolName
 from usod.settings.sections import CrfConfig, Section, nothing_is_empty
 
 if TYPE_CHECKING:
@@ -74,6 +74,12 @@ class MapsConfig(Section):
 class BenchmarkConfig(Section):
     crf: CrfConfig | None = Field(
         CrfConfig(), description="Dense CRF on the predictions, as in DeepUSPS's main table; null: none"
+    )
+    protocols: list[ProtocolName] = Field(
+        list(get_args(ProtocolName)),
+        min_length=1,
+        description="How maps are scored, each a row of the tables (usod.evaluation.protocols): own (at the masks' "
+        "size, nothing stretched), or as a paper did. Published rows stand beside those of their own protocol only",
     )
     stages: bool = Field(True, description="Score the network of every stage too, not the fused ones only")
     batch_size: int = Field(16, ge=1)

@@ -1,15 +1,18 @@
-"""Names of data sets and methods: they are parts of paths and of the names of systems."""
+"""Names: of data sets and methods, which are parts of paths and of the names of systems; of scoring protocols."""
 
 import hashlib
 import re
 import unicodedata
 from collections.abc import Collection
+from typing import Literal
 
 PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$"
 RULE = "take letters (a-z), digits, '.', '_' and single '-', no blanks, a letter or digit first"
 """What PATTERN asks for, in words."""
 RESERVED = ("data", "export", "logs", "masks", "predictions", "report", "scores", "timings", "weights")
 """Folders of `results` that are no data sets."""
+ProtocolName = Literal["own", "deepusps", "a2s", "ldps", "wss", "selfmask", "csnet"]
+"""How maps are scored: the keys of `usod.evaluation.protocols.PROTOCOLS`."""
 LONGEST = 60
 """The name is a part of names of files, which have 255 bytes."""
 _SPELT = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "Æ": "Ae", "Œ": "Oe", "Ø": "O", "Ł": "L"})

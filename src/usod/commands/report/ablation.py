@@ -15,7 +15,9 @@ from usod.errors import UsageError
 def ablation(
     table: Annotated[
         str,
-        typer.Option(help="JSON: title, reference, f, rows (name -> data set -> files), histories, published_as."),
+        typer.Option(
+            help="JSON: title, reference, protocol, rows (name -> data set -> files), histories, published_as."
+        ),
     ],
     csv: Annotated[Path, typer.Option(help="Table as CSV, fractions.")],
     markdown: Annotated[Path | None, typer.Option(help="Table as Markdown, percent.")] = None,
@@ -37,4 +39,4 @@ def ablation(
         raise UsageError(f"--table: {error}") from error
     for path in (csv, markdown, latex):
         if path is not None:
-            write_ablation_table(frame, path, title, wanted.get("f", "f_adaptive"))
+            write_ablation_table(frame, path, title, wanted.get("protocol", "own"))

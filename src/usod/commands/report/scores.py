@@ -19,8 +19,7 @@ def scores(
     reference: Annotated[
         list[str],
         typer.Option(
-            help="A published table: deepusps_table1, ... (`usod.reporting.published`), or none; may be repeated. F is "
-            "that of the first."
+            help="A published table: deepusps_table1, ... (`usod.reporting.published`), or none; may be repeated."
         ),
     ] = ["deepusps_table1"],  # noqa: B006 - typer's way to say what is there without the option
     quiet: Quiet = False,
@@ -29,16 +28,10 @@ def scores(
 
     Example: usod report scores results/scores/ecssd/*.json --published ECSSD --csv scores.csv
     """
-    from usod.reporting.published import own_f
     from usod.reporting.tables import score_table, write_table
 
     systems = {file.stem: file for file in files}
-    table = score_table(
-        systems,
-        published,
-        reference=None if "none" in (published, *reference) else reference,
-        f=own_f(reference[0]),
-    )
+    table = score_table(systems, published, reference=None if "none" in (published, *reference) else reference)
     for path in (csv, markdown, latex):
         if path is not None:
             write_table(table, path)

@@ -64,6 +64,12 @@ class Plan:
         return [name for name in self.trained if self.parts[name].system == system]
 
     @property
+    def tested(self) -> set[str]:
+        """The methods from whose maps of the training images nothing is learnt."""
+        learnt = {read.name for part in self.made for read in part.reads if (part.maps, read.what) != ("made", "maps")}
+        return {method for method in self.methods if method not in learnt}
+
+    @property
     def finals(self) -> list[str]:
         """What the systems that are asked for end with."""
         return [part.name for part in self.made if part.final and part.system in self.settings.systems]
@@ -168,6 +174,12 @@ class Plan:
             if made or (testset == self.settings.train and self._part(name).maps == "labels"):
                 return self.labels(testset, system)
         return f"results/predictions/{testset}/{system}.h5"
+
+    def scored_maps(self, testset: str, system: str) -> str:
+        """The file behind a score: maps of the images' own sizes where a part leaves such, else `maps`."""
+        name = self.name(system)
+        part = None if name.post or name.part in self.methods else self._part(name)
+        return self.file(testset, system, "whole") if part and "whole" in part.leaves else self.maps(testset, system)
 
     def model(self, system: str) -> str:
         """The network behind a system. Raises UsageError where there is none."""

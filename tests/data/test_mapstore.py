@@ -31,6 +31,26 @@ def test_maps_come_back_as_they_were_written(tmp_path, rng):
         np.testing.assert_array_equal(store.read_all(["c", "a"]), to_uint8(maps[[2, 1]]))
 
 
+def test_maps_of_the_images_own_sizes_come_back_as_they_were_written(tmp_path, rng):
+    """They have no common size: what needs one is told so, in one line."""
+    sizes = [(7, 12), (9, 5)]
+    maps = [rng.integers(0, 256, size, np.uint8) for size in sizes]
+    with write_maps(tmp_path / "m.h5", ["a", "b"], None, np.array(sizes), ATTRIBUTES) as rows:
+        rows["b"], rows["a"] = maps[1], maps[0] / 255
+        with pytest.raises(ValueError, match="row 'a' has shape"):
+            rows["a"] = maps[1]
+    store = MapStore(tmp_path / "m.h5")
+    assert store.own_size and all(np.array_equal(store.raw(key), m) for key, m in zip("ab", maps, strict=True))
+    for needs_one_size in (lambda: store.size, store.read_all):
+        with pytest.raises(UsodError, match="m.h5: its maps have their images' sizes"):
+            needs_one_size()
+    store.close()
+    with h5py.File(tmp_path / "m.h5", "r+") as file:
+        file["original_size"][0] = 8, 13
+    with pytest.raises(UsodError, match="larger than its rows"):
+        MapStore(tmp_path / "m.h5")
+
+
 def test_float16_keeps_more_than_8_bits(tmp_path, rng):
     maps = rng.random((2, 4, 4)).astype(np.float32)
     write(tmp_path / "a.h5", maps, dtype="float16")

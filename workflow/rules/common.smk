@@ -27,8 +27,8 @@ from usod.systems.names import RAW, SystemName, variant_folder, variant_in
 
 STARTED = time.time()
 PRESETS = (
-    *("a2s", "a2s_v2", "a2s_v3", "deepusps", "deepusps_as_released", "ldps", "own_images", "own_images_small"),
-    *("smoke", "spectral", "wss", "wss_scenes"),
+    *("a2s", "a2s_v2", "a2s_v3", "deepusps", "deepusps_as_released", "ldps", "ldps_as_released"),
+    *("ldps_handcrafted", "own_images", "own_images_small", "smoke", "spectral", "wss", "wss_scenes"),
 )
 # The tables of variants, in their order: later ones share what earlier ones train.
 ABLATIONS = (
@@ -60,7 +60,6 @@ def settings():
 
 try:
     SETTINGS = parse_config(settings())
-    SETTINGS.check_paths()
     known = {name: workflow.source_path(f"../presets/ablations/{name}.yaml") for name in ABLATIONS}
     TABLE_FILES = find_tables(SETTINGS.ablations, known, SETTINGS.registry)
     TABLES = Variants(
@@ -69,6 +68,7 @@ try:
         asked=[Path(name).stem for name in SETTINGS.ablations],
     )
     PLAN = Plan(TABLES)
+    SETTINGS.check_paths(PLAN.tested)
 except UsodError as error:
     raise WorkflowError(str(error)) from None
 
@@ -193,9 +193,14 @@ def listing(kind):
     return of
 
 
-def imported_maps(wildcards):
+def maps_from_elsewhere(method, dataset):
     """Folder or file of maps made elsewhere: the user's path, to which no prefix or storage applies."""
-    return local(str(SETTINGS.imported_maps(wildcards.method, wildcards.dataset)))
+    return local(str(SETTINGS.imported_maps(method, dataset)))
+
+
+def imported_maps(wildcards):
+    """Those of the wildcards."""
+    return maps_from_elsewhere(wildcards.method, wildcards.dataset)
 
 
 def dataset_options(wildcards):
@@ -334,6 +339,12 @@ def one_line(function):
 def maps_of(testset, system):
     """The maps that a system's score is about."""
     return PLAN.maps(testset, system)
+
+
+@one_line
+def scored_maps_of(testset, system):
+    """The same at the images' own sizes where there are such."""
+    return PLAN.scored_maps(testset, system)
 
 
 @one_line

@@ -54,7 +54,7 @@ rule refine_with_crf:
         runtime="4h",
     params:
         code=code("usod.commands.crf"),
-        crf=lambda wildcards: as_json(SETTINGS.benchmark.crf or CrfConfig()),
+        crf=lambda wildcards: as_json(SETTINGS.benchmark.crf or CrfConfig().at(SETTINGS.size)),
     shell:
         "usod devices run --count {resources.gpu} -- usod crf refine {input.maps:q} --images {input.images:q}"
         " --config {params.crf:q} --threads {threads} --out {output.maps:q} > {log:q} 2>&1"
@@ -63,7 +63,7 @@ rule refine_with_crf:
 rule score_maps:
     """Score a system's maps against the masks, image by image and in sum."""
     input:
-        maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
+        maps=lambda wildcards: scored_maps_of(wildcards.testset, wildcards.system),
         masks="results/{testset}/masks.csv",
         scenes=scenes_of,
     output:

@@ -12,7 +12,13 @@ app = typer.Typer(no_args_is_help=True, help="LDPS: refine anybody's saliency ma
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
 Prior = Annotated[Path, typer.Option(help="Maps: a MapStore, or a folder of images named like the ids.")]
 Merging = Annotated[str | None, typer.Option("--merge", help="theta_fg, stretch: JSON, or the path of a YAML file.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="MapStore of the refined maps.")]
+Whole = Annotated[
+    Path | None, typer.Option(help="The same maps before they were resized: what --out-whole is merged from.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", help="MapStore of the refined maps, at the working size.")]
+OutWhole = Annotated[
+    Path | None, typer.Option(help="MapStore of the refined maps, merged at each image's own size: for scores.")
+]
 
 
 @app.command()
@@ -84,6 +90,8 @@ def refine(
     images: Images,
     prior: Prior,
     out: Out,
+    whole_prior: Whole = None,
+    out_whole: OutWhole = None,
     merge: Merging = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
     device: Device = "auto",
@@ -106,8 +114,9 @@ def refine(
     if "prior" not in network.inputs:
         raise UsageError(f"{model}: predicts maps from images alone (usod predict); give a model of usod ldps train")
     with ImageStore(images) as store:
-        maps = Refiner(network, settings).refine_all(store, open_maps(prior), batch)
-        _write(out, store, maps, {"merge": settings.model_dump()}, {"model": model, "images": images, "prior": prior})
+        maps = Refiner(network, settings).refine_all(store, open_maps(prior), batch, _opened(whole_prior))
+        inputs = {"model": model, "images": images, "prior": prior}
+        _write((out, out_whole), store, maps, {"merge": settings.model_dump()}, inputs)
 
 
 @app.command()
@@ -115,6 +124,8 @@ def single(
     images: Images,
     prior: Prior,
     out: Out,
+    whole_prior: Whole = None,
+    out_whole: OutWhole = None,
     config: ConfigText = None,
     network: Network = None,
     weights: WeightsFile = None,
@@ -139,26 +150,41 @@ def single(
     chosen = start_device(device, threads)
     described = {"single": settings.model_dump(), "merge": merging.model_dump(), "network": net_config.model_dump()}
     with ImageStore(images) as store:
-        maps = refine_singly(store, open_maps(prior), settings, merging, net_config, chosen)
+        whole = _opened(whole_prior)
+        maps = refine_singly(store, open_maps(prior), settings, merging, net_config, chosen, whole=whole)
         seen = describe_weights(net_config)["labels"]
-        _write(out, store, maps, described, {"images": images, "prior": prior}, seen)
+        _write((out, out_whole), store, maps, described, {"images": images, "prior": prior}, seen)
+
+
+def _opened(maps: Path | None) -> Any:
+    from usod.data.mapstore import open_maps
+
+    return None if maps is None else open_maps(maps)
 
 
 def _write(
-    out: Path,
+    outputs: tuple[Path, Path | None],
     images: Any,
-    maps: Iterator[tuple[str, Any]],
+    maps: Iterator[Any],
     config: dict[str, Any],
     inputs: dict[str, Path],
     seen: str = "none",
 ) -> None:
     """Write refined maps; `seen` are the human labels behind a network that no input file holds."""
+    from contextlib import ExitStack
+
     from usod.data.mapstore import write_maps
     from usod.human_labels import join
     from usod.provenance import describe
 
     attributes = describe(config, inputs) | {"created_by": "usod ldps"}
     attributes["labels"] = join(attributes["labels"], seen)
-    with write_maps(out, images.ids, images.size, images.original_size, attributes) as rows:
-        for key, saliency in maps:
-            rows[key] = saliency
+    small, whole = outputs
+    with ExitStack() as stack:
+        sizes = images.original_size
+        rows = stack.enter_context(write_maps(small, images.ids, images.size, sizes, attributes))
+        wholes = stack.enter_context(write_maps(whole, images.ids, None, sizes, attributes)) if whole else None
+        for refined in maps:
+            rows[refined.id] = refined.small
+            if wholes is not None:
+                wholes[refined.id] = refined.whole

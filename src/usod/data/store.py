@@ -7,7 +7,7 @@ whole. Every row carries a CRC-32 of its bytes; a reader that meets another valu
 import contextlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, Self
 
@@ -282,7 +282,7 @@ def write_store(
     original_size: np.ndarray,
     attributes: Mapping[str, Any],
     dtype: str,
-    writes: type[StoreWriter] = StoreWriter,
+    writes: Callable[..., StoreWriter] = StoreWriter,
 ) -> Iterator[StoreWriter]:
     """Write a store of a `kind`, whole or not at all; as `write_maps`."""
     if len(set(ids)) != len(ids):

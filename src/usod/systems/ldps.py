@@ -8,7 +8,7 @@ the two, prior or discriminator, is kept (section 4.3).
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -179,28 +179,69 @@ class Refiner:
 
         A prior that is nowhere certain comes back as it was: there is no foreground vector to ask about.
         """
+        prior, related, certain = self._relate(images, priors)
+        return torch.where(certain[:, None, None], self.merge(prior, related), prior).cpu().numpy()
+
+    def _relate(self, images: np.ndarray, priors: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """The priors, what the discriminator says of every pixel, and which priors are certain anywhere."""
         prior = torch.tensor(priors, dtype=torch.float32, device=self.device)
         pixels = torch.tensor(images, device=self.device)
-        with autocast(self.device, "auto"):
+        with autocast(self.device, self.config.precision):
             logits = self.network(self.network.as_input(pixels), prior[:, None])
-        return self.merge(prior, logits[:, 0].float().sigmoid()).cpu().numpy()
+        return prior, logits[:, 0].float().sigmoid(), has_guides(prior, self.network.config, self.theta_fg)
 
-    def merge(self, prior: Tensor, refined: Tensor) -> Tensor:
-        """Eqs. 10 and 11, and the released code's stretching where it is asked for."""
-        merged = merge(prior, refined)
+    def merge(self, prior: Tensor, related: Tensor) -> Tensor:
+        """Eqs. 10 and 11, and the released code's stretching where it is asked for: (B, H, W) of any size."""
+        merged = merge(prior, related)
         if self.config.stretch:
             low, high = merged.amin((1, 2), keepdim=True), merged.amax((1, 2), keepdim=True)
             merged = torch.where(high > low, (merged - low) / (high - low).clamp(min=1e-6), merged)
-        certain = has_guides(prior, self.network.config, self.theta_fg)
-        return torch.where(certain[:, None, None], merged, prior)
+        return merged
 
-    def refine_all(self, images: ImageStore, prior: Maps, batch: int = 16) -> Iterator[tuple[str, np.ndarray]]:
-        """Pairs (id, refined map at the images' size)."""
+    @torch.inference_mode()
+    def refine_all(
+        self, images: ImageStore, prior: Maps, batch: int = 16, whole: Maps | None = None
+    ) -> Iterator["Refined"]:
+        """The refined maps of all images.
+
+        Parameters
+        ----------
+        prior : maps of any size, at the images' size shown to the network
+        whole : the same maps before they were brought to a working size; None: `prior`. At the size of the whole image
+            they are merged with what the network says
+        """
         require_ids(prior, images.ids)
+        whole = prior if whole is None else whole
+        require_ids(whole, images.ids)
         for start in progress(range(0, len(images), batch), -(-len(images) // batch), "refining", unit="batch"):
             ids = images.ids[start : start + batch]
             priors = np.stack([resize_map(prior[key], images.size) for key in ids])
-            yield from zip(ids, self.refine(np.stack([images[key] for key in ids]), priors), strict=True)
+            given, related, certain = self._relate(np.stack([images[key] for key in ids]), priors)
+            small = torch.where(certain[:, None, None], self.merge(given, related), given).cpu().numpy()
+            for row, key in enumerate(ids):
+                size = tuple(images.original_size[start + row])
+                said = related[row].cpu().numpy() if certain[row] else None
+                yield Refined(key, small[row], self.at_image(whole[key], said, size))
+
+    def at_image(self, prior: np.ndarray, related: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
+        """Prior and discriminator merged at an image's own (H, W); the prior alone where there is no `related`.
+
+        A prior of that size, as authors publish theirs, keeps every pixel that the network does not decide anew: the
+        gains of strong priors are smaller than what resampling costs them.
+        """
+        prior = resize_map(prior, size)
+        if related is None:
+            return prior
+        pair = (torch.tensor(values)[None] for values in (prior, resize_map(related, size)))
+        return self.merge(*pair)[0].numpy()
+
+
+class Refined(NamedTuple):
+    """A refined map, (H, W) float32 in [0, 1]: at the working size, and at the size of the whole image."""
+
+    id: str
+    small: np.ndarray
+    whole: np.ndarray
 
 
 def refine_singly(
@@ -211,34 +252,34 @@ def refine_singly(
     network: NetworkConfig,
     device: torch.device,
     ids: Sequence[str] | None = None,
-) -> Iterator[tuple[str, np.ndarray]]:
+    whole: Maps | None = None,
+) -> Iterator[Refined]:
     """The single-image mode (5.4): for each image the network starts anew, learns that image alone, and refines it.
 
     Batch norms keep working with the statistics of the one image, except those of a backbone whose statistics are
-    frozen. A prior that is nowhere certain, or has no background, comes back as it was.
-
-    Returns
-    -------
-    pairs (id, (H, W) float32 in [0, 1]) at the images' size
+    frozen. A prior that is nowhere certain, or has no background, comes back as it was. `whole` as in `refine_all`.
     """
     require_ids(prior, images.ids)
+    whole = prior if whole is None else whole
+    require_ids(whole, images.ids)
     net = new_network(relation_network(network), config.seed).to(device)
     start = {name: value.clone() for name, value in net.state_dict().items()}
     refiner = Refiner(net, merging)
+    sizes = dict(zip(images.ids, images.original_size, strict=True))
     wanted = images.ids if ids is None else ids
     for key in progress(wanted, len(wanted), "one by one"):
         given = torch.from_numpy(resize_map(prior[key], images.size)).to(device)[None]
-        if not has_guides(given, net.config, refiner.theta_fg, config.theta_abg).all():
-            yield key, given[0].cpu().numpy()
-            continue
-        net.load_state_dict(start)
-        torch.manual_seed(config.seed)
-        logits = _fit_one(net, net.as_input(torch.tensor(images[key], device=device)[None]), given, config)
-        yield key, refiner.merge(given, logits.sigmoid())[0].cpu().numpy()
+        small, said = given, None
+        if has_guides(given, net.config, refiner.theta_fg, config.theta_abg).all():
+            net.load_state_dict(start)
+            torch.manual_seed(config.seed)
+            related = _fit_one(net, net.as_input(torch.tensor(images[key], device=device)[None]), given, config)
+            small, said = refiner.merge(given, related), related[0].cpu().numpy()
+        yield Refined(key, small[0].cpu().numpy(), refiner.at_image(whole[key], said, tuple(sizes[key])))
 
 
 def _fit_one(net: SaliencyNet, image: Tensor, prior: Tensor, config: RelationConfig) -> Tensor:
-    """(1, H, W) logits after `iterations` steps on one image."""
+    """What the discriminator says, (1, H, W) in [0, 1], after `iterations` steps on one image."""
     positive, negative = (prior >= config.theta_afg).float(), (prior <= config.theta_abg).float()
     groups = [
         {"params": net.backbone.parameters(), "lr": config.lr},
@@ -252,4 +293,4 @@ def _fit_one(net: SaliencyNet, image: Tensor, prior: Tensor, config: RelationCon
         loss.sum().backward()
         optimiser.step()
     with torch.no_grad():
-        return net(image, prior[:, None])[:, 0].float()
+        return net(image, prior[:, None])[:, 0].float().sigmoid()

@@ -121,7 +121,7 @@ def compare(method: str, images: Sequence[np.ndarray], repeats: int) -> str:
 
 def extraction_rate(paths: Sequence[str], method: str, workers: int, seconds: float) -> float:
     """Images a second once the processes are up."""
-    maps = extract_maps(list(paths) * 1000, method, {}, None, workers=workers)
+    maps = extract_maps(list(paths) * 1000, method, {}, workers=workers)
     up = time.perf_counter() + START_UP
     while time.perf_counter() < up:
         next(maps)
@@ -136,7 +136,7 @@ def extraction_rate(paths: Sequence[str], method: str, workers: int, seconds: fl
 
 def peak_memory(paths: Sequence[str], method: str) -> float:
     """Peak memory of this process in MB after extracting these maps."""
-    for _ in extract_maps(paths, method, {}, None):
+    for _ in extract_maps(paths, method, {}):
         pass
     if sys.platform == "linux":  # getrusage would count the memory of the parent as well
         status = Path("/proc/self/status").read_text(encoding="ascii")

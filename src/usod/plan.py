@@ -175,12 +175,6 @@ class Plan:
                 return self.labels(testset, system)
         return f"results/predictions/{testset}/{system}.h5"
 
-    def scored_maps(self, testset: str, system: str) -> str:
-        """The file behind a score: maps of the images' own sizes where a part leaves such, else `maps`."""
-        name = self.name(system)
-        part = None if name.post or name.part in self.methods else self._part(name)
-        return self.file(testset, system, "whole") if part and "whole" in part.leaves else self.maps(testset, system)
-
     def model(self, system: str) -> str:
         """The network behind a system. Raises UsageError where there is none."""
         name = self.name(system)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from usod.data.images import resize_map
 from usod.data.mapstore import ImageStore, MapFolder, MapStore, open_maps, write_images, write_map, write_maps
 from usod.data.store import to_uint8
 from usod.errors import UsodError
@@ -31,31 +32,61 @@ def test_maps_come_back_as_they_were_written(tmp_path, rng):
         np.testing.assert_array_equal(store.read_all(["c", "a"]), to_uint8(maps[[2, 1]]))
 
 
-def test_maps_of_the_images_own_sizes_come_back_as_they_were_written(tmp_path, rng):
-    """They have no common size: what needs one is told so, in one line."""
-    sizes = [(7, 12), (9, 5)]
-    maps = [rng.integers(0, 256, size, np.uint8) for size in sizes]
-    with write_maps(tmp_path / "m.h5", ["a", "b"], None, np.array(sizes), ATTRIBUTES) as rows:
-        rows["b"], rows["a"] = maps[1], maps[0] / 255
-        with pytest.raises(ValueError, match="row 'a' has shape"):
-            rows["a"] = maps[1]
-    store = MapStore(tmp_path / "m.h5")
-    assert store.own_size and all(np.array_equal(store.raw(key), m) for key, m in zip("ab", maps, strict=True))
-    for needs_one_size in (lambda: store.size, store.read_all):
-        with pytest.raises(UsodError, match="m.h5: its maps have their images' sizes"):
-            needs_one_size()
-    store.close()
-    with h5py.File(tmp_path / "m.h5", "r+") as file:
-        file["original_size"][0] = 8, 13
-    with pytest.raises(UsodError, match="larger than its rows"):
-        MapStore(tmp_path / "m.h5")
-
-
 def test_float16_keeps_more_than_8_bits(tmp_path, rng):
     maps = rng.random((2, 4, 4)).astype(np.float32)
     write(tmp_path / "a.h5", maps, dtype="float16")
     with MapStore(tmp_path / "a.h5") as store:
         assert np.abs(store["image 1"] - maps[1]).max() < 0.0005
+
+
+@pytest.fixture
+def own_sizes(tmp_path, rng):
+    """Three maps of sizes of their own, and the store that holds them."""
+    maps = {f"{side}": rng.integers(0, 256, (side, side + 3), np.uint8) for side in (4, 9, 6)}
+    shapes = np.array([saliency.shape for saliency in maps.values()])
+    with write_maps(tmp_path / "own.h5", list(maps), shapes, shapes * 2, ATTRIBUTES) as rows:
+        for key, saliency in maps.items():
+            rows[key] = saliency
+    return maps, MapStore(tmp_path / "own.h5")
+
+
+def test_maps_of_sizes_of_their_own_come_back_as_they_were(own_sizes):
+    maps, store = own_sizes
+    for number, (key, saliency) in enumerate(maps.items()):
+        np.testing.assert_array_equal(store.raw(key), saliency)
+        np.testing.assert_allclose(store[number], saliency / 255, atol=1e-7)
+    with pytest.raises(UsodError, match=r"own\.h5: its maps have sizes of their own"):
+        store.read_all()
+
+
+def test_they_are_served_at_the_size_of_images(own_sizes, tmp_path):
+    maps, store = own_sizes
+    with write_images(tmp_path / "i.h5", ["6", "4"], (8, 5), np.ones((2, 2)), ATTRIBUTES) as rows:
+        rows.fill(np.zeros((2, 8, 5, 3), np.uint8))
+    images = ImageStore(tmp_path / "i.h5")
+    store.fit_to(images)
+    assert store.size == (8, 5)
+    expected = [to_uint8(resize_map(maps[key] / 255, (8, 5))) for key in images.ids]
+    np.testing.assert_array_equal(store.read_all(images.ids), expected)
+    with write_images(tmp_path / "j.h5", ["5"], (8, 5), np.ones((1, 2)), ATTRIBUTES) as rows:
+        rows.fill(np.zeros((1, 8, 5, 3), np.uint8))
+    with pytest.raises(UsodError, match="have no map here: 5"):
+        store.fit_to(ImageStore(tmp_path / "j.h5"))
+
+
+def test_a_map_of_another_size_than_it_was_to_have_is_refused(tmp_path):
+    shapes = np.array([[4, 4], [6, 6]])
+    with pytest.raises(ValueError, match=r"row 'a' has shape \(6, 6\)"):
+        with write_maps(tmp_path / "a.h5", ["a", "b"], shapes, shapes, ATTRIBUTES) as rows:
+            rows["a"] = np.zeros((6, 6))
+
+
+def test_sizes_that_exceed_their_rows_are_no_store(own_sizes, tmp_path):
+    own_sizes[1].close()
+    with h5py.File(tmp_path / "own.h5", "a") as file:
+        file["sizes"][1] = (10, 3)
+    with pytest.raises(UsodError, match="damaged"):
+        MapStore(tmp_path / "own.h5")
 
 
 def test_a_part_without_images_is_a_store_without_rows(tmp_path):

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from usod.data.images import resize_map
 from usod.errors import UsageError, UsodError
 from usod.handcrafted import METHODS
 from usod.handcrafted.detector import detector
@@ -34,27 +33,29 @@ def seen(monkeypatch):
     ("max_side", "shape"), [(0, (120, 160, 3)), (160, (120, 160, 3)), (80, (60, 80, 3)), (41, (31, 41, 3))]
 )
 def test_large_images_are_reduced_first(photo, seen, max_side, shape):
-    saliency = extract_map(Job(photo, "rbd", {}, None, max_side))
+    saliency = extract_map(Job(photo, "rbd", {}, True, max_side))
     assert seen == [shape]
     assert saliency.shape == (120, 160) and saliency.dtype == np.float32
-    assert extract_map(Job(photo, "rbd", {}, (48, 32), max_side)).shape == (48, 32)
+    assert extract_map(Job(photo, "rbd", {}, False, max_side)).shape == shape[:2], "as the method saw it"
 
 
 def test_the_methods_own_max_side_counts(photo, seen):
-    extract_map(Job(photo, "rbd", {"max_side": 40}, None, 80))
-    extract_map(Job(photo, "rbd", {"max_side": 0}, None, 80))
+    extract_map(Job(photo, "rbd", {"max_side": 40}, True, 80))
+    extract_map(Job(photo, "rbd", {"max_side": 0}, True, 80))
     assert seen == [(30, 40, 3), (120, 160, 3)]
-    list(extract_maps([photo], "rbd", {"max_side": 80}, None))  # it is one of its parameters
+    list(extract_maps([photo], "rbd", {"max_side": 80}))  # it is one of its parameters
 
 
 def test_parameters_reach_the_method(photo, seen):
-    one, half = (extract_map(Job(photo, "rbd", {"sigma": sigma}, None, 0)) for sigma in (1.0, 0.5))
+    one, half = (extract_map(Job(photo, "rbd", {"sigma": sigma}, True, 0)) for sigma in (1.0, 0.5))
     np.testing.assert_allclose(half, one / 2)
 
 
-def test_the_map_is_the_methods_own_at_the_size_asked_for(photo, disc):
-    (saliency,) = extract_maps([photo], "rbd", {}, (60, 80))
-    np.testing.assert_array_equal(saliency, resize_map(METHODS["rbd"](disc[0]), (60, 80)))
+def test_the_map_is_the_methods_own(photo, disc):
+    (saliency,) = extract_maps([photo], "rbd", {}, whole=False)
+    np.testing.assert_array_equal(saliency, METHODS["rbd"](disc[0]))
+    (reduced,) = extract_maps([photo], "rbd", {"max_side": 80}, whole=False)
+    np.testing.assert_array_equal(reduced, METHODS["rbd"](disc[0], max_side=80, size=(60, 80)))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
@@ -62,15 +63,15 @@ def test_any_number_of_workers_makes_the_same_maps(photo, tmp_path, disc, worker
     """Also more than there are images."""
     (tmp_path / "broken.png").write_bytes(b"no image")
     files = [photo, tmp_path / "broken.png", photo]
-    maps = list(extract_maps(files, "mc", {}, (60, 80), workers=workers))
+    maps = list(extract_maps(files, "mc", {}, workers=workers))
     assert "broken.png" in str(maps.pop(1)) and len(maps) == 2
     for saliency in maps:
-        np.testing.assert_array_equal(saliency, METHODS["mc"](disc[0], size=(60, 80)))
+        np.testing.assert_array_equal(saliency, METHODS["mc"](disc[0]))
 
 
 def test_an_unknown_parameter_stops_before_any_work():
     with pytest.raises(UsageError, match="rbd has no parameter mu; it has "):
-        list(extract_maps(["nowhere.png"], "rbd", {"mu": 1}, None))
+        list(extract_maps(["nowhere.png"], "rbd", {"mu": 1}))
 
 
 def test_a_failing_image_is_named(photo, monkeypatch):
@@ -79,6 +80,6 @@ def test_a_failing_image_is_named(photo, monkeypatch):
 
     monkeypatch.setattr("usod.handcrafted.METHODS", {"rbd": fails})
     with pytest.raises(UsodError, match=r"photo\.png: rbd fails: no superpixels"):
-        extract_map(Job(photo, "rbd", {}, None, 0))
+        extract_map(Job(photo, "rbd", {}, True, 0))
     with pytest.raises(UsodError, match=r"nowhere\.png: no such file"):
-        extract_map(Job("nowhere.png", "rbd", {}, None, 0))
+        extract_map(Job("nowhere.png", "rbd", {}, True, 0))

@@ -278,12 +278,6 @@ def test_every_table_of_ldps_plans(project, authors_maps, name, networks):
     trained = [line for line in lines if "usod ldps train" in line]
     assert len(trained) == networks
     assert name == "ldps_handcrafted" or all("DUTS-TE/maps/picanet.h5" in line for line in trained)
-    # What is scored is merged at the images' own sizes, from maps that nobody has resized.
-    scored = [line for line in lines if "usod evaluate" in line and "/scores/ECSSD/ldps-" in line]
-    assert scored and all("/whole.h5" in line for line in scored)
-    refined = [line for line in lines if re.search("usod ldps (refine|single) .*ECSSD/maps/srm.h5", line)]
-    assert bool(refined) == (name != "ldps_handcrafted")
-    assert all("--whole-prior data/priors/SRM/ECSSD" in line for line in refined)
     crf = [line for line in lines if "usod crf refine" in line]
     assert crf and all("--index" in line and '"bilateral_sxy":80.0' in line for line in crf)
 

@@ -193,14 +193,9 @@ def listing(kind):
     return of
 
 
-def maps_from_elsewhere(method, dataset):
-    """Folder or file of maps made elsewhere: the user's path, to which no prefix or storage applies."""
-    return local(str(SETTINGS.imported_maps(method, dataset)))
-
-
 def imported_maps(wildcards):
-    """Those of the wildcards."""
-    return maps_from_elsewhere(wildcards.method, wildcards.dataset)
+    """Folder or file of maps made elsewhere: the user's path, to which no prefix or storage applies."""
+    return local(str(SETTINGS.imported_maps(wildcards.method, wildcards.dataset)))
 
 
 def dataset_options(wildcards):
@@ -339,12 +334,6 @@ def one_line(function):
 def maps_of(testset, system):
     """The maps that a system's score is about."""
     return PLAN.maps(testset, system)
-
-
-@one_line
-def scored_maps_of(testset, system):
-    """The same at the images' own sizes where there are such."""
-    return PLAN.scored_maps(testset, system)
 
 
 @one_line

@@ -63,7 +63,7 @@ rule refine_with_crf:
 rule score_maps:
     """Score a system's maps against the masks, image by image and in sum."""
     input:
-        maps=lambda wildcards: scored_maps_of(wildcards.testset, wildcards.system),
+        maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
         masks="results/{testset}/masks.csv",
         scenes=scenes_of,
     output:

@@ -2,16 +2,6 @@ wildcard_constraints:
     prior="|".join(re.escape(prior) for prior in {*SETTINGS.priors, SETTINGS.ldps.learn_from} - {None}),
 
 
-def whole_prior(wildcards):
-    """Maps from elsewhere as they are, before they are resized: what is scored is merged from these."""
-    imported = wildcards.prior in IMPORTED_METHODS
-    return maps_from_elsewhere(wildcards.prior, wildcards.dataset) if imported else []
-
-
-def whole_option(option):
-    return lambda wildcards, input: [option, input.whole] if input.whole else []
-
-
 rule train_relations:
     """LDPS: learn which pixels belong together, from the pixels of which a prior map is sure."""
     input:
@@ -48,11 +38,9 @@ rule refine_prior:
     input:
         images="results/{dataset}/images.h5",
         prior=reads("maps", "ldps-{prior}"),
-        whole=whole_prior,
         model=lambda wildcards: PLAN.model(str(SystemName(f"ldps-{wildcards.prior}", variant_in(wildcards.variant)))),
     output:
         maps="results/{dataset}/ldps/{variant}{prior}/labels.h5",
-        whole="results/{dataset}/ldps/{variant}{prior}/whole.h5",
     log:
         "results/logs/{dataset}/ldps/{variant}{prior}.refine.log",
     benchmark:
@@ -67,11 +55,9 @@ rule refine_prior:
     params:
         code=code("usod.commands.ldps"),
         merge=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.merge),
-        whole=whole_option("--whole-prior"),
     shell:
         "usod devices run --count {resources.gpu} -- usod ldps refine {input.model:q} --images {input.images:q}"
-        " --prior {input.prior:q} {params.whole:q} --merge {params.merge:q} --threads {threads} --out {output.maps:q}"
-        " --out-whole {output.whole:q} > {log:q} 2>&1"
+        " --prior {input.prior:q} --merge {params.merge:q} --threads {threads} --out {output.maps:q} > {log:q} 2>&1"
 
 
 rule refine_singly:
@@ -79,11 +65,9 @@ rule refine_singly:
     input:
         images="results/{dataset}/images.h5",
         prior=reads("maps", "ldps_single-{prior}"),
-        whole=whole_prior,
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].relation, "ldps.network"),
     output:
         maps="results/{dataset}/ldps_single/{variant}{prior}/labels.h5",
-        whole="results/{dataset}/ldps_single/{variant}{prior}/whole.h5",
     log:
         "results/logs/{dataset}/ldps_single/{variant}{prior}.log",
     benchmark:
@@ -99,13 +83,12 @@ rule refine_singly:
         code=code("usod.commands.ldps"),
         single=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.single),
         merge=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.merge),
-        whole=whole_option("--whole-prior"),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].relation),
         weights=weights_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod ldps single --images {input.images:q} --prior {input.prior:q}"
-        " {params.whole:q} --config {params.single:q} --merge {params.merge:q} --network {params.network:q} {params.weights:q} --threads {threads}"
-        " --out {output.maps:q} --out-whole {output.whole:q} > {log:q} 2>&1"
+        " --config {params.single:q} --merge {params.merge:q} --network {params.network:q} {params.weights:q} --threads {threads}"
+        " --out {output.maps:q} > {log:q} 2>&1"
 
 
 rule refine_prior_with_crf:
@@ -114,9 +97,8 @@ rule refine_prior_with_crf:
         index="results/{dataset}/index.csv",
         scenes=scenes_of,
         prior=reads("maps", "ldps_crf-{prior}"),
-        whole=whole_prior,
     output:
-        maps="results/{dataset}/ldps_crf/{variant}{prior}/whole.h5",
+        maps="results/{dataset}/ldps_crf/{variant}{prior}/labels.h5",
     log:
         "results/logs/{dataset}/ldps_crf/{variant}{prior}.log",
     benchmark:
@@ -131,10 +113,9 @@ rule refine_prior_with_crf:
     params:
         code=code("usod.commands.crf"),
         crf=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.crf),
-        whole=whole_option("--whole"),
     shell:
         "usod devices run --count {resources.gpu} -- usod crf refine {input.prior:q} --index {input.index:q}"
-        " {params.whole:q} --config {params.crf:q} --threads {threads} --out {output.maps:q} > {log:q} 2>&1"
+        " --config {params.crf:q} --threads {threads} --out {output.maps:q} > {log:q} 2>&1"
 
 
 rule show_changes:

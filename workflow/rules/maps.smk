@@ -25,10 +25,9 @@ rule extract_maps:
         ),
         function=lambda wildcards: SETTINGS.function_of(wildcards.method),
         settings=lambda wildcards: json.dumps(SETTINGS.methods[wildcards.method].params),
-        size=SETTINGS.size,
         max_side=SETTINGS.maps.max_side,
     shell:
-        "usod maps extract {params.function} --index {input.index:q} --out {output.maps:q} --size {params.size}"
+        "usod maps extract {params.function} --index {input.index:q} --out {output.maps:q}"
         " --max-side {params.max_side} --params {params.settings:q} --chunk {wildcards.scatteritem}"
         " --workers {threads} > {log:q} 2>&1"
 
@@ -71,7 +70,6 @@ rule import_maps:
         "../../envs/usod.yaml"
     params:
         code=code("usod.commands.maps.import_"),
-        size=SETTINGS.size,
         labels=lambda wildcards: (
             ["--labels", SETTINGS.methods[wildcards.method].labels]
             if SETTINGS.methods[wildcards.method].labels
@@ -79,7 +77,7 @@ rule import_maps:
         ),
         listing=lambda wildcards: files_of(imported_maps(wildcards), "maps"),
     shell:
-        "usod maps import {input.maps:q} --index {input.index:q} --out {output.maps:q} --size {params.size}"
+        "usod maps import {input.maps:q} --index {input.index:q} --out {output.maps:q}"
         " {params.labels:q} > {log:q} 2>&1"
 
 

@@ -17,10 +17,11 @@ rule vote_on_labels:
             for name, path in zip(sources(wildcards, "maps", "vote"), input.maps, strict=True)
             for word in ("--maps" if name in METHODS else "--labels", f"{name}={path}")
         ],
+        size=SETTINGS.size,
         rule=lambda wildcards: VARIANTS[wildcards.variant].vote.rule,
         soft=lambda wildcards: ["--soft"] if VARIANTS[wildcards.variant].vote.soft else [],
         threshold=lambda wildcards: VARIANTS[wildcards.variant].vote.threshold,
         factor=lambda wildcards: VARIANTS[wildcards.variant].vote.threshold_factor,
     shell:
         "usod vote make {params.voters:q} --rule {params.rule} {params.soft} --threshold {params.threshold}"
-        " --threshold-factor {params.factor} --out {output.labels:q} > {log:q} 2>&1"
+        " --threshold-factor {params.factor} --size {params.size} --out {output.labels:q} > {log:q} 2>&1"

@@ -24,9 +24,6 @@ def refine(
     index: Annotated[
         Path | None, typer.Option(help="Or index.csv: every map is refined and kept at its image's own size.")
     ] = None,
-    whole: Annotated[
-        Path | None, typer.Option(help="With --index: the same maps before they were resized; MapStore or folder.")
-    ] = None,
     config: ConfigText = None,
     backend: Annotated[Backend, typer.Option(help="torch, or pydensecrf where it is installed.")] = Backend.torch,
     device: Device = "auto",
@@ -53,9 +50,7 @@ def refine(
     origin = describe({"crf": settings.model_dump(), "backend": backend.value}, {"maps": maps, "images": pictures})
     attributes = origin | {"created_by": "usod crf refine"}
     if index is not None:
-        _refine_whole(whole or maps, index, out, attributes, params, backend.value, chosen)
-    elif whole is not None:
-        raise UsageError("--whole: goes with --index, whose images have their own sizes")
+        _refine_whole(maps, index, out, attributes, params, backend.value, chosen)
     else:
         _refine_small(maps, pictures, out, attributes, params, backend.value, chosen, batch)
 
@@ -73,6 +68,7 @@ def _refine_small(
     from usod.progress import progress
 
     with MapStore(maps) as store, ImageStore(images) as pixels:
+        store.serve_at(pixels.size)
         pixels.require_like(store)
         with write_maps(out, store.ids, store.size, store.original_size, attributes) as rows:
             parts = [store.ids[i : i + batch] for i in range(0, len(store), batch)]
@@ -98,7 +94,7 @@ def _refine_whole(
     table, given = read_index(index), open_maps(maps)
     require_ids(given, list(table["id"]))
     sizes = table[["height", "width"]].to_numpy()
-    with write_maps(out, list(table["id"]), None, sizes, attributes) as rows:
+    with write_maps(out, list(table["id"]), sizes, sizes, attributes) as rows:
         for key, file in progress(list(zip(table["id"], table["image"], strict=True)), len(table), "CRF"):
             image = read_image(file)
             rows[key] = refine_image(image, resize_map(given[key], image.shape[:2]), params, backend, device)
@@ -134,6 +130,7 @@ def superpixel(
 
     settings = parse_section(SuperpixelConfig, config)
     with MapStore(maps) as store, ImageStore(images) as pixels:
+        store.serve_at(pixels.size)
         pixels.require_like(store)
         origin = describe({"superpixel": settings.model_dump()}, {"maps": maps, "images": images})
         attributes = origin | {"created_by": "usod crf superpixel"}
@@ -151,4 +148,5 @@ def _mask(key: str, maps: Path, images: Path, settings: dict[str, Any]) -> Any:
     from usod.data.mapstore import ImageStore, MapStore
 
     with MapStore(maps) as store, ImageStore(images) as pixels, threadpool_limits(1):
+        store.serve_at(pixels.size)
         return refine_with_superpixels(pixels[key], store[key], SuperpixelParams(**settings)).astype(np.float32)

@@ -251,7 +251,7 @@ def oracle(
         store = stack.enter_context(ImageStore(images))
         sources = [stack.enter_context(MapStore(path)) for path in paths.values()]
         for source in sources:
-            source.require(store.ids)
+            source.fit_to(store)
         if unknown := [key for key in store.ids if key not in of_id]:
             raise UsodError(f"{masks}: {len(unknown)} of {len(store)} images have no mask: {', '.join(unknown[:5])}")
         rows = stack.enter_context(write_maps(out, store.ids, store.size, store.original_size, attributes))

@@ -12,13 +12,7 @@ app = typer.Typer(no_args_is_help=True, help="LDPS: refine anybody's saliency ma
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
 Prior = Annotated[Path, typer.Option(help="Maps: a MapStore, or a folder of images named like the ids.")]
 Merging = Annotated[str | None, typer.Option("--merge", help="theta_fg, stretch: JSON, or the path of a YAML file.")]
-Whole = Annotated[
-    Path | None, typer.Option(help="The same maps before they were resized: what --out-whole is merged from.")
-]
-Out = Annotated[Path, typer.Option("--out", "-o", help="MapStore of the refined maps, at the working size.")]
-OutWhole = Annotated[
-    Path | None, typer.Option(help="MapStore of the refined maps, merged at each image's own size: for scores.")
-]
+Out = Annotated[Path, typer.Option("--out", "-o", help="MapStore of the refined maps, at the prior's own sizes.")]
 
 
 @app.command()
@@ -90,8 +84,6 @@ def refine(
     images: Images,
     prior: Prior,
     out: Out,
-    whole_prior: Whole = None,
-    out_whole: OutWhole = None,
     merge: Merging = None,
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
     device: Device = "auto",
@@ -113,10 +105,11 @@ def refine(
     network, _ = load_model(model, start_device(device, threads))
     if "prior" not in network.inputs:
         raise UsageError(f"{model}: predicts maps from images alone (usod predict); give a model of usod ldps train")
+    given = open_maps(prior)
     with ImageStore(images) as store:
-        maps = Refiner(network, settings).refine_all(store, open_maps(prior), batch, _opened(whole_prior))
+        maps = Refiner(network, settings).refine_all(store, given, batch)
         inputs = {"model": model, "images": images, "prior": prior}
-        _write((out, out_whole), store, maps, {"merge": settings.model_dump()}, inputs)
+        _write(out, store, given, maps, {"merge": settings.model_dump()}, inputs)
 
 
 @app.command()
@@ -124,8 +117,6 @@ def single(
     images: Images,
     prior: Prior,
     out: Out,
-    whole_prior: Whole = None,
-    out_whole: OutWhole = None,
     config: ConfigText = None,
     network: Network = None,
     weights: WeightsFile = None,
@@ -149,29 +140,24 @@ def single(
     net_config = read_network(network, weights)
     chosen = start_device(device, threads)
     described = {"single": settings.model_dump(), "merge": merging.model_dump(), "network": net_config.model_dump()}
+    given = open_maps(prior)
     with ImageStore(images) as store:
-        whole = _opened(whole_prior)
-        maps = refine_singly(store, open_maps(prior), settings, merging, net_config, chosen, whole=whole)
+        maps = refine_singly(store, given, settings, merging, net_config, chosen)
         seen = describe_weights(net_config)["labels"]
-        _write((out, out_whole), store, maps, described, {"images": images, "prior": prior}, seen)
-
-
-def _opened(maps: Path | None) -> Any:
-    from usod.data.mapstore import open_maps
-
-    return None if maps is None else open_maps(maps)
+        _write(out, store, given, maps, described, {"images": images, "prior": prior}, seen)
 
 
 def _write(
-    outputs: tuple[Path, Path | None],
+    out: Path,
     images: Any,
-    maps: Iterator[Any],
+    prior: Any,
+    maps: Iterator[tuple[str, Any]],
     config: dict[str, Any],
     inputs: dict[str, Path],
     seen: str = "none",
 ) -> None:
-    """Write refined maps; `seen` are the human labels behind a network that no input file holds."""
-    from contextlib import ExitStack
+    """Write maps of the prior's sizes; `seen` are the human labels behind a network that no input file holds."""
+    import numpy as np
 
     from usod.data.mapstore import write_maps
     from usod.human_labels import join
@@ -179,12 +165,9 @@ def _write(
 
     attributes = describe(config, inputs) | {"created_by": "usod ldps"}
     attributes["labels"] = join(attributes["labels"], seen)
-    small, whole = outputs
-    with ExitStack() as stack:
-        sizes = images.original_size
-        rows = stack.enter_context(write_maps(small, images.ids, images.size, sizes, attributes))
-        wholes = stack.enter_context(write_maps(whole, images.ids, None, sizes, attributes)) if whole else None
-        for refined in maps:
-            rows[refined.id] = refined.small
-            if wholes is not None:
-                wholes[refined.id] = refined.whole
+    shape = np.array([prior[key].shape for key in images.ids])
+    if (shape == images.size).all():
+        shape = images.size
+    with write_maps(out, images.ids, shape, images.original_size, attributes) as rows:
+        for key, saliency in maps:
+            rows[key] = saliency

@@ -33,6 +33,9 @@ def make(
     rule: Annotated[
         Rule, typer.Option(help="majority; weighted by agreement with the others; or best: the one vote of most IoU.")
     ] = Rule.majority,
+    size: Annotated[
+        int, typer.Option(min=8, help="Maps that have sizes of their own vote as squares of this side, in pixels.")
+    ] = 432,
     soft: Annotated[bool, typer.Option("--soft", help="Keep each pixel's share of the votes.")] = False,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Labels vote where they are above.")] = 0.5,
     threshold_factor: Annotated[
@@ -64,6 +67,8 @@ def make(
     attributes = describe({"vote": settings, "maps": list(handcrafted)}, paths) | {"created_by": "usod vote make"}
     with ExitStack() as stack:
         stores = {name: stack.enter_context(MapStore(path)) for name, path in paths.items()}
+        for store in stores.values():
+            store.serve_at((size, size))
         first, *others = stores.values()
         for store in others:
             store.require_like(first)

@@ -1,10 +1,7 @@
-"""Saliency maps and images of a data set, one per row of an HDF5 file (`usod.data.store`).
-
-All have one working size, but for maps that were made to be scored: those may have each its image's own size.
-"""
+"""Saliency maps and images of a data set, one per row of an HDF5 file (`usod.data.store`)."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
+from usod.data.images import resize_map
 from usod.data.map_folder import MapFolder
 from usod.data.store import Named, Store, StoreWriter, require_finite, to_uint8, to_unit, write_store
 from usod.errors import UsodError
@@ -29,37 +27,61 @@ class Maps(Named, Protocol):
 class MapStore(Store):
     """Saliency maps, (H, W) each, stored as uint8 (0..255 = [0, 1]) or float16.
 
-    Where they have their images' own sizes, `own_size` is true and they have no common `size`: UsodError. Rows are then
-    as large as the largest image, and each map lies in the upper left corner of its row.
+    All are of one size, or each has its own, as handcrafted and imported maps have; those are served at the size of a
+    set of images after `serve_at` or `fit_to`. In the file they fill the corner of rows that hold the largest.
+
+    Attributes
+    ----------
+    sizes : (N, 2) int array, height and width of every map, where they have sizes of their own; else None
     """
+
+    sizes: np.ndarray | None = None
+    _fitted: tuple[int, int] | None = None
 
     def _open(self) -> None:
         super()._open()
-        if self.own_size and not ((self.original_size > 0) & (self.original_size <= self._rows.shape[1:])).all():
-            raise ValueError("images that are larger than its rows")
-
-    @property
-    def own_size(self) -> bool:
-        """Whether every map has the size of its image."""
-        return bool(self.attributes.get("own_size", False))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        if self.own_size:
-            raise UsodError(f"{self.path}: its maps have their images' sizes, and this needs maps of one working size")
-        return super().shape
+        if "sizes" in self._file:
+            self.sizes = self._table("sizes")[:]
+            if self.sizes.shape != (len(self.ids), 2) or not (self.sizes > 0).all():
+                raise ValueError("sizes of another shape, or none")
+            if (self.sizes > self._rows.shape[1:]).any():
+                raise ValueError("sizes that exceed their rows")
 
     @property
     def size(self) -> tuple[int, int]:
-        height, width = self.shape
-        return height, width
+        """Height and width of every map. Raises UsodError where each has its own and they are not served at another."""
+        if self.sizes is None:
+            return super().size
+        if self._fitted is None:
+            raise UsodError(f"{self.path}: its maps have sizes of their own")
+        return self._fitted
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`size`."""
+        return self.size
+
+    def serve_at(self, size: tuple[int, int]) -> None:
+        """From here on resize maps that have sizes of their own to (H, W); maps of one size stay as they are."""
+        if self.sizes is not None:
+            self._fitted = size
+
+    def fit_to(self, images: Store) -> None:
+        """`serve_at` the size of these images; UsodError where one has no map here, or all have another size."""
+        self.serve_at(images.size)
+        self.require_like(images)
 
     def raw(self, key: str | int) -> np.ndarray:
+        """One map as stored, or resized bilinearly to where it is served; errors as `Store.raw`."""
         row = super().raw(key)
-        if not self.own_size:
+        if self.sizes is None:
             return row
-        height, width = self.original_size[self._number[key] if isinstance(key, str) else key]
-        return row[:height, :width]
+        height, width = self.sizes[self._number[key] if isinstance(key, str) else key]
+        row = row[:height, :width]
+        if self._fitted in (None, row.shape):
+            return row
+        fitted = resize_map(to_unit(row), self._fitted)
+        return to_uint8(fitted) if row.dtype == np.uint8 else fitted.astype(row.dtype)
 
     def __getitem__(self, key: str | int) -> np.ndarray:
         """(H, W) float32 in [0, 1]."""
@@ -98,7 +120,7 @@ def open_maps(path: str | Path) -> MapStore | MapFolder:
 def write_maps(
     path: str | Path,
     ids: Sequence[str],
-    shape: tuple[int, int] | None,
+    shape: tuple[int, int] | np.ndarray,
     original_size: np.ndarray,
     attributes: Mapping[str, Any],
     dtype: str = "uint8",
@@ -108,7 +130,7 @@ def write_maps(
     Parameters
     ----------
     ids : unique identifiers, one per row
-    shape : (H, W) of every map; None: each has its `original_size`
+    shape : (H, W) of every map; an (N, 2) array: of each its own
     original_size : (N, 2) height and width of the images
     attributes : `created_by`, `config`, `inputs`, `usod_version` (see `provenance.describe`)
     dtype : "uint8" or "float16"
@@ -118,29 +140,33 @@ def write_maps(
     UsodError
         If the disk is full or a row was not written; then nothing is left behind.
     """
-    writes: Any = StoreWriter
-    if shape is None:
-        sizes = np.asarray(original_size, int).reshape(len(ids), 2)
-        height, width = map(int, sizes.max(0, initial=1))
-        shape, attributes, writes = (height, width), {**attributes, "own_size": True}, partial(OwnSizeWriter, sizes)
-    with write_store(MapStore, path, ids, shape, original_size, attributes, dtype, writes) as writer:
+    writes: Callable[..., StoreWriter] = StoreWriter
+    whole: tuple[int, ...] = tuple(shape)
+    if isinstance(shape, np.ndarray):
+        writes = partial(OwnSizes, np.asarray(shape, np.int32))
+        whole = tuple(int(side) for side in shape.max(0, initial=1))
+    with write_store(MapStore, path, ids, whole, original_size, attributes, dtype, writes) as writer:
         yield writer
 
 
-class OwnSizeWriter(StoreWriter):
-    """Fills the rows of a store whose maps have each its image's size: `sizes`, (N, 2) height and width."""
+class OwnSizes(StoreWriter):
+    """Fills rows of one shape with maps of (N, 2) `sizes`."""
 
-    def __init__(self, sizes: np.ndarray, *arguments: Any):
-        super().__init__(*arguments)
+    def __init__(self, sizes: np.ndarray, *rest: Any) -> None:
+        super().__init__(*rest)
         self._sizes = sizes
 
     def __setitem__(self, key: str | int, row: np.ndarray) -> None:
+        """As `StoreWriter`'s; ValueError if the map has another size than it was to have."""
         size = tuple(self._sizes[self._number[key] if isinstance(key, str) else key])
         if row.shape != size:
-            raise ValueError(f"row {key!r} has shape {row.shape}, its image {size}")
-        whole = np.zeros(self._rows.shape[1:], row.dtype)
-        whole[: size[0], : size[1]] = row
-        super().__setitem__(key, whole)
+            raise ValueError(f"row {key!r} has shape {row.shape}, the store was to hold {size}")
+        padded = np.zeros(self._rows.shape[1:], row.dtype)
+        padded[: size[0], : size[1]] = row
+        super().__setitem__(key, padded)
+
+    def tables(self) -> dict[str, np.ndarray]:
+        return super().tables() | {"sizes": self._sizes}
 
 
 @contextlib.contextmanager

@@ -16,17 +16,16 @@ from numpy.typing import NDArray
 
 from usod.files import explained
 
-_RECORD = struct.Struct("<32sI")  # key, CRC-32 of the pixels
+_RECORD = struct.Struct("<32sIII")  # key, height, width, CRC-32 of the pixels
 
 
 class PartialMaps:
-    """Maps (H, W) uint8 by key, in a file that grows.
+    """Maps (H, W) uint8 by key, each of its own size, in a file that grows.
 
     Parameters
     ----------
     path : the file; begun anew if it belongs to another identity
     identity : everything that determines a map beside its image (JSON-serialisable)
-    size : (H, W) of the maps
 
     Raises
     ------
@@ -34,11 +33,10 @@ class PartialMaps:
         If the file cannot be written, or the disk is full: then or when a map is added.
     """
 
-    def __init__(self, path: Path, identity: Any, size: tuple[int, int]):
+    def __init__(self, path: Path, identity: Any):
         self.path = path
-        self._size = size
-        self._offsets: dict[bytes, int] = {}
-        header = hashlib.sha256(json.dumps([identity, size], sort_keys=True).encode()).digest()
+        self._places: dict[bytes, tuple[int, tuple[int, int]]] = {}  # where the pixels begin, and (H, W)
+        header = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -52,36 +50,37 @@ class PartialMaps:
 
     def _find_records(self) -> None:
         """Note where the whole records are; end at the first that is not whole."""
-        pixels = self._size[0] * self._size[1]
         while True:
             start = self._file.tell()
-            record = self._file.read(_RECORD.size + pixels)
-            if len(record) < _RECORD.size + pixels:
+            head = self._file.read(_RECORD.size)
+            if len(head) < _RECORD.size:
                 break
-            key, checksum = _RECORD.unpack_from(record)
-            if zlib.crc32(record[_RECORD.size :]) != checksum:
+            key, height, width, checksum = _RECORD.unpack(head)
+            # What a kill left need not be a size: read no more than there is.
+            pixels = self._file.read(min(height * width, self.path.stat().st_size))
+            if len(pixels) < height * width or zlib.crc32(pixels) != checksum:
                 break
-            self._offsets[key] = start + _RECORD.size
+            self._places[key] = (start + _RECORD.size, (height, width))
         self._file.seek(start)
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._places)
 
     def __contains__(self, image_sha256: str) -> bool:
-        return bytes.fromhex(image_sha256) in self._offsets
+        return bytes.fromhex(image_sha256) in self._places
 
     def __getitem__(self, image_sha256: str) -> NDArray[np.uint8]:
-        self._file.seek(self._offsets[bytes.fromhex(image_sha256)])
-        pixels = np.frombuffer(self._file.read(self._size[0] * self._size[1]), np.uint8)
-        return pixels.reshape(self._size)
+        start, (height, width) = self._places[bytes.fromhex(image_sha256)]
+        self._file.seek(start)
+        return np.frombuffer(self._file.read(height * width), np.uint8).reshape(height, width)
 
     def __setitem__(self, image_sha256: str, saliency: NDArray[np.uint8]) -> None:
         key, pixels = bytes.fromhex(image_sha256), np.ascontiguousarray(saliency, np.uint8).tobytes()
         with explained(self.path):
             start = self._file.seek(0, 2)
-            self._file.write(_RECORD.pack(key, zlib.crc32(pixels)) + pixels)
+            self._file.write(_RECORD.pack(key, *saliency.shape, zlib.crc32(pixels)) + pixels)
             self._file.flush()
-        self._offsets[key] = start + _RECORD.size
+        self._places[key] = (start + _RECORD.size, (saliency.shape[0], saliency.shape[1]))
 
     def remove(self) -> None:
         """The maps are where they belong: delete the file."""
@@ -93,5 +92,5 @@ class PartialMaps:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
-        if not self._offsets:
+        if not self._places:
             self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The HDF5 files of the workflow: one row per image of a data set, all of one shape.
+"""The HDF5 files of the workflow: one row per image of a data set.
 
 A file is written under a temporary name, closed, opened again and verified, then renamed, so a file that exists is
 whole. Every row carries a CRC-32 of its bytes; a reader that meets another value names the image.

@@ -38,12 +38,9 @@ def detector(method: Callable[..., Map]) -> Callable[..., Map]:
     def detect(
         image: NDArray[Any], *, max_side: int = MAX_SIDE, size: tuple[int, int] | None = None, **parameters: Any
     ) -> Map:
-        if max_side < 0:
-            raise ValueError(f"max_side must be a number of pixels, or 0 for any, got {max_side}")
         whole = as_rgb(image)
         height, width = whole.shape[:2]
-        factor = min(1.0, (max_side or np.inf) / max(height, width))
-        small = resize_image(whole, (max(1, round(height * factor)), max(1, round(width * factor))))
+        small = resize_image(whole, reduced((height, width), max_side))
         return resize_map(method(small, **parameters), size or (height, width))
 
     _, *added, _ = inspect.signature(detect, follow_wrapped=False).parameters.values()
@@ -51,6 +48,18 @@ def detector(method: Callable[..., Map]) -> Callable[..., Map]:
     detect.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])  # type: ignore[attr-defined]
     detect.__doc__ = (method.__doc__ or "").replace(_SEEN, _TAKEN)
     return detect
+
+
+def reduced(size: tuple[int, int], max_side: int) -> tuple[int, int]:
+    """(height, width) of an image whose longer side is brought to `max_side` where it is larger; 0: never.
+
+    Raises ValueError if `max_side` is negative.
+    """
+    if max_side < 0:
+        raise ValueError(f"max_side must be a number of pixels, or 0 for any, got {max_side}")
+    factor = min(1.0, (max_side or np.inf) / max(size))
+    height, width = (max(1, round(side * factor)) for side in size)
+    return height, width
 
 
 def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:

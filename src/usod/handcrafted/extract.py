@@ -14,12 +14,12 @@ from usod.errors import UsageError, UsodError
 
 
 class Job(NamedTuple):
-    """One image for `extract_map`: `size` (H, W) of the map, None: the image's; `max_side` 0: never reduced."""
+    """One image for `extract_map`: a map of its `whole` size, or as reduced to `max_side`; 0: never reduced."""
 
     image: str
     method: str
     params: dict[str, Any]
-    size: tuple[int, int] | None
+    whole: bool
     max_side: int
 
 
@@ -44,13 +44,17 @@ def extract_map(job: Job) -> np.ndarray:
         If the image cannot be read or the method fails on it; the line names the file.
     """
     from usod.handcrafted import METHODS
+    from usod.handcrafted.detector import reduced
 
     image = read_image(job.image)
     method = METHODS[job.method]  # imported here: the limit below holds for libraries that are loaded
     try:
         # The matrices are small: threads would wait for one another, on a busy machine ten times as long as they work.
         with threadpool_limits(1):
-            return method(image, size=job.size, **({"max_side": job.max_side} | job.params))
+            params = {"max_side": job.max_side} | job.params
+            height, width = image.shape[:2]
+            size = None if job.whole else reduced((height, width), params["max_side"])
+            return method(image, size=size, **params)
     except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as error:
         raise UsodError(f"{job.image}: {job.method} fails: {error}") from error
 
@@ -59,7 +63,7 @@ def extract_maps(
     images: Sequence[str | Path],
     method: str,
     params: dict[str, Any],
-    size: tuple[int, int] | None,
+    whole: bool = True,
     max_side: int = 640,
     workers: int = 1,
 ) -> Generator[np.ndarray | UsodError, None, None]:
@@ -76,7 +80,7 @@ def extract_maps(
         If a worker process was killed.
     """
     check_params(method, params)
-    job = partial(Job, method=method, params=params, size=size, max_side=max_side)
+    job = partial(Job, method=method, params=params, whole=whole, max_side=max_side)
     imports = [__name__, "usod.handcrafted.detector", f"usod.handcrafted._{method}"]
     yield from parallel_map(_map_or_error, [job(str(image)) for image in images], workers, imports)
 

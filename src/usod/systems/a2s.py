@@ -355,7 +355,7 @@ def stage2(
     """
     if features is not None and config.second_scale is not None:
         raise UsageError("second_scale: features that are kept are those of one size; train without them, or set null")
-    labels.require_like(images)
+    labels.fit_to(images)
     pixels, targets = process.read_all(images), process.read_all(labels, images.ids)
     net = new_network(network, config.seed)
     kind = Rectification if config.second_scale is None and config.refinement is None else RefinedRectification

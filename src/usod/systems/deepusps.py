@@ -233,6 +233,6 @@ def _read(
     process: Process, images: ImageStore, sources: Mapping[str, MapStore]
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     for store in sources.values():
-        store.require_like(images)
+        store.fit_to(images)
     labels = {name: process.read_all(store, images.ids) for name, store in sources.items()}
     return process.read_all(images), labels

@@ -15,15 +15,8 @@ if TYPE_CHECKING:
     from usod.models.config import NetworkConfig
     from usod.settings.sections import Section
 
-FILES = {
-    "labels": "labels.h5",
-    "model": "model.safetensors",
-    "history": "history.csv",
-    "watched": "watched.h5",
-    "whole": "whole.h5",
-}
-"""What a part can leave: labels of the training images, its network, a row per epoch, maps after every epoch, and maps
-at the images' own sizes, which are scored in the place of its other ones."""
+FILES = {"labels": "labels.h5", "model": "model.safetensors", "history": "history.csv", "watched": "watched.h5"}
+"""What a part can leave: labels of the training images, its network, a row per epoch, maps after every epoch."""
 
 
 @dataclass(frozen=True)

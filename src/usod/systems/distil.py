@@ -77,7 +77,7 @@ def learn(
     UsodError
         If a label is missing or of another size, or a weight file cannot be loaded.
     """
-    labels.require_like(images)
+    labels.fit_to(images)
     pixels, targets = process.read_all(images), process.read_all(labels, images.ids)
     config = enough_epochs(config, len(pixels))
     net = new_network(network, config.seed)

@@ -8,7 +8,7 @@ the two, prior or discriminator, is kept (section 4.3).
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -199,49 +199,25 @@ class Refiner:
         return merged
 
     @torch.inference_mode()
-    def refine_all(
-        self, images: ImageStore, prior: Maps, batch: int = 16, whole: Maps | None = None
-    ) -> Iterator["Refined"]:
-        """The refined maps of all images.
+    def refine_all(self, images: ImageStore, prior: Maps, batch: int = 16) -> Iterator[tuple[str, np.ndarray]]:
+        """Pairs (id, refined map at the prior's own size).
 
-        Parameters
-        ----------
-        prior : maps of any size, at the images' size shown to the network
-        whole : the same maps before they were brought to a working size; None: `prior`. At the size of the whole image
-            they are merged with what the network says
+        The network sees the prior at the images' size. What it says is brought to the prior's size, not the other way
+        round: resampling costs strong priors more than they gain (.0012 to .0065 in MAE in Table 1).
         """
         require_ids(prior, images.ids)
-        whole = prior if whole is None else whole
-        require_ids(whole, images.ids)
         for start in progress(range(0, len(images), batch), -(-len(images) // batch), "refining", unit="batch"):
             ids = images.ids[start : start + batch]
-            priors = np.stack([resize_map(prior[key], images.size) for key in ids])
-            given, related, certain = self._relate(np.stack([images[key] for key in ids]), priors)
-            small = torch.where(certain[:, None, None], self.merge(given, related), given).cpu().numpy()
-            for row, key in enumerate(ids):
-                size = tuple(images.original_size[start + row])
-                said = related[row].cpu().numpy() if certain[row] else None
-                yield Refined(key, small[row], self.at_image(whole[key], said, size))
+            priors = [prior[key] for key in ids]
+            small = np.stack([resize_map(each, images.size) for each in priors])
+            _, related, certain = self._relate(np.stack([images[key] for key in ids]), small)
+            for key, own, said, sure in zip(ids, priors, related, certain, strict=True):
+                yield key, self.merge_at(own, said) if sure else own
 
-    def at_image(self, prior: np.ndarray, related: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
-        """Prior and discriminator merged at an image's own (H, W); the prior alone where there is no `related`.
-
-        A prior of that size, as authors publish theirs, keeps every pixel that the network does not decide anew: the
-        gains of strong priors are smaller than what resampling costs them.
-        """
-        prior = resize_map(prior, size)
-        if related is None:
-            return prior
-        pair = (torch.tensor(values)[None] for values in (prior, resize_map(related, size)))
-        return self.merge(*pair)[0].numpy()
-
-
-class Refined(NamedTuple):
-    """A refined map, (H, W) float32 in [0, 1]: at the working size, and at the size of the whole image."""
-
-    id: str
-    small: np.ndarray
-    whole: np.ndarray
+    def merge_at(self, prior: np.ndarray, related: Tensor) -> np.ndarray:
+        """Prior (H, W) and what the discriminator says at the size of the images, merged at the prior's size."""
+        said = torch.from_numpy(np.array(resize_map(related.cpu().numpy(), prior.shape)))
+        return self.merge(torch.tensor(prior)[None], said[None])[0].numpy()
 
 
 def refine_singly(
@@ -252,30 +228,31 @@ def refine_singly(
     network: NetworkConfig,
     device: torch.device,
     ids: Sequence[str] | None = None,
-    whole: Maps | None = None,
-) -> Iterator[Refined]:
+) -> Iterator[tuple[str, np.ndarray]]:
     """The single-image mode (5.4): for each image the network starts anew, learns that image alone, and refines it.
 
     Batch norms keep working with the statistics of the one image, except those of a backbone whose statistics are
-    frozen. A prior that is nowhere certain, or has no background, comes back as it was. `whole` as in `refine_all`.
+    frozen. A prior that is nowhere certain, or has no background, comes back as it was.
+
+    Returns
+    -------
+    pairs (id, (H, W) float32 in [0, 1]) at the prior's own size
     """
     require_ids(prior, images.ids)
-    whole = prior if whole is None else whole
-    require_ids(whole, images.ids)
     net = new_network(relation_network(network), config.seed).to(device)
     start = {name: value.clone() for name, value in net.state_dict().items()}
     refiner = Refiner(net, merging)
-    sizes = dict(zip(images.ids, images.original_size, strict=True))
     wanted = images.ids if ids is None else ids
     for key in progress(wanted, len(wanted), "one by one"):
-        given = torch.from_numpy(resize_map(prior[key], images.size)).to(device)[None]
-        small, said = given, None
-        if has_guides(given, net.config, refiner.theta_fg, config.theta_abg).all():
-            net.load_state_dict(start)
-            torch.manual_seed(config.seed)
-            related = _fit_one(net, net.as_input(torch.tensor(images[key], device=device)[None]), given, config)
-            small, said = refiner.merge(given, related), related[0].cpu().numpy()
-        yield Refined(key, small[0].cpu().numpy(), refiner.at_image(whole[key], said, tuple(sizes[key])))
+        own = prior[key]
+        given = torch.tensor(resize_map(own, images.size), device=device)[None]
+        if not has_guides(given, net.config, refiner.theta_fg, config.theta_abg).all():
+            yield key, own
+            continue
+        net.load_state_dict(start)
+        torch.manual_seed(config.seed)
+        related = _fit_one(net, net.as_input(torch.tensor(images[key], device=device)[None]), given, config)
+        yield key, refiner.merge_at(own, related[0])
 
 
 def _fit_one(net: SaliencyNet, image: Tensor, prior: Tensor, config: RelationConfig) -> Tensor:

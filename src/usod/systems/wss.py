@@ -126,7 +126,7 @@ def selftrain(
     UsodError
         If the labels do not fit the images, or the network before is not one of WSS.
     """
-    labels.require_like(images)
+    labels.fit_to(images)
     network = before.config.with_head(FinOptions())
     net = new_network(network, config.seed, described=before.weights)  # all that was learnt comes from before
     own, theirs = net.state_dict(), before.state_dict()

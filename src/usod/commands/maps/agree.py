@@ -34,6 +34,7 @@ def agree(
     """
     from numpy.typing import NDArray
 
+    from usod.data.images import resize_map
     from usod.data.index import read_index
     from usod.data.mapstore import MapStore
     from usod.evaluation.agreement import agreement, ranked, write_arrays
@@ -45,12 +46,14 @@ def agree(
             {name: stack.enter_context(MapStore(path)) for name, path in named_paths(given_paths, option).items()}
             for given_paths, option in ((labels, "--labels"), (before or [], "--before"))
         )
-        ids = next(iter(now.values())).ids
+        first = next(iter(now.values()))
+        ids = first.ids
         for store in [*now.values(), *earlier.values()]:
             store.require(ids)
 
         def maps(key: str, stores: dict[str, MapStore]) -> dict[str, NDArray]:
-            return {name: store[key] for name, store in stores.items()}
+            shape = first[key].shape  # handcrafted maps have sizes of their own, what networks learnt has one
+            return {name: resize_map(store[key], shape) for name, store in stores.items()}
 
         def every() -> Iterator[dict[str, NDArray]]:
             return (maps(key, now) for key in ids)

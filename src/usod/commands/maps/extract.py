@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from usod.commands.maps import Size, app
+from usod.commands.maps import app
 from usod.commands.options import Quiet, Workers
 from usod.errors import UsageError, UsodError
 
@@ -21,14 +21,13 @@ def extract(
         "maps.h5"
     ),
     index: Annotated[Path | None, typer.Option(help="Index of the images (usod data index).")] = None,
-    size: Size = 432,
     max_side: Annotated[int, typer.Option(min=0, help="Reduce larger images to this side first; 0: never.")] = 640,
     params: Annotated[str, typer.Option(help="The method's parameters as JSON.")] = "{}",
     chunk: Annotated[str, typer.Option(help="Only part I of N of the index, written I-of-N.")] = "1-of-1",
     workers: Workers = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Compute the maps of one handcrafted method.
+    """Compute the maps of one handcrafted method, each at the size of its image, or what --max-side leaves of it.
 
     Example: usod maps extract rbd --index index.csv --out rbd.h5 --workers 4
     """
@@ -42,7 +41,7 @@ def extract(
     if index is None:
         _extract_files(method, images or [], out, settings, max_side, workers)
     else:
-        _extract_index(method, index, out, settings, size, max_side, chunk, workers)
+        _extract_index(method, index, out, settings, max_side, chunk, workers)
 
 
 def _extract_files(
@@ -58,7 +57,7 @@ def _extract_files(
         raise UsageError(f"--out {out}: the maps of single images are PNG files, give a folder")
     if len(set(names)) < len(names):
         raise UsageError("two images have the same name: their maps would overwrite one another; use --index")
-    maps = extract_maps(images, method, params, None, max_side, workers)
+    maps = extract_maps(images, method, params, True, max_side, workers)
     errors = []
     for name, saliency in zip(names, progress(maps, len(names), method), strict=True):
         if isinstance(saliency, UsodError):
@@ -69,8 +68,10 @@ def _extract_files(
 
 
 def _extract_index(
-    method: str, index: Path, out: Path, params: dict[str, Any], size: int, max_side: int, chunk: str, workers: int
+    method: str, index: Path, out: Path, params: dict[str, Any], max_side: int, chunk: str, workers: int
 ) -> None:
+    import numpy as np
+
     from usod.data.images import tell_broken
     from usod.data.index import read_index
     from usod.data.mapstore import write_maps
@@ -83,13 +84,13 @@ def _extract_index(
     table = read_index(index)
     number, count = _chunk(chunk)
     table = table.iloc[number * len(table) // count : (number + 1) * len(table) // count]
-    settings = {"method": method, "params": params, "size": size, "max_side": max_side}
+    settings = {"method": method, "params": params, "max_side": max_side}
     code = code_digest("usod.handcrafted.extract", f"usod.handcrafted._{method}")
-    with PartialMaps(out.with_name(f"{out.name}.partial"), [settings, code, versions()], (size, size)) as done:
+    with PartialMaps(out.with_name(f"{out.name}.partial"), [settings, code, versions()]) as done:
         todo = table.loc[[key not in done for key in table["sha256"]]]
         if len(todo) < len(table):
             say(f"{method}: {len(table) - len(todo)} of {len(table)} maps are there from a run that did not end")
-        maps = extract_maps(list(todo["image"]), method, params, (size, size), max_side, workers)
+        maps = extract_maps(list(todo["image"]), method, params, False, max_side, workers)
         errors = []
         for key, saliency in zip(todo["sha256"], progress(maps, len(todo), method), strict=True):
             if isinstance(saliency, UsodError):
@@ -100,7 +101,8 @@ def _extract_index(
         tell_broken(errors, len(table), kept)
         attributes = describe(settings, {"index": index}) | {"created_by": f"usod maps extract {method}"}
         sizes = table[["height", "width"]].to_numpy()
-        with write_maps(out, list(table["id"]), (size, size), sizes, attributes) as rows:
+        own = np.array([done[key].shape for key in table["sha256"]]).reshape(-1, 2)
+        with write_maps(out, list(table["id"]), own, sizes, attributes) as rows:
             for row, key in enumerate(table["sha256"]):
                 rows[row] = done[key]
         done.remove()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from usod.commands.maps import Index, Out, Size, app
+from usod.commands.maps import Index, Out, app
 from usod.commands.options import Quiet
 
 
@@ -14,18 +14,18 @@ def import_maps(
     source: Annotated[Path, typer.Argument(help="Folder of map images named like the ids, or a MapStore.")],
     index: Index,
     out: Out,
-    size: Size = 432,
     labels: Annotated[
         str | None,
         typer.Option(help="Human labels that went into them: none, masks, ImageNet classes, ...; else what they say."),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Take over maps made elsewhere: a method, a prior, or predictions to be scored.
+    """Take over maps made elsewhere, as they are: a method, a prior, or predictions to be scored.
 
     Example: usod maps import pngs --index index.csv --out maps.h5
     """
-    from usod.data.images import resize_map
+    import numpy as np
+
     from usod.data.index import read_index
     from usod.data.mapstore import open_maps, write_maps
     from usod.data.store import require_ids
@@ -35,9 +35,10 @@ def import_maps(
     table = read_index(index)
     maps = open_maps(source)
     require_ids(maps, list(table["id"]))
-    attributes = describe({"size": size}, {"maps": source, "index": index}) | {"created_by": "usod maps import"}
+    attributes = describe({}, {"maps": source, "index": index}) | {"created_by": "usod maps import"}
     attributes |= {"labels": labels} if labels else {}
     sizes = table[["height", "width"]].to_numpy()
-    with write_maps(out, list(table["id"]), (size, size), sizes, attributes) as rows:
+    own = np.array([maps[key].shape for key in table["id"]]).reshape(-1, 2)
+    with write_maps(out, list(table["id"]), own, sizes, attributes) as rows:
         for key in progress(table["id"], len(table), "importing"):
-            rows[key] = resize_map(maps[key], (size, size))
+            rows[key] = maps[key]

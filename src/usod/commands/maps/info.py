@@ -16,7 +16,8 @@ def info(store: Store, quiet: Quiet = False) -> None:
 
     with MapStore(store) as maps:
         means = [float(saliency.mean()) for _, saliency in maps]
-        print(f"{store}: {len(maps)} maps of {maps.shape[0]}x{maps.shape[1]}, all checksums right")
+        sizes = "of sizes of their own" if maps.sizes is not None else f"of {maps.size[0]}x{maps.size[1]}"
+        print(f"{store}: {len(maps)} maps {sizes}, all checksums right")
         print(f"mean saliency: {sum(means) / max(1, len(means)):.4f}")
         for key, value in maps.attributes.items():
             print(f"{key}: {json.dumps(value) if isinstance(value, dict) else value}")

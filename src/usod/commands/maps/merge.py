@@ -22,6 +22,7 @@ def merge(
 
     Example: usod maps merge rbd.1-of-2.h5 rbd.2-of-2.h5 --index index.csv --out rbd.h5
     """
+    import numpy as np
 
     from usod.data.index import read_index
     from usod.data.mapstore import MapStore, write_maps
@@ -34,13 +35,11 @@ def merge(
         missing = [key for key in table["id"] if key not in of_id]
         if missing:
             raise UsodError(f"{parts[0]} and the other parts lack {len(missing)} images of {index}, e.g. {missing[0]}")
-        shapes = {store.size for store in stores if len(store)}
-        if len(shapes) > 1:
-            raise UsodError(f"{parts[0]} and the other parts hold maps of different sizes")
+        own = np.array([of_id[key].raw(key).shape for key in table["id"]]).reshape(-1, 2)
         attributes = describe(stores[0].attributes["config"], {"index": index}) | {
             "created_by": stores[0].attributes["created_by"]
         }
         sizes = table[["height", "width"]].to_numpy()
-        with write_maps(out, list(table["id"]), shapes.pop(), sizes, attributes) as rows:
+        with write_maps(out, list(table["id"]), own, sizes, attributes) as rows:
             for key in table["id"]:
                 rows[key] = of_id[key].raw(key)

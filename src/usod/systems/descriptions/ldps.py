@@ -96,7 +96,7 @@ class Ldps(System):
             yield Part(
                 f"ldps-{prior}",
                 f"ldps/{{variant}}{prior}",
-                leaves=("labels", "whole"),
+                leaves=("labels",),
                 maps="made",
                 settings=(ldps.merge,),
                 reads=reads,
@@ -106,7 +106,7 @@ class Ldps(System):
             yield Part(
                 f"ldps_single-{prior}",
                 f"ldps_single/{{variant}}{prior}",
-                leaves=("labels", "whole"),
+                leaves=("labels",),
                 maps="made",
                 settings=(config.relation, ldps.single, ldps.merge),
                 reads=reads,
@@ -120,7 +120,6 @@ class Ldps(System):
                 settings=(ldps.crf,),
                 reads=reads,
                 column=False,
-                files={"labels": f"ldps_crf/{{variant}}{prior}/whole.h5"},
             )
 
     def wanted(self, config: LdpsSettings) -> list[str]:

@@ -121,7 +121,7 @@ def test_a_prior_of_its_own_size_is_merged_there(data, trained, tmp_path):
     images, prior, _ = data
     stripes = np.arange(12)[:, None] % 2 * np.ones((12, 12))
     for key in images.ids:
-        large = resize_map(prior[key], (96, 80))
+        large = resize_map(prior[key], (96, 80)).copy()
         large[:12, :12] = 0 if key == "i11" else stripes
         write_map(tmp_path / f"{key}.png", large)
     own = open_maps(tmp_path)

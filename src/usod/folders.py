@@ -14,14 +14,15 @@ def absolute(path: object) -> Path:
     return Path(os.path.normpath(Path(str(path)).expanduser().absolute()))
 
 
-def require_folder(given: str, key: str, or_file: bool = False) -> Path:
-    """The path under a key of the configuration. Raises UsageError where there is no such folder (or file)."""
+def require_folder(given: str, key: str, or_file: bool = False, hint: str = "") -> Path:
+    """The path under a key of the configuration. Raises UsageError where there is no such folder (or file); its line
+    ends with the hint."""
     path = Path(given)
     if path.is_dir() or (or_file and path.exists()):
         return path
     whole = "" if path.is_absolute() else f" ({absolute(path)})"
     what = "is a file, not a folder" if path.exists() else f"no folder{' or file' if or_file else ''}"
-    raise UsageError(f"{key}: {what} {given!r}{whole}; correct the path, or start the workflow in another folder")
+    raise UsageError(f"{key}: {what} {given!r}{whole}; correct the path, or start the workflow in another folder{hint}")
 
 
 def below_here(folder: str) -> str:

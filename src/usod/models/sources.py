@@ -194,7 +194,7 @@ def missing_file(file: str | Path) -> str:
     known = published_file(path)
     way_out = "correct the path"
     if known is not None:
-        way_out = f"put it there, from {known.place}"
+        way_out = f"put it there, from {known.place} (docs/reproduce.md)"
         if known.url or known.package:
             way_out += f"; with internet: usod weights fetch {known.name} --out {path.parent}"
     return f"there is no file {file}{resolved}; {way_out}, or set `weights: none`"

@@ -185,12 +185,16 @@ class Settings(Section):
 
         `tested` are methods from whose maps nothing is learnt: those of the training images need not be there.
         """
+        from usod.data.layouts import KNOWN_SETS
+
         used = dict.fromkeys([self.train, *self.test])
         for name in used:
+            known = self.datasets[name].published_as or name.lower().startswith(tuple(KNOWN_SETS))
+            hint = "; docs/reproduce.md says where the papers' data sets come from" if known else ""
             for key in ("root", "masks"):
                 folder = getattr(self.datasets[name], key)
                 if folder not in (None, "demo"):
-                    require_folder(folder, f"datasets.{name}.{key}")
+                    require_folder(folder, f"datasets.{name}.{key}", hint=hint)
             if (tags := self.datasets[name].tags) not in (None, "folders"):
                 require_folder(str(tags), f"datasets.{name}.tags", or_file=True)
         for method, section in self.methods.items():

@@ -131,12 +131,7 @@ class SingleImageConfig(RelationConfig):
     iterations: int = Field(10, ge=1, description="Steps per image (5.4)")
     batch_size: Literal[1] = Field(1, description="The one image (5.4)")
     lr: Positive = Field(0.2, description="Of all layers (5.4)")
-    head_lr_factor: float = Field(
-        1.0,
-        gt=0,
-        description="5.4 names one rate. 10 with lr: 0.02 keeps the backbone closer to its weights: of RBD's F of .589 "
-        "(15 images of SOD) that made .595, the paper's rate .500",
-    )
+    head_lr_factor: float = Field(1.0, gt=0, description="5.4 names one rate")
     optimiser: Literal["sgd"] = Field(
         "sgd", description="As the training's; 5.4 names none, nor has the code this mode"
     )

@@ -66,6 +66,12 @@ class Plan:
         return [name for name in self.trained if self.parts[name].system == system]
 
     @property
+    def tested(self) -> set[str]:
+        """The methods from whose maps of the training images nothing is learnt."""
+        learnt = {read.name for part in self.made for read in part.reads if (part.maps, read.what) != ("made", "maps")}
+        return {method for method in self.methods if method not in learnt}
+
+    @property
     def finals(self) -> list[str]:
         """What the systems that are asked for end with."""
         return [part.name for part in self.made if part.final and part.system in self.settings.systems]

@@ -55,12 +55,16 @@ def desk(tmp_path):
         (tmp_path / name).symlink_to(ROOT / name)
     for folder in ("data/ECSSD/images", "data/their_maps/demo", "data/their_maps/demo-test", "photos"):
         (tmp_path / folder).mkdir(parents=True)
-    for preset in (ROOT / "workflow/presets").glob("*.yaml"):  # the folders and checkpoints that they name
-        values = yaml.safe_load(preset.read_text(encoding="utf-8"))
-        for root in {section["root"] for section in values.get("datasets", {}).values()} - {"demo"}:
-            (tmp_path / root).mkdir(parents=True, exist_ok=True)
-        if str(weights := values.get("network", {}).get("weights")).startswith("weights/"):
-            (tmp_path / "weights").mkdir(exist_ok=True)
+    for file in (ROOT / "workflow/presets").glob("*.yaml"):  # what the presets of papers ask for
+        preset = yaml.safe_load(file.read_text(encoding="utf-8"))
+        sets = [name for name, section in preset["datasets"].items() if section["root"] != "demo"]
+        found = [section[key] for section in preset["datasets"].values() for key in ("root", "tags") if key in section]
+        maps = [section["maps"] for section in preset.get("methods", {}).values() if section and "maps" in section]
+        for folder in [*found, *(text.replace("{dataset}", name) for text in maps for name in sets)]:
+            if folder not in ("demo", "folders"):
+                (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        if "/" in (weights := preset.get("network", {}).get("weights", "none")):
+            (tmp_path / weights).parent.mkdir(exist_ok=True, parents=True)
             (tmp_path / weights).touch()
     shutil.copy(ROOT / "workflow/report/demo.png", tmp_path / "photos/a.png")
     shutil.copy(ROOT / "workflow/presets/smoke.yaml", tmp_path / "my.yaml")

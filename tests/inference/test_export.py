@@ -53,6 +53,24 @@ def test_an_exported_network_gives_the_same_maps_at_any_batch_and_size(model, tm
         assert found.shape == (shape[0], 1, *shape[2:]) and np.abs(found - expected.numpy()).max() < 1e-4
 
 
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_ldps_as_onnx_refines_as_its_command_does(model, tmp_path, variant):
+    """Image and prior in, the merged map out; a prior that is nowhere certain comes back as it was."""
+    from usod.systems.ldps import Refiner
+
+    path, network = model(head={"name": "relation", "variant": variant})
+    export_onnx(path, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    assert [value.name for value in session.get_inputs()] == ["image", "prior"]
+    rng = np.random.default_rng(0)
+    images, priors = rng.integers(0, 256, (2, 64, 96, 3), np.uint8), rng.random((2, 64, 96), np.float32) * 0.8
+    priors[0, :16, :16] = 1
+    inputs = {"image": network.as_input(torch.from_numpy(images)).numpy(), "prior": priors[:, None]}
+    (found,) = session.run(["saliency"], inputs)
+    assert np.abs(found[:, 0] - Refiner(network).refine(images, priors)).max() < 1e-4
+    assert np.array_equal(found[1, 0], priors[1]) and not np.array_equal(found[0, 0], priors[0])
+
+
 @pytest.mark.parametrize(
     ("name", "head", "size"),
     [("timm/test_vit", "patch", None), ("timm/test_vit", "guided", 96), ("timm/test_resnet", "patch", None)],
@@ -95,10 +113,14 @@ def test_the_card_says_what_the_network_learnt_from_and_scores(model, tmp_path):
     path, _ = model()
     score = dict.fromkeys(MEASURES, 0.5) | {"n": 7, "f_fixed": 0.8123}
     (tmp_path / "s.json").write_text(json.dumps(score))
-    card = model_card(path, {"ECSSD": tmp_path / "s.json"}, {"photos": 12})
+    card = model_card(path, {"ECSSD": tmp_path / "s.json"}, {"photos": (12, "train.txt")})
     head = yaml.safe_load(card.split("---")[1])
     assert head["library_name"] == "usod" and "unsupervised" in head["tags"]
-    assert "| ECSSD | 7 | 81.23 |" in card and "Working size 64x64" in card and "12 images of photos" in card
+    assert (
+        "| ECSSD | 7 | 81.23 |" in card
+        and "Working size 64x64" in card
+        and "12 images of photos (split: train.txt)" in card
+    )
     assert f"| torch | {torch.__version__.partition('+')[0]}" in card
     settings = NetworkConfig(light_width=8)
     save_model(path, build_network(settings), settings, input_size=64, extra={"labels": "masks"})

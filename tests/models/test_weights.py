@@ -224,7 +224,10 @@ def test_torchvision_name_reads_the_cached_file_and_checks_it(tmp_path, monkeypa
     backbone = build_backbone(config)
     load_weights(backbone, config)
     assert_same_backbone(backbone, twin)
-    assert describe_weights(config) == {"name": "IMAGENET1K_V2", "sha256": digest, "labels": "ImageNet"}
+    described = {"name": "mobilenet_v2.IMAGENET1K_V2", "sha256": digest, "labels": "ImageNet"}
+    assert describe_weights(config) == described
+    # DEFAULT is said to be what it is.
+    assert describe_weights(NetworkConfig(name="mobilenet_v2", weights="DEFAULT")) == described
     # The same file given by its path is recognised by its digest.
     by_path = NetworkConfig(name="mobilenet_v2", weights=str(cached))
     assert describe_weights(by_path)["labels"] == "ImageNet"

@@ -85,7 +85,7 @@ rule show_ablation_maps:
         scenes=scenes_of,
     output:
         figure=report(
-            "results/report/{table}-{testset}.png",
+            "results/report/{table}-maps-{testset}.png",
             caption="../report/ablation_maps.rst",
             category="Ablations",
             labels={"table": "{table}", "as": "pictures, {testset}"},
@@ -162,6 +162,35 @@ rule plot_ablation_scatter:
     shell:
         "usod report scatter {input.scores[0]:q} {input.scores[1]:q} --name {params.names[0]:q} --name {params.names[1]:q}"
         " --measure {params.f} --measure mae --out {output.figure:q} > {log:q} 2>&1"
+
+
+rule show_ablation_failures:
+    """The images on which two of a table's variants fail, and those on which one is much better."""
+    input:
+        scores=scattered,
+        maps=scattered_maps,
+        images="results/{testset}/images.h5",
+        masks="results/{testset}/masks.csv",
+        scenes=scenes_of,
+    output:
+        figure=report(
+            "results/report/{table}-{testset}.png",
+            caption="../report/ablation_failures.rst",
+            category="Ablations",
+            labels={"table": "{table}", "as": "failures, {testset}"},
+        ),
+    log:
+        "results/logs/report/{table}-{testset}.failures.log",
+    benchmark:
+        "results/timings/report/{table}-{testset}.failures.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.report.failures"),
+        maps=lambda wildcards, input: pairs("--maps", TABLES.tables[wildcards.table].scatter, input.maps),
+    shell:
+        "usod report failures {input.scores[0]:q} {input.scores[1]:q} --images {input.images:q} {params.maps:q}"
+        " --masks {input.masks:q} --out {output.figure:q} > {log:q} 2>&1"
 
 
 try:

@@ -78,8 +78,9 @@ class NetworkConfig(BaseModel):
     )
     weights: str = Field(
         default="none",
-        description="Initial weights of the backbone: none, a torchvision name (DEFAULT, IMAGENET1K_V1, "
-        "IMAGENET1K_V2), DEFAULT or a tag of timm (lvd142m), or a file: .safetensors, or .pth / .pt / .pth.tar holding "
+        description="Initial weights of the backbone: none, a torchvision name (IMAGENET1K_V1, which the papers had, "
+        "IMAGENET1K_V2, retrained with a newer recipe, or DEFAULT: V2 of resnet50, resnet101 and mobilenet_v2, V1 of "
+        "the others), DEFAULT or a tag of timm (lvd142m), or a file: .safetensors, or .pth / .pt / .pth.tar holding "
         "tensors only (torchvision, timm, DRN, DRN Cityscapes, MoCo v2, DINO, DINOv2, DINOv3 and efficientnet-lite "
         "checkpoints, and usod's own models). `usod weights list` shows what is known.",
     )

@@ -116,7 +116,8 @@ def describe_weights(config: NetworkConfig) -> dict[str, str]:
         name = tagged_name(config.name, config.weights)
         known = labels_of_tag(name.partition(".")[2])
     else:
-        name, known = config.weights, torchvision_weights(config.name, config.weights).labels
+        published = torchvision_weights(config.name, config.weights)
+        name, known = published.name, published.labels
     said = config.weights_labels
     if said is not None and known not in ("unknown", said):
         raise UsageError(f"network.weights_labels: {said!r}, but {name} was trained with {known!r}; leave the key out")
@@ -187,7 +188,7 @@ def _is_published(path: Path, known: Published) -> bool:
 
 
 def torchvision_weights(backbone: str, name: str) -> Published:
-    """torchvision's weights of a backbone; DEFAULT is its newest."""
+    """torchvision's weights of a backbone; DEFAULT is its newest: retrained ones (V2) where there are any."""
     versions = [name] if name != "DEFAULT" else ["IMAGENET1K_V2", "IMAGENET1K_V1"]
     return next(known for version in versions if (known := published_name(f"{backbone}.{version}")))
 

@@ -4,6 +4,7 @@
 """
 
 import os
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
@@ -48,8 +49,25 @@ class DatasetConfig(Section):
     tags: UserPath | None = Field(
         None, description="Image-level tags, for WSS: a CSV (id,tags), a folder of XML annotations, or folders"
     )
+    only_tags: list[str] = Field(
+        [], description="Use only the images with any of these tags, such as categories that no training has seen"
+    )
+    without_tags: list[str] = Field([], description="Leave out the images with any of these tags, in all steps")
     has_masks: bool = Field(True, description="false: an unlabelled set; nothing is evaluated on it")
-    published_as: str | None = Field(None, description="Name of the set in published tables, e.g. ECSSD")
+    published_as: str | None = Field(
+        None,
+        description="Name of the set in published tables, e.g. ECSSD; refused with a `split` that is by a hash, as "
+        "that of MSRA-B without its list files",
+    )
+
+    @model_validator(mode="after")
+    def _tags_fit(self) -> Self:
+        for key in ("only_tags", "without_tags"):
+            if getattr(self, key) and self.tags is None and self.root != "demo":
+                raise ValueError(f"{key}: say where the tags are, tags:")
+            if getattr(self, key) and self.published_as is not None:
+                raise ValueError(f"published_as: not of a part of {self.published_as}; leave it or {key} out")
+        return self
 
 
 class MethodConfig(Section):
@@ -176,12 +194,14 @@ class Settings(Section):
         return self.methods[method].function or method
 
     def imported_maps(self, method: str, dataset: str) -> Path:
-        """Folder or file of a method's maps that were made elsewhere. Raises UsageError where there is none."""
-        template = self.methods[method].maps or ""
-        return require_folder(template.replace("{dataset}", dataset), f"methods.{method}.maps", or_file=True)
+        """Folder or file of a method's maps that were made elsewhere; whether it is there, `check_paths` says."""
+        return Path((self.methods[method].maps or "").replace("{dataset}", dataset))
 
-    def check_paths(self) -> None:
-        """Raises UsageError where a folder is missing that training or scoring reads: images, masks, tags, maps."""
+    def check_paths(self, tested: Collection[str] = ()) -> None:
+        """Raises UsageError where a folder is missing that training or scoring reads: images, masks, tags, maps.
+
+        `tested` are methods from whose maps nothing is learnt: those of the training images need not be there.
+        """
         from usod.data.layouts import KNOWN_SETS
 
         used = dict.fromkeys([self.train, *self.test])
@@ -196,7 +216,8 @@ class Settings(Section):
                 require_folder(str(tags), f"datasets.{name}.tags", or_file=True)
         for method, section in self.methods.items():
             for dataset in used if section.maps is not None else ():
-                self.imported_maps(method, dataset)
+                if dataset in self.test or method not in tested:
+                    require_folder(str(self.imported_maps(method, dataset)), f"methods.{method}.maps", or_file=True)
 
 
 def differing(network: NetworkConfig, keys: dict[str, Any], name: str) -> NetworkConfig:

@@ -5,7 +5,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -51,6 +51,13 @@ def nothing_is_empty(values: Any) -> Any:
     return {} if values is None else values
 
 
+def moved_key(values: Any, key: str, new: str) -> Any:
+    """The values of a section. Raises ValueError where they hold `key`, which is now `new`."""
+    if isinstance(values, dict) and key in values:
+        raise ValueError(f"{key}: is now {new}")
+    return values
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,8 +77,13 @@ class Section(BaseModel):
 class CrfConfig(Section):
     """Dense CRF (Krähenbühl & Koltun 2011); defaults of DeepUSPS's released code at 432x432 (the paper gives none).
 
-    The two `sxy` are in pixels of the working size: scale them with `size`.
+    The two `sxy` are in pixels of the maps that it refines: scale them with `size`, as `at` does.
     """
+
+    def at(self, size: int) -> Self:
+        """The CRF that covers the same share of maps of side `size` as this one does of 432x432."""
+        widths = {name: getattr(self, name) * size / 432 for name in ("gaussian_sxy", "bilateral_sxy")}
+        return self.model_copy(update=widths)
 
     gaussian_sxy: float = Field(3, gt=0, description="Standard deviation of the smoothness kernel in pixels")
     gaussian_compat: float = Field(3, ge=0, description="Its weight")
@@ -92,21 +104,31 @@ class RelationConfig(Section):
     """LDPS (Chen et al., AAAI 2020): training of the relation network (sections 3.3, 4.2 and 5.3)."""
 
     iterations: int = Field(20_000, ge=1, description="Steps (5.3); whole epochs are trained")
-    batch_size: int = Field(8, ge=1, description="Images per step; the paper gives none, the released code 1")
+    batch_size: int = Field(
+        8,
+        ge=1,
+        description="Images per step. Ours, as the paper gives none: a step of one image follows whatever that image "
+        "is. 1: the released code",
+    )
     lr: Positive = Field(5e-4, description="Learning rate of the backbone (5.3)")
     head_lr_factor: float = Field(10.0, gt=0, description="The rest learns ten times faster (5.3: 5e-3)")
-    optimiser: Literal["adam", "sgd"] = Field("sgd", description="5.3; with momentum 0.9 (released code)")
-    lr_decay: Literal["constant", "poly"] = Field("poly", description="5.3; power 0.9, step by step")
+    optimiser: Literal["adam", "sgd"] = Field("sgd", description="5.3; its momentum of 0.9 is the released code's")
+    lr_decay: Literal["constant", "poly"] = Field(
+        "poly", description="5.3; step by step, and its power of 0.9, are the released code's"
+    )
     weight_decay: float = Field(5e-3, ge=0, description="Released code; the paper gives none")
     theta_afg: float = Field(0.8, ge=0, le=1, description="Prior values from here on are approximate foreground (5.3)")
     theta_abg: float = Field(0.3, ge=0, le=1, description="Prior values up to here are approximate background (5.3)")
     balanced: bool = Field(
         True,
-        description="The mean over the positive pairs plus that over the negative ones, the two expectations of Eq. 5; "
-        "false: the mean over all pairs of an image (released code), in which the larger background drowns the object",
+        description="The mean over the positive pairs plus that over the negative ones: the two expectations of Eq. 5, "
+        "taken by their word. false: the mean over all pairs of an image, which is how section 4.2 and the released "
+        "code have the cross-entropy; the larger background then drowns the object",
     )
-    flip: bool = Field(False, description="Random horizontal flips (released code: none)")
-    precision: Literal["auto", "float32", "bf16"] = "auto"
+    flip: bool = Field(False, description="Random horizontal flips (released code: none; the paper says nothing)")
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "auto", description="auto: bf16 on CUDA, else float32, which the paper and its code have"
+    )
     seed: Seed = 0
 
 
@@ -114,18 +136,31 @@ class SingleImageConfig(RelationConfig):
     """LDPS trained anew on every single image (section 5.4, Table 3)."""
 
     iterations: int = Field(10, ge=1, description="Steps per image (5.4)")
-    batch_size: Literal[1] = 1
-    lr: Positive = Field(0.02, description="Of the backbone; times head_lr_factor the paper's 0.2 (5.4)")
-    lr_decay: Literal["constant", "poly"] = "constant"
+    batch_size: Literal[1] = Field(1, description="The one image (5.4)")
+    lr: Positive = Field(0.2, description="Of all layers (5.4)")
+    head_lr_factor: float = Field(1.0, gt=0, description="5.4 names one rate")
+    optimiser: Literal["sgd"] = Field(
+        "sgd", description="As the training's; 5.4 names none, nor has the code this mode"
+    )
+    lr_decay: Literal["constant"] = Field("constant", description="5.4 gives one rate")
+    flip: Literal[False] = Field(False, description="There is one image")
+    precision: Literal["float32"] = Field("float32", description="Ten steps on one image")
 
 
 class MergeConfig(Section):
     """How LDPS's refined map and its prior become one (section 4.3)."""
 
     theta_fg: float | None = Field(
-        None, gt=0, le=1, description="Certain foreground of the prior when refining (Table 4); null: as in training"
+        None,
+        gt=0,
+        le=1,
+        description="Certain foreground of the prior when refining (Table 4); null: network's (5.3: 0.9)",
     )
     stretch: bool = Field(False, description="Released code: every result is stretched to 0..1; the paper says nothing")
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "float32",
+        description="Of the network when refining. Published gains in MAE go down to .0012; auto: bf16 on CUDA",
+    )
 
 
 class SuperpixelConfig(Section):
@@ -142,42 +177,70 @@ class SuperpixelConfig(Section):
     gamma3: float = Field(0.01, gt=0, description="Its width in image sides (released code)")
     covariance: float = Field(0.01, gt=0, description="Added to the mixtures' variances, channels 0..255 (released)")
     offset: float = Field(0.0, ge=0, description="Added to the probability in the unary term (released code: 0.1)")
+    threshold: float | None = Field(
+        None, ge=0, lt=1, description="The map is binarised above it first (released code: 0.65); null: it is not (3.4)"
+    )
     border: bool = Field(True, description="false: border superpixels are background throughout (released code)")
 
 
-class PretrainConfig(Section):
+class TagTraining(Section):
+    """What both trainings of WSS have (Wang et al., CVPR 2017, sections 3.3 and 3.4)."""
+
+    batch_size: int = Field(64, ge=1, description="3.3 and 3.4")
+    optimiser: Literal["adam", "sgd"] = Field("sgd", description="3.3 and 3.4; momentum 0.9 (3.3)")
+    nesterov: bool = Field(False, description="Nesterov's momentum; the paper has momentum 0.9 and says no more (3.3)")
+    lr_decay: Literal["constant", "poly", "step"] = Field("step", description="3.3 and 3.4")
+    eta: float = Field(
+        1e-4,
+        ge=0,
+        description="Of eta |theta|^2 in the objective (3.3; 3.4 does not say): SGD's weight decay is twice that. "
+        "Released code: 2.5e-4",
+    )
+    flip: bool = Field(True, description="Random horizontal flips (released code; the paper says nothing)")
+    precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 autocast on CUDA")
+    seed: Seed = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_the_paper(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "weight_decay" in values:
+            raise ValueError("weight_decay: is now eta, as in the paper; write half of the weight decay")
+        return values
+
+    @property
+    def weight_decay(self) -> float:
+        """Of SGD: the gradient of eta |theta|^2 is 2 eta theta."""
+        return 2 * self.eta
+
+
+class PretrainConfig(TagTraining):
     """WSS, training on tags (section 3.3)."""
 
     epochs: int = Field(60, ge=1, description="The paper gives none; the learning rate falls every 20")
-    batch_size: int = Field(64, ge=1, description="3.3")
     lr: Positive = Field(0.01, description="3.3")
-    optimiser: Literal["adam", "sgd"] = Field("sgd", description="3.3, momentum 0.9")
-    lr_decay: Literal["constant", "poly", "step"] = "step"
     milestones: list[int] = Field([21, 41], description="Epochs from which lr is a tenth (3.3: every 20)")
-    head_lr_factor: float = Field(1.0, gt=0, description="Of the new layers (released snapshots: 100)")
-    weight_decay: float = Field(1e-4, ge=0, description="eta (3.3)")
+    head_lr_factor: float = Field(
+        1.0, gt=0, description="Of the new layers; 3.3 has one rate (released snapshots: 100)"
+    )
     sparsity: float = Field(5e-4, ge=0, description="lambda of the L1 norm of the foreground map (3.3)")
-    negative_weight: float = Field(1.0, gt=0, description="Of the tags that an image lacks (released code: 0.02)")
-    flip: bool = Field(True, description="Released code; the paper says nothing")
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    seed: Seed = 0
+    negative_weight: float = Field(
+        1.0, gt=0, description="Of the tags that an image lacks (3.3: they weigh the same; released code: 0.02)"
+    )
 
 
-class SelfTrainConfig(Section):
+class SelfTrainConfig(TagTraining):
     """WSS, one round of self-training (section 3.4)."""
 
     epochs: int = Field(20, ge=1, description="The paper gives none; the learning rate falls every 10")
-    batch_size: int = Field(64, ge=1, description="3.4")
     lr: Positive = Field(1e-3, description="Of the pretrained layers (3.4)")
-    head_lr_factor: float = Field(10.0, gt=0, description="3.4: 1e-2 for the new layers")
-    optimiser: Literal["adam", "sgd"] = Field("sgd", description="3.4")
-    lr_decay: Literal["constant", "poly", "step"] = "step"
+    head_lr_factor: float = Field(
+        10.0,
+        gt=0,
+        description="3.4: 1e-2 for the newly added layers, which are the skips and deconvolutions in the first round; "
+        "in later ones no layer is new",
+    )
     milestones: list[int] = Field([11], description="Epochs from which lr is a tenth (3.4: every 10)")
-    weight_decay: float = Field(1e-4, ge=0, description="As in the pretraining")
     delta: float = Field(0.95, ge=0, le=1, description="Weight of the label in the bootstrapping loss (3.4)")
-    flip: bool = Field(True, description="As in the pretraining")
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    seed: Seed = 0
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

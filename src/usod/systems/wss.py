@@ -123,7 +123,8 @@ def selftrain(
     Parameters
     ----------
     labels : the maps of the network before after the iterative CRF (`usod.crf.superpixel`), ids and size as the images'
-    before : the network of the pretraining or of the round before: its backbone and what the heads have in common
+    before : the network of the pretraining or of the round before: its backbone and what the heads have in common,
+        which learn with `lr`; what is new learns `head_lr_factor` times faster
 
     Raises
     ------
@@ -140,6 +141,6 @@ def selftrain(
     net.load_state_dict(common, strict=False)
     process = Process(device)
     objective = Bootstrapping(process.read_all(labels, images.ids), config.delta, device)
-    schedule = Schedule.of(config, config.lr, config.seed)
+    schedule = Schedule.of(config, config.lr, config.seed, learnt=frozenset(common))
     inputs = Inputs(process.read_all(images), device)
     return Trained(net, fit("WSS", net, inputs, objective, config, schedule, process, work, identity))

@@ -56,9 +56,16 @@ def desk(tmp_path):
     for folder in ("data/ECSSD/images", "data/their_maps/demo", "data/their_maps/demo-test", "photos"):
         (tmp_path / folder).mkdir(parents=True)
     for file in (ROOT / "workflow/presets").glob("*.yaml"):  # what the presets of papers ask for
-        for section in yaml.safe_load(file.read_text()).get("datasets", {}).values():
-            for folder in (section["root"], section.get("tags") or section["root"]):
+        preset = yaml.safe_load(file.read_text(encoding="utf-8"))
+        sets = [name for name, section in preset["datasets"].items() if section["root"] != "demo"]
+        found = [section[key] for section in preset["datasets"].values() for key in ("root", "tags") if key in section]
+        maps = [section["maps"] for section in preset.get("methods", {}).values() if section and "maps" in section]
+        for folder in [*found, *(text.replace("{dataset}", name) for text in maps for name in sets)]:
+            if folder not in ("demo", "folders"):
                 (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        if "/" in (weights := preset.get("network", {}).get("weights", "none")):
+            (tmp_path / weights).parent.mkdir(exist_ok=True, parents=True)
+            (tmp_path / weights).touch()
     shutil.copy(ROOT / "workflow/report/demo.png", tmp_path / "photos/a.png")
     shutil.copy(ROOT / "workflow/presets/smoke.yaml", tmp_path / "my.yaml")
     return tmp_path

@@ -14,7 +14,7 @@ from usod.models.config import NetworkConfig
 from usod.models.sources import TIMM
 from usod.settings.ablations import Variants
 from usod.systems.description import Figure, Part, System
-from usod.systems.names import SystemName
+from usod.systems.names import RAW, SystemName
 
 
 class Plan:
@@ -64,6 +64,12 @@ class Plan:
     def trained_by(self, system: str) -> list[str]:
         """The parts of one system that are trained."""
         return [name for name in self.trained if self.parts[name].system == system]
+
+    @property
+    def tested(self) -> set[str]:
+        """The methods from whose maps of the training images nothing is learnt."""
+        learnt = {read.name for part in self.made for read in part.reads if (part.maps, read.what) != ("made", "maps")}
+        return {method for method in self.methods if method not in learnt}
 
     @property
     def finals(self) -> list[str]:
@@ -152,6 +158,8 @@ class Plan:
         if name.part in self.methods and key == "labels":
             return f"results/{dataset}/maps/{name.part}.h5"
         part = self._part(name)
+        if key not in part.leaves and part.network is not None:  # its network's training leaves it
+            return self.file(dataset, self.tables.shared(part.network, name.variant), key)
         return f"results/{dataset}/{part.file(key, name.folder)}"
 
     def _part(self, name: SystemName) -> Part:
@@ -256,6 +264,27 @@ class Plan:
             if name in scored
         }
 
+    def output_scores(self, target: str) -> dict[str, str]:
+        """`stage_scores` of the training set, and METHOD/HEADING/network -> that of what the stage's network gives.
+
+        Raises
+        ------
+        UsageError
+            If the training set has no masks, or no stage is trained; `target` is what asked for them.
+        """
+        train = self.settings.train
+        if not self.settings.datasets[train].has_masks:
+            raise UsageError(f"{target}: scores labels of the training set {train!r}, which has no masks")
+        if not self.chains():
+            raise UsageError(f"{target}: shows stages, and this configuration trains none")
+        networks = {
+            f"{method}/{heading}/network": self.score(train, f"{RAW}-{name}")
+            for method in self.chains()
+            for heading, name in self._stages(method).items()
+            if name != method
+        }
+        return self.stage_scores(train) | networks
+
     def _stages(self, method: str) -> dict[str, str]:
         """Heading -> a method, then the parts that refine its maps one after the other."""
         return {"maps": method, **{part.heading or part.name: part.name for part in self.chains().get(method, [])}}
@@ -283,17 +312,19 @@ class Plan:
         found = [Figure("Ablations", f"{table}.md", "ablation", wildcards={"table": table})]
         if described.curves:
             found.append(Figure("Ablations", f"{table}.svg", "ablation_curves", wildcards={"table": table}))
+        if described.pictures == "epochs":
+            wildcards = {"table": table, "testset": self.settings.train}
+            file = f"{table}-epochs-{self.settings.train}.png"
+            found.append(Figure("Ablations", file, "ablation_epochs", wildcards=wildcards))
         for testset in self.scored_on(table):
             wildcards = {"table": table, "testset": testset}
+            if described.pictures == "maps":
+                file = f"{table}-maps-{testset}.png"
+                found.append(Figure("Ablations", file, "ablation_maps", wildcards=wildcards))
             if described.scatter:
                 found.append(Figure("Ablations", f"{table}-{testset}.svg", "ablation_scatter", wildcards=wildcards))
-            if described.pictures:
-                found.append(Figure("Ablations", f"{table}-{testset}.png", "ablation_pictures", wildcards=wildcards))
+                found.append(Figure("Ablations", f"{table}-{testset}.png", "ablation_failures", wildcards=wildcards))
         return found
-
-    def ablation_columns(self, table: str, testset: str) -> dict[str, str]:
-        """Row -> the maps of its (first) system."""
-        return {row: self.maps(testset, systems[0]) for row, systems in self.tables.systems(table).items()}
 
     def ablation_scores(self, table: str) -> list[str]:
         systems = dict.fromkeys(system for row in self.tables.systems(table).values() for system in row)

@@ -53,6 +53,24 @@ def test_an_exported_network_gives_the_same_maps_at_any_batch_and_size(model, tm
         assert found.shape == (shape[0], 1, *shape[2:]) and np.abs(found - expected.numpy()).max() < 1e-4
 
 
+@pytest.mark.parametrize("variant", ["paper", "released"])
+def test_ldps_as_onnx_refines_as_its_command_does(model, tmp_path, variant):
+    """Image and prior in, the merged map out; a prior that is nowhere certain comes back as it was."""
+    from usod.systems.ldps import Refiner
+
+    path, network = model(head={"name": "relation", "variant": variant})
+    export_onnx(path, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    assert [value.name for value in session.get_inputs()] == ["image", "prior"]
+    rng = np.random.default_rng(0)
+    images, priors = rng.integers(0, 256, (2, 64, 96, 3), np.uint8), rng.random((2, 64, 96), np.float32) * 0.8
+    priors[0, :16, :16] = 1
+    inputs = {"image": network.as_input(torch.from_numpy(images)).numpy(), "prior": priors[:, None]}
+    (found,) = session.run(["saliency"], inputs)
+    assert np.abs(found[:, 0] - Refiner(network).refine(images, priors)).max() < 1e-4
+    assert np.array_equal(found[1, 0], priors[1]) and not np.array_equal(found[0, 0], priors[0])
+
+
 @pytest.mark.parametrize(
     ("name", "head", "size"),
     [("timm/test_vit", "patch", None), ("timm/test_vit", "guided", 96), ("timm/test_resnet", "patch", None)],

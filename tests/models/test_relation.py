@@ -44,6 +44,20 @@ def test_the_papers_discriminator_has_five_convolutions_of_one_pixel():
     assert [c.kernel_size for c in convolutions] == [(1, 1)] * 5
 
 
+def test_the_pyramid_can_see_all_channels_and_is_their_reduction():
+    with torch.device("meta"):
+        net = build_network(NetworkConfig(name="mobilenet_v2", head={"name": "relation", "aspp": "stages"}))
+    convolutions = [next(m for m in branch if isinstance(m, torch.nn.Conv2d)) for branch in net.head.pyramid.branches]
+    assert [(c.in_channels, c.out_channels, c.dilation[0]) for c in convolutions] == [
+        (472, 32, rate) for rate in (1, 6, 12, 18)
+    ]
+    with torch.no_grad():
+        small = network(head={"name": "relation", "aspp": "stages"})
+        assert small(torch.randn(1, 3, 48, 64), torch.ones(1, 1, 48, 64)).shape == (1, 1, 48, 64)
+    with pytest.raises(ValueError, match="aspp: the released code"):
+        NetworkConfig(head={"name": "relation", "aspp": "stages", "variant": "released"})
+
+
 def test_reducing_before_upsampling_is_reducing_the_concatenation():
     head = RelationHead([4, 6, 8, 10], range(4)).eval()
     stages = [torch.randn(1, c, s, s) for c, s in zip((4, 6, 8, 10), (16, 8, 4, 2), strict=True)]

@@ -54,11 +54,17 @@ def test_the_pretrainings_loss_by_hand():
 
 def test_the_bootstrapping_loss_by_hand():
     """f = 0.8 where the label is 0: its target is 0.05; f = 0.3 where the label is 1: 0.95."""
-    found = bootstrapping_loss(torch.tensor([[[0.8, 0.3]]]), torch.tensor([[[0.0, 1.0]]]), 0.95).item()
+    found = bootstrapping_loss(torch.tensor([[[0.8, 0.3]]]).logit(), torch.tensor([[[0.0, 1.0]]]), 0.95).item()
     first = -(0.05 * np.log(0.8) + 0.95 * np.log(0.2))
     second = -(0.95 * np.log(0.3) + 0.05 * np.log(0.7))
     assert found == pytest.approx((first + second) / 2, rel=1e-5)
-    assert torch.isfinite(bootstrapping_loss(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[0.0, 1.0]]]))).all()
+
+
+def test_a_pixel_that_is_wrong_beyond_doubt_has_a_gradient():
+    """The sigmoid of 30 is 1 in float32."""
+    logits = torch.tensor([[[30.0, -30.0]]], requires_grad=True)
+    bootstrapping_loss(logits, torch.tensor([[[0.0, 1.0]]])).sum().backward()
+    torch.testing.assert_close(logits.grad, torch.tensor([[[0.475, -0.475]]]))
 
 
 def test_tags_are_learnt_and_the_sparsity_darkens_the_map(data):

@@ -279,8 +279,46 @@ def test_the_preset_of_wss_makes_what_its_paper_compares_and_no_more(project):
     assert {name for name in trained if "pretrain" not in name} == {"DET/wss/average/model.safetensors"}
     assert len([name for name in figure if name.startswith("predictions/SED/wss-")]) == 6, "WSS1-CRF's are FIN1's"
     pictures = project.planned("wss_figure2")
-    assert {f"report/wss_figure2-{data_set}.png" for data_set in sets} <= pictures
+    assert {f"report/wss_figure2-maps-{data_set}.png" for data_set in sets} <= pictures
     assert "predictions/SED/spcrf-wss-pretrain.h5" in pictures
+
+
+@pytest.fixture
+def authors_maps(project):
+    """Configures a preset of LDPS, with its folders of maps of others; of the training images PiCANet's alone."""
+
+    def make(name):
+        preset = yaml.safe_load((ROOT / f"workflow/presets/{name}.yaml").read_text())
+        for section in preset["datasets"].values():
+            (project.folder / section["root"]).mkdir(parents=True)
+        for method, section in preset["methods"].items():
+            for dataset in [*preset["test"], *([preset["train"]] if method == "picanet" else [])]:
+                if section:
+                    (project.folder / section["maps"].replace("{dataset}", dataset)).mkdir(parents=True)
+        project.configure(preset)
+
+    return make
+
+
+@pytest.mark.parametrize(("name", "networks"), [("ldps", 4), ("ldps_as_released", 4), ("ldps_handcrafted", 12)])
+def test_every_table_of_ldps_plans(project, authors_maps, name, networks):
+    """One network for all priors, learnt from PiCANet's maps; one more with VGG-16, two with other thresholds."""
+    authors_maps(name)
+    done = project.snakemake("--dry-run", "--printshellcmds", *(f"ldps_table{number}" for number in range(1, 6)))
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    trained = [line for line in lines if "usod ldps train" in line]
+    assert len(trained) == networks
+    assert name == "ldps_handcrafted" or all("DUTS-TE/maps/picanet.h5" in line for line in trained)
+    crf = [line for line in lines if "usod crf refine" in line]
+    assert crf and all("--index" in line and '"bilateral_sxy":80.0' in line for line in crf)
+
+
+def test_maps_to_learn_from_must_be_there(project, authors_maps):
+    authors_maps("ldps")
+    shutil.rmtree(project.folder / "data/priors/PiCANet/DUTS-TE")
+    done = project.snakemake("--dry-run", "ldps_table1")
+    assert done.returncode and "methods.picanet.maps: no folder or file 'data/priors/PiCANet/DUTS-TE'" in done.stdout
 
 
 def test_the_default_configuration_is_the_demo(project):

@@ -27,13 +27,15 @@ from usod.systems.names import RAW, SystemName, variant_folder, variant_in
 
 STARTED = time.time()
 PRESETS = (
-    *("a2s", "a2s_v2", "a2s_v3", "deepusps", "deepusps_as_released", "ldps", "own_images", "own_images_small"),
-    *("smoke", "spectral", "wss", "wss_as_released", "wss_scenes"),
+    *("a2s", "a2s_as_released", "a2s_imagenet", "a2s_v2", "a2s_v3"),
+    *("deepusps", "deepusps_as_released", "ldps", "ldps_as_released", "ldps_handcrafted"),
+    *("own_images", "own_images_small", "smoke", "spectral", "wss", "wss_as_released", "wss_scenes"),
 )
 # The tables of variants, in their order: later ones share what earlier ones train.
 ABLATIONS = (
     *("a2s_figure9", "a2s_table4", "a2s_table5", "a2s_table6", "a2s_table7", "a2s_table8"),
-    *("deepusps_crf", "deepusps_table2", "deepusps_table3"),
+    *("a2s_figure7", "a2s_figure10"),
+    *("deepusps_crf", "deepusps_table2", "deepusps_table3", "deepusps_figure5"),
     *("ldps_table1", "ldps_table2", "ldps_table3", "ldps_table4", "ldps_table5"),
     *("wss_figure2", "wss_figure6"),
 )
@@ -63,7 +65,6 @@ def settings():
 
 try:
     SETTINGS = parse_config(settings())
-    SETTINGS.check_paths()
     known = {name: workflow.source_path(f"../presets/ablations/{name}.yaml") for name in ABLATIONS}
     TABLE_FILES = find_tables(SETTINGS.ablations, known, SETTINGS.registry)
     TABLES = Variants(
@@ -72,6 +73,7 @@ try:
         asked=[Path(name).stem for name in SETTINGS.ablations],
     )
     PLAN = Plan(TABLES)
+    SETTINGS.check_paths(PLAN.tested)
 except UsodError as error:
     raise WorkflowError(str(error)) from None
 

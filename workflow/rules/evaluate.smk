@@ -54,7 +54,7 @@ rule refine_with_crf:
         runtime="4h",
     params:
         code=code("usod.commands.crf"),
-        crf=lambda wildcards: as_json(SETTINGS.benchmark.crf or CrfConfig()),
+        crf=lambda wildcards: as_json(SETTINGS.benchmark.crf or CrfConfig().at(SETTINGS.size)),
     shell:
         "usod devices run --count {resources.gpu} -- usod crf refine {input.maps:q} --images {input.images:q}"
         " --config {params.crf:q} --threads {threads} --out {output.maps:q} > {log:q} 2>&1"

@@ -91,6 +91,33 @@ rule refine_singly:
         " --out {output.maps:q} > {log:q} 2>&1"
 
 
+rule refine_prior_with_crf:
+    """The dense CRF that LDPS is compared with (Table 3): on prior maps at the images' own sizes."""
+    input:
+        index="results/{dataset}/index.csv",
+        scenes=scenes_of,
+        prior=reads("maps", "ldps_crf-{prior}"),
+    output:
+        maps="results/{dataset}/ldps_crf/{variant}{prior}/labels.h5",
+    log:
+        "results/logs/{dataset}/ldps_crf/{variant}{prior}.log",
+    benchmark:
+        "results/timings/{dataset}/ldps_crf/{variant}{prior}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: training_threads(2)
+    resources:
+        gpu=gpus,
+        mem_mb=memory,
+        runtime="4h",
+    params:
+        code=code("usod.commands.crf"),
+        crf=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.crf),
+    shell:
+        "usod devices run --count {resources.gpu} -- usod crf refine {input.prior:q} --index {input.index:q}"
+        " --config {params.crf:q} --threads {threads} --out {output.maps:q} > {log:q} 2>&1"
+
+
 rule show_changes:
     """The maps that LDPS changed most, for better and for worse."""
     input:

@@ -19,8 +19,11 @@ class Backend(StrEnum):
 @app.command()
 def refine(
     maps: Annotated[Path, typer.Argument(help="MapStore of saliency maps.")],
-    images: Annotated[Path, typer.Option(help="Images at the same working size (usod data images).")],
     out: Annotated[Path, typer.Option(help="MapStore of the refined maps.")],
+    images: Annotated[Path | None, typer.Option(help="Images at the same working size (usod data images).")] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="Or index.csv: every map is refined and kept at its image's own size.")
+    ] = None,
     config: ConfigText = None,
     backend: Annotated[Backend, typer.Option(help="torch, or pydensecrf where it is installed.")] = Backend.torch,
     device: Device = "auto",
@@ -32,33 +35,69 @@ def refine(
 
     Example: usod crf refine rbd.h5 --images images.h5 --out rbd-crf.h5
     """
-    from functools import partial
-
-    import numpy as np
-
     from usod.crf import CRFParams
-    from usod.data.mapstore import ImageStore, MapStore, write_maps
-    from usod.devices import as_memory_allows, start_device
-    from usod.progress import progress
+    from usod.devices import start_device
+    from usod.errors import UsageError
     from usod.provenance import describe
     from usod.settings.sections import CrfConfig, parse_section
 
     settings = parse_section(CrfConfig, config)
     params = CRFParams(**settings.model_dump())
+    if (images is None) == (index is None):
+        raise UsageError("give the images: either --images images.h5 or --index index.csv")
     chosen = start_device(device, threads)
+    pictures = images or index or Path()
+    origin = describe({"crf": settings.model_dump(), "backend": backend.value}, {"maps": maps, "images": pictures})
+    attributes = origin | {"created_by": "usod crf refine"}
+    if index is not None:
+        _refine_whole(maps, index, out, attributes, params, backend.value, chosen)
+    else:
+        _refine_small(maps, pictures, out, attributes, params, backend.value, chosen, batch)
+
+
+def _refine_small(
+    maps: Path, images: Any, out: Path, attributes: dict[str, Any], params: Any, backend: Any, device: Any, batch: int
+) -> None:
+    """At the working size, in batches."""
+    from functools import partial
+
+    import numpy as np
+
+    from usod.data.mapstore import ImageStore, MapStore, write_maps
+    from usod.devices import as_memory_allows
+    from usod.progress import progress
+
     with MapStore(maps) as store, ImageStore(images) as pixels:
         store.serve_at(pixels.size)
         pixels.require_like(store)
-        origin = describe({"crf": settings.model_dump(), "backend": backend.value}, {"maps": maps, "images": images})
-        attributes = origin | {"created_by": "usod crf refine"}
         with write_maps(out, store.ids, store.size, store.original_size, attributes) as rows:
             parts = [store.ids[i : i + batch] for i in range(0, len(store), batch)]
             for ids in progress(parts, len(parts), "CRF", f"batch of {batch}"):
                 probabilities, colours = np.stack([store[key] for key in ids]), pixels.read_all(ids)
-                refine_part = partial(_refine_part, colours, probabilities, params, backend.value, chosen)
+                refine_part = partial(_refine_part, colours, probabilities, params, backend, device)
                 refined = as_memory_allows(refine_part, len(ids))
                 for key, saliency in zip(ids, np.concatenate(list(refined)), strict=True):
                     rows[key] = saliency
+
+
+def _refine_whole(
+    maps: Path, index: Path, out: Path, attributes: dict[str, Any], params: Any, backend: Any, device: Any
+) -> None:
+    """At the images' own sizes, image by image."""
+    from usod.crf import refine as refine_image
+    from usod.data.images import read_image, resize_map
+    from usod.data.index import read_index
+    from usod.data.mapstore import open_maps, write_maps
+    from usod.data.store import require_ids
+    from usod.progress import progress
+
+    table, given = read_index(index), open_maps(maps)
+    require_ids(given, list(table["id"]))
+    sizes = table[["height", "width"]].to_numpy()
+    with write_maps(out, list(table["id"]), sizes, sizes, attributes) as rows:
+        for key, file in progress(list(zip(table["id"], table["image"], strict=True)), len(table), "CRF"):
+            image = read_image(file)
+            rows[key] = refine_image(image, resize_map(given[key], image.shape[:2]), params, backend, device)
 
 
 def _refine_part(images: Any, probabilities: Any, params: Any, backend: Any, device: Any, part: slice) -> Any:

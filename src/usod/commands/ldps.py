@@ -12,7 +12,7 @@ app = typer.Typer(no_args_is_help=True, help="LDPS: refine anybody's saliency ma
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
 Prior = Annotated[Path, typer.Option(help="Maps: a MapStore, or a folder of images named like the ids.")]
 Merging = Annotated[str | None, typer.Option("--merge", help="theta_fg, stretch: JSON, or the path of a YAML file.")]
-Out = Annotated[Path, typer.Option("--out", "-o", help="MapStore of the refined maps.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="MapStore of the refined maps, at the prior's own sizes.")]
 
 
 @app.command()
@@ -105,9 +105,11 @@ def refine(
     network, _ = load_model(model, start_device(device, threads))
     if "prior" not in network.inputs:
         raise UsageError(f"{model}: predicts maps from images alone (usod predict); give a model of usod ldps train")
+    given = open_maps(prior)
     with ImageStore(images) as store:
-        maps = Refiner(network, settings).refine_all(store, open_maps(prior), batch)
-        _write(out, store, maps, {"merge": settings.model_dump()}, {"model": model, "images": images, "prior": prior})
+        maps = Refiner(network, settings).refine_all(store, given, batch)
+        inputs = {"model": model, "images": images, "prior": prior}
+        _write(out, store, given, maps, {"merge": settings.model_dump()}, inputs)
 
 
 @app.command()
@@ -138,27 +140,34 @@ def single(
     net_config = read_network(network, weights)
     chosen = start_device(device, threads)
     described = {"single": settings.model_dump(), "merge": merging.model_dump(), "network": net_config.model_dump()}
+    given = open_maps(prior)
     with ImageStore(images) as store:
-        maps = refine_singly(store, open_maps(prior), settings, merging, net_config, chosen)
+        maps = refine_singly(store, given, settings, merging, net_config, chosen)
         seen = describe_weights(net_config)["labels"]
-        _write(out, store, maps, described, {"images": images, "prior": prior}, seen)
+        _write(out, store, given, maps, described, {"images": images, "prior": prior}, seen)
 
 
 def _write(
     out: Path,
     images: Any,
+    prior: Any,
     maps: Iterator[tuple[str, Any]],
     config: dict[str, Any],
     inputs: dict[str, Path],
     seen: str = "none",
 ) -> None:
-    """Write refined maps; `seen` are the human labels behind a network that no input file holds."""
+    """Write maps of the prior's sizes; `seen` are the human labels behind a network that no input file holds."""
+    import numpy as np
+
     from usod.data.mapstore import write_maps
     from usod.human_labels import join
     from usod.provenance import describe
 
     attributes = describe(config, inputs) | {"created_by": "usod ldps"}
     attributes["labels"] = join(attributes["labels"], seen)
-    with write_maps(out, images.ids, images.size, images.original_size, attributes) as rows:
+    shape = np.array([prior[key].shape for key in images.ids])
+    if (shape == images.size).all():
+        shape = images.size
+    with write_maps(out, images.ids, shape, images.original_size, attributes) as rows:
         for key, saliency in maps:
             rows[key] = saliency

@@ -4,7 +4,7 @@ They are two files so that a training step can be shown not to read a mask: it h
 """
 
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,15 @@ def load_mask(mask: str | Path, threshold: float = 0.5) -> np.ndarray:
     """
     path = Path(mask)
     return merge_votes(path) if path.is_dir() else read_mask(path, threshold)
+
+
+def load_masks(masks: str | Path, ids: Sequence[str]) -> list[np.ndarray]:
+    """The masks of some images, (H, W) bool each, of a masks.csv. Raises UsodError where one has none."""
+    table = read_masks(masks)
+    of_id = dict(zip(table["id"], zip(table["mask"], table["threshold"], strict=True), strict=True))
+    if missing := [key for key in ids if key not in of_id]:
+        raise UsodError(f"{masks}: no mask of {missing[0]}")
+    return [load_mask(*of_id[key]) for key in ids]
 
 
 def merge_votes(folder: str | Path) -> np.ndarray:

@@ -20,8 +20,8 @@ OPSET = 18
 class Predictor(nn.Module):
     """`image` (B, 3, H, W), normalised -> `saliency` (B, 1, H, W) in [0, 1].
 
-    A network that refines maps (LDPS) takes `prior` (B, 1, H, W) in [0, 1], too. What a prior that is nowhere certain
-    gives is the caller's to leave out.
+    A network that refines maps (LDPS) takes `prior` (B, 1, H, W) in [0, 1], too; one that is nowhere certain comes back
+    as it was.
     """
 
     def __init__(self, network: SaliencyNet):

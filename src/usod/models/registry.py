@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from usod.models.sources import TIMM
 
@@ -156,12 +156,28 @@ class RelationOptions(HeadOptions):
         "discriminator of five 1x1 convolutions) or as its code has it (three convolutions on the 472 channels, "
         "residual blocks, pairs at full size, two layers).",
     )
-    theta_fg: float = Field(default=0.9, gt=0, le=1, description="Prior values from here on are certain foreground.")
+    theta_fg: float = Field(
+        default=0.9, gt=0, le=1, description="Prior values from here on are certain foreground (LDPS, 5.3)."
+    )
+    aspp: Literal["reduced", "stages"] = Field(
+        default="reduced",
+        description="What the pyramid (ASPP) sees. reduced: the 32 channels after the reduction, as in the released "
+        "code. stages: all channels of the four stages, 472 with MobileNetV2, which the pyramid itself reduces to 32: "
+        "the sentence of the LDPS paper (4.1) taken by its word; six times the multiplications of the whole network.",
+    )
+
+    @model_validator(mode="after")
+    def _released_reduces_first(self) -> Self:
+        if self.variant == "released" and self.aspp == "stages":
+            raise ValueError("aspp: the released code's pyramid sees the reduced features; leave it out")
+        return self
 
     def build(self, backbone: Backbone) -> nn.Module:
         from usod.models.relation import RelationHead
 
-        return RelationHead(backbone.channels, backbone.relation_stages, self.theta_fg, self.variant == "released")
+        whole = self.aspp == "stages"
+        released = self.variant == "released"
+        return RelationHead(backbone.channels, backbone.relation_stages, self.theta_fg, released, whole)
 
 
 class TagsOptions(HeadOptions):

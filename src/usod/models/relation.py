@@ -24,9 +24,9 @@ def conv(inputs: int, outputs: int, size: int = 1, dilation: int = 1) -> nn.Sequ
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: a 1x1 and three dilated 3x3 convolutions side by side, joined to 32 channels."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: int = WIDTH) -> None:
         super().__init__()
-        self.branches = nn.ModuleList([conv(WIDTH, WIDTH), *(conv(WIDTH, WIDTH, 3, rate) for rate in DILATIONS)])
+        self.branches = nn.ModuleList([conv(inputs, WIDTH), *(conv(inputs, WIDTH, 3, rate) for rate in DILATIONS)])
         self.join = conv(WIDTH * (1 + len(DILATIONS)), WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -60,26 +60,35 @@ class RelationHead(nn.Module):
         convolutions; foreground vector and pixels have three residual blocks each; pairs are made at the image's own
         size; the discriminator has two layers. False, as the paper says: one reduction before the pyramid, the same
         features for both, pairs at half the size, five layers of 1x1 convolutions.
+    whole : the pyramid sees the concatenated stages, and is their reduction
     """
 
     inputs = ("prior",)
 
     def __init__(
-        self, channels: Sequence[int], read: Sequence[int], theta_fg: float = 0.9, released: bool = False
+        self,
+        channels: Sequence[int],
+        read: Sequence[int],
+        theta_fg: float = 0.9,
+        released: bool = False,
+        whole: bool = False,
     ) -> None:
         super().__init__()
         self.read = tuple(read)
         self.theta_fg = theta_fg
         self.released = released
+        self.whole = whole
         channels = [channels[number] for number in read]
         total = sum(channels)
-        if released:
+        self.norm = nn.Identity() if released or whole else nn.Sequential(nn.BatchNorm2d(WIDTH), nn.PReLU(WIDTH))
+        if whole:
+            self.reduce = nn.ModuleList([nn.Identity()])
+        elif released:
             self.reduce = nn.ModuleList([nn.Sequential(conv(total, total), conv(total, WIDTH, 3), conv(WIDTH, WIDTH))])
         else:
             # A 1x1 convolution of the concatenation, done stage by stage before upsampling, with which it commutes.
             self.reduce = nn.ModuleList(nn.Conv2d(inputs, WIDTH, 1, bias=False) for inputs in channels)
-        self.norm = nn.Identity() if released else nn.Sequential(nn.BatchNorm2d(WIDTH), nn.PReLU(WIDTH))
-        self.pyramid = ASPP()
+        self.pyramid = ASPP(total if whole else WIDTH)
         blocks = 3 if released else 0
         self.certain = nn.Sequential(*(Residual() for _ in range(blocks)))
         self.every = nn.Sequential(*(Residual() for _ in range(blocks)))
@@ -107,11 +116,12 @@ class RelationHead(nn.Module):
         return _resize(self.discriminator(torch.cat(pair[::-1] if swap else pair, dim=1)), size)
 
     def saliency(self, logits: Tensor, prior: Tensor) -> Tensor:
-        """What prior and network say together (Eqs. 10, 11), in [0, 1]."""
-        return merge(prior, logits.sigmoid())
+        """What prior and network say together (Eqs. 10, 11), in [0, 1]; a prior that is nowhere certain as it is."""
+        certain = is_certain(prior, self.theta_fg, self.released)
+        return torch.where(certain[:, None, None, None], merge(prior, logits.sigmoid()), prior)
 
     def _fuse(self, stages: Sequence[Tensor], size: Sequence[int]) -> Tensor:
-        if self.released:
+        if self.released or self.whole:
             return self.reduce[0](torch.cat([_resize(stage, size) for stage in stages], dim=1))
         reduced = [_resize(reduce(s), size) for reduce, s in zip(self.reduce, stages, strict=True)]
         return self.norm(torch.stack(reduced).sum(0))
@@ -120,6 +130,11 @@ class RelationHead(nn.Module):
 def at_pairs(prior: Tensor, released: bool) -> Tensor:
     """A prior (B, 1, H, W) at the size at which pairs are made: half the image's, or with `released` the image's."""
     return prior if released else _resize(prior, [(side + 1) // 2 for side in prior.shape[-2:]])
+
+
+def is_certain(prior: Tensor, theta_fg: float, released: bool) -> Tensor:
+    """Which priors (B, 1, H, W) have a foreground vector: theta_fg or more somewhere, at the pairs' size; (B,)."""
+    return (at_pairs(prior, released) >= theta_fg).flatten(1).any(1)
 
 
 def foreground_vector(features: Tensor, prior: Tensor, theta_fg: float) -> Tensor:

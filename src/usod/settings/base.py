@@ -4,6 +4,7 @@
 """
 
 import os
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
@@ -193,12 +194,14 @@ class Settings(Section):
         return self.methods[method].function or method
 
     def imported_maps(self, method: str, dataset: str) -> Path:
-        """Folder or file of a method's maps that were made elsewhere. Raises UsageError where there is none."""
-        template = self.methods[method].maps or ""
-        return require_folder(template.replace("{dataset}", dataset), f"methods.{method}.maps", or_file=True)
+        """Folder or file of a method's maps that were made elsewhere; whether it is there, `check_paths` says."""
+        return Path((self.methods[method].maps or "").replace("{dataset}", dataset))
 
-    def check_paths(self) -> None:
-        """Raises UsageError where a folder is missing that training or scoring reads: images, masks, tags, maps."""
+    def check_paths(self, tested: Collection[str] = ()) -> None:
+        """Raises UsageError where a folder is missing that training or scoring reads: images, masks, tags, maps.
+
+        `tested` are methods from whose maps nothing is learnt: those of the training images need not be there.
+        """
         from usod.data.layouts import KNOWN_SETS
 
         used = dict.fromkeys([self.train, *self.test])
@@ -213,7 +216,8 @@ class Settings(Section):
                 require_folder(str(tags), f"datasets.{name}.tags", or_file=True)
         for method, section in self.methods.items():
             for dataset in used if section.maps is not None else ():
-                self.imported_maps(method, dataset)
+                if dataset in self.test or method not in tested:
+                    require_folder(str(self.imported_maps(method, dataset)), f"methods.{method}.maps", or_file=True)
 
 
 def differing(network: NetworkConfig, keys: dict[str, Any], name: str) -> NetworkConfig:

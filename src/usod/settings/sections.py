@@ -5,7 +5,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -51,6 +51,13 @@ def nothing_is_empty(values: Any) -> Any:
     return {} if values is None else values
 
 
+def moved_key(values: Any, key: str, new: str) -> Any:
+    """The values of a section. Raises ValueError where they hold `key`, which is now `new`."""
+    if isinstance(values, dict) and key in values:
+        raise ValueError(f"{key}: is now {new}")
+    return values
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,8 +77,13 @@ class Section(BaseModel):
 class CrfConfig(Section):
     """Dense CRF (Krähenbühl & Koltun 2011); defaults of DeepUSPS's released code at 432x432 (the paper gives none).
 
-    The two `sxy` are in pixels of the working size: scale them with `size`.
+    The two `sxy` are in pixels of the maps that it refines: scale them with `size`, as `at` does.
     """
+
+    def at(self, size: int) -> Self:
+        """The CRF that covers the same share of maps of side `size` as this one does of 432x432."""
+        widths = {name: getattr(self, name) * size / 432 for name in ("gaussian_sxy", "bilateral_sxy")}
+        return self.model_copy(update=widths)
 
     gaussian_sxy: float = Field(3, gt=0, description="Standard deviation of the smoothness kernel in pixels")
     gaussian_compat: float = Field(3, ge=0, description="Its weight")
@@ -92,21 +104,31 @@ class RelationConfig(Section):
     """LDPS (Chen et al., AAAI 2020): training of the relation network (sections 3.3, 4.2 and 5.3)."""
 
     iterations: int = Field(20_000, ge=1, description="Steps (5.3); whole epochs are trained")
-    batch_size: int = Field(8, ge=1, description="Images per step; the paper gives none, the released code 1")
+    batch_size: int = Field(
+        8,
+        ge=1,
+        description="Images per step. Ours, as the paper gives none: a step of one image follows whatever that image "
+        "is. 1: the released code",
+    )
     lr: Positive = Field(5e-4, description="Learning rate of the backbone (5.3)")
     head_lr_factor: float = Field(10.0, gt=0, description="The rest learns ten times faster (5.3: 5e-3)")
-    optimiser: Literal["adam", "sgd"] = Field("sgd", description="5.3; with momentum 0.9 (released code)")
-    lr_decay: Literal["constant", "poly"] = Field("poly", description="5.3; power 0.9, step by step")
+    optimiser: Literal["adam", "sgd"] = Field("sgd", description="5.3; its momentum of 0.9 is the released code's")
+    lr_decay: Literal["constant", "poly"] = Field(
+        "poly", description="5.3; step by step, and its power of 0.9, are the released code's"
+    )
     weight_decay: float = Field(5e-3, ge=0, description="Released code; the paper gives none")
     theta_afg: float = Field(0.8, ge=0, le=1, description="Prior values from here on are approximate foreground (5.3)")
     theta_abg: float = Field(0.3, ge=0, le=1, description="Prior values up to here are approximate background (5.3)")
     balanced: bool = Field(
         True,
-        description="The mean over the positive pairs plus that over the negative ones, the two expectations of Eq. 5; "
-        "false: the mean over all pairs of an image (released code), in which the larger background drowns the object",
+        description="The mean over the positive pairs plus that over the negative ones: the two expectations of Eq. 5, "
+        "taken by their word. false: the mean over all pairs of an image, which is how section 4.2 and the released "
+        "code have the cross-entropy; the larger background then drowns the object",
     )
-    flip: bool = Field(False, description="Random horizontal flips (released code: none)")
-    precision: Literal["auto", "float32", "bf16"] = "auto"
+    flip: bool = Field(False, description="Random horizontal flips (released code: none; the paper says nothing)")
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "auto", description="auto: bf16 on CUDA, else float32, which the paper and its code have"
+    )
     seed: Seed = 0
 
 
@@ -114,18 +136,31 @@ class SingleImageConfig(RelationConfig):
     """LDPS trained anew on every single image (section 5.4, Table 3)."""
 
     iterations: int = Field(10, ge=1, description="Steps per image (5.4)")
-    batch_size: Literal[1] = 1
-    lr: Positive = Field(0.02, description="Of the backbone; times head_lr_factor the paper's 0.2 (5.4)")
-    lr_decay: Literal["constant", "poly"] = "constant"
+    batch_size: Literal[1] = Field(1, description="The one image (5.4)")
+    lr: Positive = Field(0.2, description="Of all layers (5.4)")
+    head_lr_factor: float = Field(1.0, gt=0, description="5.4 names one rate")
+    optimiser: Literal["sgd"] = Field(
+        "sgd", description="As the training's; 5.4 names none, nor has the code this mode"
+    )
+    lr_decay: Literal["constant"] = Field("constant", description="5.4 gives one rate")
+    flip: Literal[False] = Field(False, description="There is one image")
+    precision: Literal["float32"] = Field("float32", description="Ten steps on one image")
 
 
 class MergeConfig(Section):
     """How LDPS's refined map and its prior become one (section 4.3)."""
 
     theta_fg: float | None = Field(
-        None, gt=0, le=1, description="Certain foreground of the prior when refining (Table 4); null: as in training"
+        None,
+        gt=0,
+        le=1,
+        description="Certain foreground of the prior when refining (Table 4); null: network's (5.3: 0.9)",
     )
     stretch: bool = Field(False, description="Released code: every result is stretched to 0..1; the paper says nothing")
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "float32",
+        description="Of the network when refining. Published gains in MAE go down to .0012; auto: bf16 on CUDA",
+    )
 
 
 class SuperpixelConfig(Section):

@@ -22,7 +22,7 @@ from usod.devices import autocast
 from usod.errors import UsodError
 from usod.models.config import NetworkConfig
 from usod.models.registry import RelationOptions
-from usod.models.relation import RelationHead, at_pairs, merge
+from usod.models.relation import RelationHead, is_certain, merge
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import progress, say
 from usod.settings.sections import MergeConfig, RelationConfig, SingleImageConfig
@@ -77,8 +77,8 @@ def relation_loss(logits: Tensor, positive: Tensor, negative: Tensor, balanced: 
 
 def has_guides(prior: Tensor, network: NetworkConfig, theta_fg: float, theta_abg: float = 1.0) -> Tensor:
     """Which priors (B, H, W) in [0, 1] are certain anywhere, as `network` sees them, and have any background; (B,)."""
-    seen = at_pairs(prior[:, None], network.head_as(RelationOptions).variant == "released")
-    return (seen >= theta_fg).flatten(1).any(1) & (prior <= theta_abg).flatten(1).any(1)
+    certain = is_certain(prior[:, None], theta_fg, network.head_as(RelationOptions).variant == "released")
+    return certain & (prior <= theta_abg).flatten(1).any(1)
 
 
 def train(
@@ -179,28 +179,45 @@ class Refiner:
 
         A prior that is nowhere certain comes back as it was: there is no foreground vector to ask about.
         """
+        prior, related, certain = self._relate(images, priors)
+        return torch.where(certain[:, None, None], self.merge(prior, related), prior).cpu().numpy()
+
+    def _relate(self, images: np.ndarray, priors: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """The priors, what the discriminator says of every pixel, and which priors are certain anywhere."""
         prior = torch.tensor(priors, dtype=torch.float32, device=self.device)
         pixels = torch.tensor(images, device=self.device)
-        with autocast(self.device, "auto"):
+        with autocast(self.device, self.config.precision):
             logits = self.network(self.network.as_input(pixels), prior[:, None])
-        return self.merge(prior, logits[:, 0].float().sigmoid()).cpu().numpy()
+        return prior, logits[:, 0].float().sigmoid(), has_guides(prior, self.network.config, self.theta_fg)
 
-    def merge(self, prior: Tensor, refined: Tensor) -> Tensor:
-        """Eqs. 10 and 11, and the released code's stretching where it is asked for."""
-        merged = merge(prior, refined)
+    def merge(self, prior: Tensor, related: Tensor) -> Tensor:
+        """Eqs. 10 and 11, and the released code's stretching where it is asked for: (B, H, W) of any size."""
+        merged = merge(prior, related)
         if self.config.stretch:
             low, high = merged.amin((1, 2), keepdim=True), merged.amax((1, 2), keepdim=True)
             merged = torch.where(high > low, (merged - low) / (high - low).clamp(min=1e-6), merged)
-        certain = has_guides(prior, self.network.config, self.theta_fg)
-        return torch.where(certain[:, None, None], merged, prior)
+        return merged
 
+    @torch.inference_mode()
     def refine_all(self, images: ImageStore, prior: Maps, batch: int = 16) -> Iterator[tuple[str, np.ndarray]]:
-        """Pairs (id, refined map at the images' size)."""
+        """Pairs (id, refined map at the prior's own size).
+
+        The network sees the prior at the images' size. What it says is brought to the prior's size, not the other way
+        round: resampling costs strong priors more than they gain (.0012 to .0065 in MAE in Table 1).
+        """
         require_ids(prior, images.ids)
         for start in progress(range(0, len(images), batch), -(-len(images) // batch), "refining", unit="batch"):
             ids = images.ids[start : start + batch]
-            priors = np.stack([resize_map(prior[key], images.size) for key in ids])
-            yield from zip(ids, self.refine(np.stack([images[key] for key in ids]), priors), strict=True)
+            priors = [prior[key] for key in ids]
+            small = np.stack([resize_map(each, images.size) for each in priors])
+            _, related, certain = self._relate(np.stack([images[key] for key in ids]), small)
+            for key, own, said, sure in zip(ids, priors, related, certain, strict=True):
+                yield key, self.merge_at(own, said) if sure else own
+
+    def merge_at(self, prior: np.ndarray, related: Tensor) -> np.ndarray:
+        """Prior (H, W) and what the discriminator says at the size of the images, merged at the prior's size."""
+        said = torch.from_numpy(np.array(resize_map(related.cpu().numpy(), prior.shape)))
+        return self.merge(torch.tensor(prior)[None], said[None])[0].numpy()
 
 
 def refine_singly(
@@ -219,7 +236,7 @@ def refine_singly(
 
     Returns
     -------
-    pairs (id, (H, W) float32 in [0, 1]) at the images' size
+    pairs (id, (H, W) float32 in [0, 1]) at the prior's own size
     """
     require_ids(prior, images.ids)
     net = new_network(relation_network(network), config.seed).to(device)
@@ -227,18 +244,19 @@ def refine_singly(
     refiner = Refiner(net, merging)
     wanted = images.ids if ids is None else ids
     for key in progress(wanted, len(wanted), "one by one"):
-        given = torch.from_numpy(resize_map(prior[key], images.size)).to(device)[None]
+        own = prior[key]
+        given = torch.tensor(resize_map(own, images.size), device=device)[None]
         if not has_guides(given, net.config, refiner.theta_fg, config.theta_abg).all():
-            yield key, given[0].cpu().numpy()
+            yield key, own
             continue
         net.load_state_dict(start)
         torch.manual_seed(config.seed)
-        logits = _fit_one(net, net.as_input(torch.tensor(images[key], device=device)[None]), given, config)
-        yield key, refiner.merge(given, logits.sigmoid())[0].cpu().numpy()
+        related = _fit_one(net, net.as_input(torch.tensor(images[key], device=device)[None]), given, config)
+        yield key, refiner.merge_at(own, related[0])
 
 
 def _fit_one(net: SaliencyNet, image: Tensor, prior: Tensor, config: RelationConfig) -> Tensor:
-    """(1, H, W) logits after `iterations` steps on one image."""
+    """What the discriminator says, (1, H, W) in [0, 1], after `iterations` steps on one image."""
     positive, negative = (prior >= config.theta_afg).float(), (prior <= config.theta_abg).float()
     groups = [
         {"params": net.backbone.parameters(), "lr": config.lr},
@@ -252,4 +270,4 @@ def _fit_one(net: SaliencyNet, image: Tensor, prior: Tensor, config: RelationCon
         loss.sum().backward()
         optimiser.step()
     with torch.no_grad():
-        return net(image, prior[:, None])[:, 0].float()
+        return net(image, prior[:, None])[:, 0].float().sigmoid()

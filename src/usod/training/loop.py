@@ -226,7 +226,7 @@ class Trainer:
         stop a loss or the CRF, nor spread over its image; and to look at once would be to wait for the device.
         """
         if isinstance(prediction, list):
-            return [seen._replace(map=self._finite(seen.map)) for seen in prediction]
+            return [seen._replace(logits=self._finite(seen.logits)) for seen in prediction]
         if not isinstance(prediction, Tensor):
             return prediction
         self._broken += (~prediction.detach().isfinite()).flatten(1).any(1).sum()

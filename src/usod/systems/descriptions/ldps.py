@@ -8,18 +8,22 @@ from pydantic import Field, model_validator
 from usod.models.config import NetworkConfig
 from usod.models.registry import RelationOptions
 from usod.settings.base import Settings, differing
-from usod.settings.sections import MergeConfig, RelationConfig, Section, SingleImageConfig
+from usod.settings.sections import CrfConfig, MergeConfig, RelationConfig, Section, SingleImageConfig
 from usod.systems.description import Figure, Part, Read, System
 
-PUBLISHED_PRIORS = {"rbd": "wCtrO", "mbd": "MB+", "bsca": "BSCA"}
-"""What the tables of LDPS call some handcrafted methods."""
+_DEEP = ("Amulet", "UCF", "ELD", "NLDF", "SRM", "PiCANet", "RAS", "R3Net", "PFA")
+PUBLISHED_PRIORS = {"rbd": "wCtrO", "mbd": "MB+", "bsca": "BSCA"} | {name.lower(): name for name in _DEEP}
+"""What the tables of LDPS call some methods, whose own names are matched in any case: `picanet`, `PiCANet`."""
 
 
 class LdpsConfig(Section):
     """LDPS (Chen et al., AAAI 2020): any maps refined by the relations of deep features, without labels."""
 
     network: dict[str, Any] = Field(
-        {}, description="Keys of network that differ (the paper: mobilenet_v2 with ImageNet weights, output_stride 32)"
+        {},
+        description="Keys of network that differ (the paper: mobilenet_v2 with ImageNet weights, output_stride 32). "
+        "The presets of LDPS have freeze_batchnorm: true, as the statistics of 8 images are unsteady; false is the "
+        "paper's end-to-end (5.3) and the released code's",
     )
     priors: list[str] | None = Field(
         None,
@@ -28,11 +32,18 @@ class LdpsConfig(Section):
         "a2s-stage2); null: the maps of every method",
     )
     learn_from: str | None = Field(
-        None, description="The prior on which one network for all is trained (the paper); null: each prior has its own"
+        None,
+        description="The prior on which one network for all is trained (5.3: PiCANet's maps, which masks have taught); "
+        "null: each prior has its own, and no mask is behind any",
     )
     train: RelationConfig = RelationConfig()
     merge: MergeConfig = MergeConfig()
     single: SingleImageConfig = SingleImageConfig()
+    crf: CrfConfig = Field(
+        CrfConfig(),
+        description="The dense CRF that Table 3 compares with, at the images' own sizes. The paper gives no settings; "
+        "these are of pydensecrf's example",
+    )
 
 
 class LdpsSettings(Settings):
@@ -101,6 +112,15 @@ class Ldps(System):
                 reads=reads,
                 column=False,
             )
+            yield Part(
+                f"ldps_crf-{prior}",
+                f"ldps_crf/{{variant}}{prior}",
+                leaves=("labels",),
+                maps="made",
+                settings=(ldps.crf,),
+                reads=reads,
+                column=False,
+            )
 
     def wanted(self, config: LdpsSettings) -> list[str]:
         return [f"ldps-{prior}" for prior in config.priors]
@@ -120,4 +140,9 @@ class Ldps(System):
         ]
 
     def repeats(self, config: LdpsSettings) -> dict[str, dict[str, str]]:
-        return {"prior": {prior: PUBLISHED_PRIORS.get(prior, prior) for prior in config.priors}}
+        """Two that the paper calls the same would be one row: the second keeps its own name."""
+        shown: dict[str, str] = {}
+        for prior in config.priors:
+            name = PUBLISHED_PRIORS.get(prior.lower(), prior)
+            shown[prior] = prior if name in shown.values() else name
+        return {"prior": shown}

@@ -141,6 +141,7 @@ def test_no_table_can_be_called_as_a_file_of_the_report(tmp_path, monkeypatch):
         "{table}",
         "{table}-{testset}",
         "{table}-epochs-{testset}",
+        "{table}-maps-{testset}",
     }
     assert len(files) >= 8
     monkeypatch.chdir(tmp_path)

@@ -112,7 +112,7 @@ def test_every_seed_refines_the_same_maps_and_fuses_its_own_labels():
 
 def test_a_seed_repeats_nothing_that_its_fusion_does_not_learn():
     first = plan(systems=["deepusps"], deepusps={"labels": ["rbd", "a2s-stage1"], "seeds": [0, 1]})
-    assert first.trained == ["deepusps-seed0", "deepusps-seed1", "a2s-stage1"]
+    assert first.trained == ["deepusps-seed0", "deepusps-seed1", "a2s_train"]
     oracle = plan(systems=["deepusps"], deepusps={"labels": ["oracle-labels"], "seeds": [0, 1]})
     assert oracle.sources("d", "deepusps-seed1", "", "labels") == {
         "oracle-labels-seed1": "results/d/oracle/labels-seed1.h5"

@@ -48,7 +48,7 @@ rule all:
     """Everything that the configuration asks for: masks, models, scores, the report."""
     default_target: True
     input:
-        rules.maps.input,
+        [PLAN.maps(SETTINGS.train, method) for method in PLAN.methods_on(SETTINGS.train)],
         [PLAN.files(system) for system in SETTINGS.systems],
         rules.benchmark.input,
         rules.report.input,

@@ -156,7 +156,7 @@ def hs(image: np.ndarray) -> np.ndarray:
     for threshold in (3, 17, 33):
         labels = merged(labels, luv, threshold)
         place = centres(labels) * labels.shape / diagonal
-        weight = np.exp(-(cdist(place, place) ** 2) / (0.7**2 * threshold)) * np.bincount(labels.ravel())
+        weight = np.exp(-(cdist(place, place) ** 2) / (0.2**2 * threshold)) * np.bincount(labels.ravel())
         colour = means(labels, luv)
         contrast = (weight * cdist(colour, colour)).sum(axis=1)
         layers.append(labels)

@@ -56,7 +56,7 @@ def bare_step_seconds(config: NetworkConfig, batch: int, size: int, device: torc
         with autocast(device, "auto"):
             logits = network(inputs)
         optimiser.zero_grad(set_to_none=True)
-        f_beta_loss(logits.float().sigmoid()[:, 0], target).mean().backward()
+        f_beta_loss(logits.float().sigmoid()[:, 0], target, beta2=1).mean().backward()
         optimiser.step()
         if device.type == "cuda":
             torch.cuda.synchronize()

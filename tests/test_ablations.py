@@ -118,7 +118,7 @@ def test_tables_are_found_by_name_and_by_path(tmp_path):
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("nosuch", r"ablations: no table 'nosuch': no file /.*/nosuch, and none of a2s_figure9, a2s_table4, "),
+        ("nosuch", r"ablations: no table 'nosuch': no file /.*/nosuch, and none of a2s_figure10, a2s_figure7, "),
         ("my table.yaml", r"ablations: my table\.yaml: rename it, e\.g\. my-table\.yaml: take letters"),
         ("masks.yaml", r"ablations: masks\.yaml: rename it: 'masks' is a target of the workflow itself"),
         ("all.yaml", r"ablations: all\.yaml: rename it"),
@@ -140,6 +140,8 @@ def test_no_table_can_be_called_as_a_file_of_the_report(tmp_path, monkeypatch):
     files = set(re.findall(r"results/report/([\w{}-]+)\.(?:csv|md|tex|svg|html|png)\"", SOURCES)) - {
         "{table}",
         "{table}-{testset}",
+        "{table}-epochs-{testset}",
+        "{table}-maps-{testset}",
     }
     assert len(files) >= 8
     monkeypatch.chdir(tmp_path)
@@ -196,6 +198,23 @@ def test_deepusps_shares_its_stages_between_rows_and_tables():
     resnet = "deepusps_table2.DeepUSPS-ResNet-101"
     assert tables.first("rbd-iter0", resnet) == tables.first("oracle-labels", resnet) == resnet
     assert tables.first("oracle-masks", resnet) == tables.first("rbd", resnet) == ""
+
+
+def test_direct_fusion_binarises_each_method_as_its_own_refinement_does():
+    row = "deepusps_table3.Direct-fusion-of-handcrafted-methods"
+    found = {}
+    for name in ("deepusps", "deepusps_as_released"):
+        base = parse_config(read_yaml(PRESETS / f"{name}.yaml"))
+        tables = Variants(base, {"deepusps_table3": read_ablation(TABLES["deepusps_table3"])})
+        assert base.unrefined == {}, "the last stage's labels have a threshold of their own"
+        found[name] = {m: (how.threshold, how.threshold_factor) for m, how in tables.settings[row].unrefined.items()}
+    assert set(found["deepusps"].values()) == {(None, 1.5)}
+    assert {m: threshold for m, (threshold, _) in found["deepusps_as_released"].items()} == {
+        "rbd": 0.25,
+        "dsr": 0.23,
+        "mc": 0.31,
+        "hs": 0.36,
+    }
 
 
 def test_a_row_is_repeated_for_each_method_and_iteration():

@@ -16,6 +16,7 @@ from usod.settings.sections import (
 from usod.systems.a2s_settings import (
     ActivationConfig,
     DistillingConfig,
+    PseudoLabelConfig,
     RectifyConfig,
     RefinementConfig,
     SecondScaleConfig,
@@ -33,10 +34,11 @@ def load(path):
 
 def test_the_defaults_are_the_papers():
     refine, fuse = parse_config(SMALL).deepusps.refine, parse_config(SMALL).deepusps.fuse
-    assert (refine.epochs, refine.batch_size, refine.alpha, refine.beta2) == (25, 20, 0.7, 0.3)
+    assert (refine.epochs, refine.batch_size, refine.alpha) == (25, 20, 0.7)
     assert [refine.lr_of_stage(k) for k in range(3)] == [1e-6, 2e-6, 4e-6]
     assert (refine.threshold_factor, refine.iterations, fuse.epochs) == (1.5, 2, 200)
     assert parse_config(SMALL).size == 432
+    assert (refine.beta2, fuse.beta2, refine.lr_decay, fuse.lr_decay) == (1, 4, "poly", "poly"), "the paper has none"
 
 
 @pytest.mark.parametrize(
@@ -50,12 +52,19 @@ def test_shipped_configurations_fit_the_schema(path):
 
 def test_the_a2s_preset_says_what_the_defaults_say():
     preset = parse_config(load("workflow/presets/a2s.yaml"))
-    assert (preset.a2s.stage1, preset.a2s.stage2) == (ActivationConfig(), RectifyConfig())
+    steps = preset.a2s.stage1, preset.a2s.pseudo_labels, preset.a2s.stage2
+    assert steps == (ActivationConfig(), PseudoLabelConfig(), RectifyConfig())
     assert (preset.encoder.head.name, preset.detector.head.name, preset.detector.weights) == (
         "activation",
         "ram",
         preset.network.weights,
     )
+
+
+def test_the_double_dagger_rows_differ_in_the_encoders_weights_alone():
+    paper, dagger = (parse_config(load(f"workflow/presets/{name}.yaml")) for name in ("a2s", "a2s_imagenet"))
+    assert dagger.network == paper.network.model_copy(update={"weights": "IMAGENET1K_V1"})
+    assert dagger.model_dump(exclude={"network"}) == paper.model_dump(exclude={"network"})
 
 
 def test_the_presets_of_a2s_v2_and_v3_differ_in_what_v3_adds():
@@ -205,12 +214,46 @@ def test_wss_without_tags_is_one_line():
         parse_config(values)
 
 
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({"only_tags": ["cat"]}, r"datasets\.a: only_tags: say where the tags are"),
+        ({"without_tags": ["cat"], "tags": "folders", "published_as": "ECSSD"}, "not of a part of ECSSD"),
+    ],
+)
+def test_a_part_of_a_set_by_its_tags_is_not_the_set(keys, line):
+    with pytest.raises(UsageError, match=line):
+        parse_config({"datasets": {"a": {"root": "x", **keys}}, "train": "a"})
+
+
+def named_weights(values):
+    """(name, weights) of every network in a configuration or table."""
+    if isinstance(values, dict):
+        if "weights" in values:
+            yield values.get("name"), values["weights"]
+        for value in values.values():
+            yield from named_weights(value)
+
+
+PAPERS = ["deepusps", "deepusps_as_released", "a2s", "ldps", "wss"]
+TABLES = sorted(f"ablations/{path.stem}" for path in (ROOT / "workflow/presets/ablations").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", [*PAPERS, *TABLES])
+def test_presets_of_papers_do_not_start_from_weights_that_came_later(name):
+    """torchvision's DEFAULT is a retrained network where there is one."""
+    retrained = {"resnet50", "resnet101", "mobilenet_v2", None}
+    assert not [
+        found
+        for found in named_weights(load(f"workflow/presets/{name}.yaml"))
+        if found[0] in retrained and found[1] == "DEFAULT"
+    ]
+
+
 def test_the_paper_preset_says_what_the_defaults_say():
     preset = parse_config(load("workflow/presets/deepusps.yaml"))
-    assert preset.deepusps.refine == RefineConfig()
-    assert preset.deepusps.fuse.model_dump(exclude={"seeds"}) == Config(**SMALL).deepusps.fuse.model_dump(
-        exclude={"seeds"}
-    )
+    assert preset.deepusps.refine == RefineConfig(bias_correction=False)
+    assert preset.deepusps.fuse == Config(**SMALL).deepusps.fuse
 
 
 def test_the_schema_file_is_the_generated_one():
@@ -256,7 +299,13 @@ def test_the_schema_file_is_the_generated_one():
         ({"methods": {"mine": {"maps": "x", "function": "mc"}}}, "methods.mine"),
         ({"deepusps": {"refine": {"lr": -1}}}, "my.yaml: deepusps.refine.lr: must be above 0, not -1"),
         ({"deepusps": {"refine": {"lr": [1, -1, 1]}}}, "my.yaml: deepusps.refine.lr.1: must be above 0, not -1"),
-        ({"deepusps": {"fuse": {"seeds": [1, 1]}}}, "every seed once"),
+        ({"deepusps": {"seeds": [1, 1]}}, "every seed once"),
+        ({"deepusps": {"fuse": {"seeds": [1]}}}, "deepusps.fuse: seeds: is now deepusps.seeds: "),
+        ({"deepusps": {"refine": {"seed": 1}}}, "deepusps.refine: seed: is now deepusps.seeds: "),
+        (
+            {"deepusps": {"fuse": {"threshold_factor": 1}}},
+            "threshold_factor: is now deepusps.refine.thres",
+        ),
         ({"gpu": 2}, "gpu: "),
     ],
 )

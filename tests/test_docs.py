@@ -64,7 +64,7 @@ def desk(tmp_path):
             if folder not in ("demo", "folders"):
                 (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         if "/" in (weights := preset.get("network", {}).get("weights", "none")):
-            (tmp_path / weights).parent.mkdir(exist_ok=True)
+            (tmp_path / weights).parent.mkdir(exist_ok=True, parents=True)
             (tmp_path / weights).touch()
     shutil.copy(ROOT / "workflow/report/demo.png", tmp_path / "photos/a.png")
     shutil.copy(ROOT / "workflow/presets/smoke.yaml", tmp_path / "my.yaml")

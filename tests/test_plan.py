@@ -26,7 +26,7 @@ def test_systems_that_learn_from_one_another_are_made_with_what_they_need():
     assert [part.name for part in learns.made] == ["mc-iter0", "deepusps-seed0", "a2s-stage2"]
     assert learns.finals == ["deepusps-seed0"], "what is made for another is no end"
     chained = plan(systems=["ldps"], ldps={"priors": ["a2s-stage2"]})
-    assert chained.trained == ["a2s-stage1", "a2s-stage2", "ldps_train-a2s-stage2"]
+    assert chained.trained == ["a2s_train", "a2s-stage2", "ldps_train-a2s-stage2"]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,8 @@ def test_each_kind_of_maps_lies_where_its_rule_puts_it():
     assert found.maps("d", "rbd-iter1") == "results/d/deepusps/rbd/iter1/labels.h5"
     assert found.maps("t", "rbd-iter1") == "results/predictions/t/rbd-iter1.h5"
     assert found.maps("t", "ldps-mc") == "results/t/ldps/mc/labels.h5"
+    assert found.maps("t", "a2s-stage1") == "results/t/a2s/stage1/labels.h5"
+    assert found.maps("t", "raw-a2s-stage1") == "results/predictions/t/raw-a2s-stage1.h5"
     assert found.maps("d", "raw-a2s-stage2") == "results/predictions/d/raw-a2s-stage2.h5"
     assert found.model("raw-ldps-mc") == "results/d/ldps/mc/model.safetensors"
     assert found.file("d", "oracle-labels", "labels") == "results/d/oracle/labels.h5"
@@ -74,7 +76,12 @@ def test_variants_share_what_their_settings_leave_as_it_was():
         "alpha": {"system": "a2s-stage2", "config": {"a2s": {"stage1": {"alpha": 0.3}}}},
         "keep": {"system": "a2s-stage2", "config": {"a2s": {"stage1": {"alpha": 0.3}, "stage2": {"keep": 0.9}}}},
     }
-    found = plan({"t": {"title": "T", "rows": rows}})
+    median = {"system": "a2s-stage1", "config": {"a2s": {"pseudo_labels": {"median": 3}}}}
+    found = plan({"t": {"title": "T", "rows": rows | {"median": median}}})
+    (own,) = found.tables.systems("t")["median"]
+    assert found.labels("t", own) == "results/t/a2s/variants/t.median/stage1/labels.h5"
+    assert found.model(own) == "results/d/a2s/stage1/model.safetensors", "other labels need no other training"
+    assert found.file("d", own, "watched") == "results/d/a2s/stage1/watched.h5"
     assert found.sources("d", "wss-iter0", "t.crf", "model") == {
         "wss-pretrain": "results/d/wss/pretrain/model.safetensors"
     }
@@ -85,8 +92,65 @@ def test_variants_share_what_their_settings_leave_as_it_was():
 
 def test_a_row_may_name_a_system_and_is_all_that_it_ends_with():
     rows = {"all": {"system": "deepusps"}, "masks": {"system": "crf-wss"}}
-    found = plan({"t": {"title": "T", "rows": rows}}, deepusps={"fuse": {"seeds": [3, 5]}})
+    found = plan({"t": {"title": "T", "rows": rows}}, deepusps={"seeds": [3, 5]})
     assert found.tables.systems("t") == {"all": ["deepusps-seed3", "deepusps-seed5"], "masks": ["crf-wss-iter1"]}
+
+
+def test_every_seed_refines_the_same_maps_and_fuses_its_own_labels():
+    found = plan(systems=["deepusps"], deepusps={"seeds": [3, 5], "refine": {"iterations": 1, "stable": 0.01}})
+    assert found.finals == ["deepusps-seed3", "deepusps-seed5"] and len(found.trained) == 2 * (2 * 2 + 1)
+    at = "results/d/deepusps/rbd/iter0"
+    assert found.sources("d", "rbd-iter0-seed5", "", "labels") == {"rbd": "results/d/maps/rbd.h5"}
+    assert found.sources("d", "rbd-iter1-seed5", "", "labels") == {"rbd-iter0-seed5": f"{at}-seed5/labels.h5"}
+    assert found.sources("d", "rbd-iter1-seed5", "", "model") == {"rbd-iter0-seed5": f"{at}-seed5/model.safetensors"}
+    assert list(found.sources("d", "deepusps-seed3", "", "labels")) == ["rbd-iter1", "mc-iter1"]
+    assert list(found.sources("d", "deepusps-seed5", "", "labels")) == ["rbd-iter1-seed5", "mc-iter1-seed5"]
+    once = ["rbd", "mc", "rbd-iter0", "rbd-iter1", "mc-iter0", "mc-iter1", "deepusps-seed3", "deepusps-seed5"]
+    assert sorted(found.scored("d")) == sorted(once), "the stages of one seed are scored"
+    assert found.columns("d") == ["rbd", "rbd-iter1", "mc", "mc-iter1", "deepusps-seed3"]
+
+
+def test_a_seed_repeats_nothing_that_its_fusion_does_not_learn():
+    first = plan(systems=["deepusps"], deepusps={"labels": ["rbd", "a2s-stage1"], "seeds": [0, 1]})
+    assert first.trained == ["deepusps-seed0", "deepusps-seed1", "a2s_train"]
+    oracle = plan(systems=["deepusps"], deepusps={"labels": ["oracle-labels"], "seeds": [0, 1]})
+    assert oracle.sources("d", "deepusps-seed1", "", "labels") == {
+        "oracle-labels-seed1": "results/d/oracle/labels-seed1.h5"
+    }
+    read = oracle.sources("d", "oracle-labels-seed1", "", "labels")
+    assert list(read) == ["rbd-iter2-seed1", "mc-iter2-seed1"]
+    masks = plan(systems=["deepusps"], deepusps={"labels": ["oracle-masks"], "seeds": [0, 1]})
+    assert list(masks.sources("d", "deepusps-seed1", "", "labels")) == ["oracle-masks"]
+
+
+def test_a_variant_of_the_first_seed_shares_its_stages_and_one_of_another_does_not():
+    rows = {
+        "one": {"system": "deepusps", "config": {"deepusps": {"seeds": [0], "labels": ["rbd-iter2"]}}},
+        "other": {"system": "deepusps", "config": {"deepusps": {"seeds": [1], "labels": ["rbd-iter2"]}}},
+    }
+    found = plan({"t": {"title": "T", "rows": rows}}, systems=["deepusps"], deepusps={"seeds": [0, 1]})
+    assert found.sources("d", "deepusps-seed0", "t.one", "labels") == {
+        "rbd-iter2": "results/d/deepusps/rbd/iter2/labels.h5"
+    }
+    own = "results/d/deepusps/variants/t.other/rbd/iter2/labels.h5"
+    assert found.sources("d", "deepusps-seed1", "t.other", "labels") == {"rbd-iter2": own}
+
+
+def test_labels_stand_beside_their_networks_on_the_training_set_alone():
+    found = plan(systems=["deepusps"], deepusps={"refine": {"iterations": 1}, "seeds": [0, 1]}, methods={"mc": {}})
+    assert found.output_scores("x") == {
+        "mc/maps": "results/scores/d/mc.json",
+        "mc/consistency": "results/scores/d/mc-iter0.json",
+        "mc/iteration 1": "results/scores/d/mc-iter1.json",
+        "mc/consistency/network": "results/scores/d/raw-mc-iter0.json",
+        "mc/iteration 1/network": "results/scores/d/raw-mc-iter1.json",
+    }
+    assert found.maps("d", "raw-mc-iter0") == "results/predictions/d/raw-mc-iter0.h5"
+    with pytest.raises(UsageError, match="x: shows stages, and this configuration trains none"):
+        plan(systems=["a2s"]).output_scores("x")
+    unlabelled = {**BASE["datasets"], "d": {"root": "demo", "has_masks": False}}
+    with pytest.raises(UsageError, match="x: scores labels of the training set 'd', which has no masks"):
+        plan(datasets=unlabelled).output_scores("x")
 
 
 def test_pictures_show_each_method_beside_what_refines_it():
@@ -94,6 +158,16 @@ def test_pictures_show_each_method_beside_what_refines_it():
         *("rbd", "rbd-iter2", "mc", "mc-iter2", "deepusps-seed0", "a2s-stage1", "a2s-stage2")
     ]
     assert plan(systems=["ldps"]).columns("t") == ["rbd", "mc", "ldps-rbd", "ldps-mc"]
+
+
+def test_maps_of_training_images_are_made_where_they_are_learnt_from_or_scored():
+    """WSS reads none of the handcrafted maps, and half a million images cost two days of a core for each method."""
+    bare = {"datasets": {"d": {"root": "demo", "has_masks": False}, "t": {"root": "demo"}}}
+    tagged = plan(**bare, systems=["wss"])
+    assert tagged.columns("d") == ["wss-pretrain", "wss-iter0", "wss-iter1"] and tagged.doubted("d") == {}
+    assert {"rbd", "mc"} <= set(tagged.scored("t")), "on test images they are baselines"
+    assert plan(**bare, systems=["wss", "ldps"], ldps={"priors": ["mc"]}).methods_on("d") == ["mc"]
+    assert plan(systems=["wss"]).methods_on("d") == ["rbd", "mc"], "scored against the training set's masks"
 
 
 VIT = {"name": "timm/test_vit", "weights": "w.safetensors"}
@@ -201,9 +275,7 @@ def test_one_method_is_no_fault_where_nothing_is_voted_on():
 
 
 def test_every_round_learns_the_maps_of_the_one_before_and_the_student_those_of_the_last():
-    made = plan(
-        systems=["distil"], deepusps={"fuse": {"seeds": [3]}}, distil={"rounds": 2, "student": {"light_width": 8}}
-    )
+    made = plan(systems=["distil"], deepusps={"seeds": [3]}, distil={"rounds": 2, "student": {"light_width": 8}})
     assert [read.name for name in ("round1", "round2", "student") for read in made.parts[f"distil-{name}"].reads] == [
         "deepusps-seed3",
         "distil-round1",

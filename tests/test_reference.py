@@ -13,6 +13,6 @@ def test_the_reference_in_the_docs_is_the_one_of_this_configuration():
 
 def test_it_names_every_key_with_its_default():
     text = config_reference()
-    assert "| `alpha` | number | `0.7` | Weight of the past in the moving average (4.1) |" in text
+    assert "| `batch_size` | whole number | `20` | Images per step (4.1) |" in text
     assert "| `root` | text | required |" in text and "## `deepusps.refine.crf`" in text
     assert all(f"| `{name}` |" in text for name in Config.model_fields)

@@ -14,7 +14,7 @@ from usod.models.config import NetworkConfig
 from usod.models.sources import TIMM
 from usod.settings.ablations import Variants
 from usod.systems.description import Figure, Part, System
-from usod.systems.names import SystemName
+from usod.systems.names import RAW, SystemName
 
 
 class Plan:
@@ -33,6 +33,8 @@ class Plan:
         asked = [system for name, system in self.settings.registry.items() if name in self.settings.systems]
         made = self._with_sources([name for system in asked for name in system.wanted(self.settings)])
         self.made = [part for name, part in self.parts.items() if name in made]
+        read = {read.name for part in self.made for read in part.reads}
+        self.learnt_from = [method for method in self.methods if method in read]
 
     def _with_sources(self, wanted: list[str]) -> set[str]:
         """Names of parts, with those that they are made from; nothing that is made with the ground truth."""
@@ -97,7 +99,14 @@ class Plan:
         """Everything scored on one set: the methods' maps, then the parts."""
         stages = self.settings.benchmark.stages or testset == self.settings.train
         parts = [p.name for p in self.made if p.scored == "always" or (p.scored == "stage" and stages)]
-        return self.methods + parts
+        return self.methods_on(testset) + parts
+
+    def methods_on(self, dataset: str) -> list[str]:
+        """The methods whose maps of a data set are wanted: of training images those that are learnt from, or scored.
+
+        Hours of a core go into ten thousand images, and a system such as WSS reads none of the maps.
+        """
+        return self.methods if dataset in self.scored_sets() else self.learnt_from
 
     def scored_sets(self) -> list[str]:
         """The test sets, and the training set where its labels can be compared with masks."""
@@ -115,7 +124,7 @@ class Plan:
         """Columns of the pictures: each method's maps and what refines them, then the rest."""
         shown = [self.parts[name] for name in self.scored(testset) if name in self.parts and self.parts[name].column]
         found: list[str] = []
-        for method in self.methods:
+        for method in self.methods_on(testset):
             refined = [part.name for part in shown if part.method == method]
             found += [method, *refined]
         return found + [part.name for part in shown if part.method is None]
@@ -149,6 +158,8 @@ class Plan:
         if name.part in self.methods and key == "labels":
             return f"results/{dataset}/maps/{name.part}.h5"
         part = self._part(name)
+        if key not in part.leaves and part.network is not None:  # its network's training leaves it
+            return self.file(dataset, self.tables.shared(part.network, name.variant), key)
         return f"results/{dataset}/{part.file(key, name.folder)}"
 
     def _part(self, name: SystemName) -> Part:
@@ -230,7 +241,8 @@ class Plan:
 
     def doubted(self, dataset: str) -> dict[str, str]:
         """Method -> the labels whose agreement tells how sure they are: of the last stage, or the maps themselves."""
-        names = {method: chain[-1].name for method, chain in self.chains().items()} or {m: m for m in self.methods}
+        names = {method: chain[-1].name for method, chain in self.chains().items()}
+        names = names or {method: method for method in self.methods_on(dataset)}
         return {method: self.labels(dataset, name) for method, name in names.items()}
 
     def doubted_before(self, dataset: str) -> dict[str, str]:
@@ -251,6 +263,27 @@ class Plan:
             for heading, name in self._stages(method).items()
             if name in scored
         }
+
+    def output_scores(self, target: str) -> dict[str, str]:
+        """`stage_scores` of the training set, and METHOD/HEADING/network -> that of what the stage's network gives.
+
+        Raises
+        ------
+        UsageError
+            If the training set has no masks, or no stage is trained; `target` is what asked for them.
+        """
+        train = self.settings.train
+        if not self.settings.datasets[train].has_masks:
+            raise UsageError(f"{target}: scores labels of the training set {train!r}, which has no masks")
+        if not self.chains():
+            raise UsageError(f"{target}: shows stages, and this configuration trains none")
+        networks = {
+            f"{method}/{heading}/network": self.score(train, f"{RAW}-{name}")
+            for method in self.chains()
+            for heading, name in self._stages(method).items()
+            if name != method
+        }
+        return self.stage_scores(train) | networks
 
     def _stages(self, method: str) -> dict[str, str]:
         """Heading -> a method, then the parts that refine its maps one after the other."""
@@ -279,9 +312,18 @@ class Plan:
         found = [Figure("Ablations", f"{table}.md", "ablation", wildcards={"table": table})]
         if described.curves:
             found.append(Figure("Ablations", f"{table}.svg", "ablation_curves", wildcards={"table": table}))
-        for testset in self.scored_on(table) if described.scatter else ():
+        if described.pictures == "epochs":
+            wildcards = {"table": table, "testset": self.settings.train}
+            file = f"{table}-epochs-{self.settings.train}.png"
+            found.append(Figure("Ablations", file, "ablation_epochs", wildcards=wildcards))
+        for testset in self.scored_on(table):
             wildcards = {"table": table, "testset": testset}
-            found.append(Figure("Ablations", f"{table}-{testset}.svg", "ablation_scatter", wildcards=wildcards))
+            if described.pictures == "maps":
+                file = f"{table}-maps-{testset}.png"
+                found.append(Figure("Ablations", file, "ablation_maps", wildcards=wildcards))
+            if described.scatter:
+                found.append(Figure("Ablations", f"{table}-{testset}.svg", "ablation_scatter", wildcards=wildcards))
+                found.append(Figure("Ablations", f"{table}-{testset}.png", "ablation_failures", wildcards=wildcards))
         return found
 
     def ablation_scores(self, table: str) -> list[str]:

@@ -111,6 +111,14 @@ def test_the_result_is_made_of_whole_superpixels_and_the_same_every_time(scene):
     assert 200 < regions.max() + 1 < 500
 
 
+def test_a_threshold_is_of_the_map_before_superpixels_are_asked(scene):
+    """A map of 0.6 on the object is salient by its mean, and nowhere above 0.65."""
+    image, _, mask = scene
+    faint = np.where(mask, 0.6, 0.1)
+    assert refine_with_superpixels(image, faint).any()
+    assert not refine_with_superpixels(image, faint, SuperpixelParams(threshold=0.65)).any()
+
+
 def test_borders_can_be_kept_background(scene):
     image, saliency, _ = scene
     saliency = saliency.copy()

@@ -56,3 +56,37 @@ def test_tags_of_folders(tmp_path):
     assert usod("index", root, "--out", tmp_path / "index.csv").returncode == 0
     done = usod("tags", "--index", tmp_path / "index.csv", "--source", "folders", "--out", tmp_path / "tags.csv")
     assert (tmp_path / "tags.csv").read_text() == "id,tags\n1,cat\n2,dog\n3,dog\n", done.stderr
+
+
+def test_a_set_without_its_lists_does_not_pass_for_the_published_split(tmp_path):
+    """MSRA-B comes without its lists in many copies; a split by a hash must not be scored under the papers' name."""
+    root = put(tmp_path / "MSRA-B", *(f"{kind}/{name}.png" for kind in ("images", "masks") for name in range(20)))
+    for name in range(20):
+        Image.new("RGB", (6, 4), (name, 0, 0)).save(root / f"images/{name}.png")  # no two are equal
+    checked = usod("check", root).stdout.splitlines()
+    assert checked[-1] == "ok, but not with its published split"
+    assert any("warning: this is not the published split of msra-b" in line for line in checked)
+    index, published = tmp_path / "index.csv", ("--published-as", "MSRA-B")
+    refused = usod("index", root, "--split", "test", *published, "--out", index)
+    assert refused.returncode == 2 and not index.exists() and refused.stderr.count("\n") == 1
+    assert "its split test (hash of the id, 20% test) is not that of MSRA-B" in refused.stderr
+    loud = usod("index", root, "--split", "test", "--out", index)
+    assert "note: this is not the published split of msra-b" in loud.stderr
+    assert all("not the published split" in line for line in index.read_text().splitlines()[1:])
+    assert usod("index", root, *published, "--out", index).returncode == 0, "all of it is no split"
+    (root / "train_cvpr2013.txt").write_text("\n".join(f"{name}.png" for name in range(5)))
+    assert usod("index", root, "--split", "test", *published, "--out", index).returncode == 0
+    assert len(index.read_text().splitlines()) == 16 and "published" not in index.read_text()
+    assert usod("check", root).stdout.splitlines()[-1] == "ok"
+
+
+@pytest.mark.parametrize("verb", ["index", "masks"])
+def test_only_the_images_of_certain_tags_are_listed(tmp_path, verb):
+    root = put(tmp_path / "set", *(f"{kind}/{name}.png" for kind in ("images", "masks") for name in "abc"))
+    (tmp_path / "tags.csv").write_text("id,tags\na,cat\nb,cat;dog\nc,dog\n")
+    named = ("--only-tag", "cat", "--without-tag", "dog")
+    done = usod(verb, root, "--tags", tmp_path / "tags.csv", *named, "--out", tmp_path / "table.csv")
+    assert done.returncode == 0, done.stderr
+    assert [row[:2] for row in (tmp_path / "table.csv").read_text().splitlines()[1:]] == ["a,"]
+    lost = usod(verb, root, *named, "--out", tmp_path / "table.csv")
+    assert lost.returncode == 2 and "say where the tags are, --tags" in lost.stderr

@@ -1,7 +1,7 @@
 import pytest
 
-from usod.data.tags import find_tags, tag_matrix, write_tags
-from usod.errors import UsodError
+from usod.data.tags import TagChoice, find_tags, tag_matrix, write_tags
+from usod.errors import UsageError, UsodError
 
 VOC = "<annotation><object><name>{}</name></object><object><name>{}</name></object></annotation>"
 
@@ -74,3 +74,20 @@ def test_missing_sources_are_named(tmp_path):
         find_tags(["a"], tmp_path / "none.csv")
     with pytest.raises(UsodError, match="no .xml files"):
         find_tags(["a"], tmp_path)
+
+
+def test_images_are_chosen_by_their_tags(tmp_path):
+    source = tmp_path / "tags.csv"
+    source.write_text("id,tags\na,cat\nb,dog;cat\nc,dog\nd,\n")
+    ids = ["a", "b", "c", "d"]
+
+    def keeps(**choice):
+        return TagChoice(source, **choice).keeps(ids, ids)
+
+    assert keeps(only=["cat"]) == [True, True, False, False]
+    assert keeps(without=["cat"]) == [False, False, True, True], "an image without tags has none of them"
+    assert keeps(only=["dog"], without=["cat"]) == [False, False, True, False]
+    with pytest.raises(UsageError, match="no image has the tag 'mouse'; there are cat, dog"):
+        keeps(without=["mouse"])
+    with pytest.raises(UsageError, match="no image is left"):
+        keeps(only=["cat"], without=["cat"])

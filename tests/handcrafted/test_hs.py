@@ -10,6 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from usod.handcrafted._hs import (
+    SED2_SIGMA,
     hierarchical_inference,
     hs,
     local_contrast,
@@ -154,6 +155,12 @@ def test_hs_finds_a_red_square_and_repeats_itself():
     assert saliency.shape == (120, 160) and saliency.dtype == np.float32
     assert saliency[inside].mean() > 0.9 and saliency[~inside].mean() < 0.1
     np.testing.assert_array_equal(saliency, hs(image))
+
+
+def test_the_range_is_the_papers_and_not_the_one_that_sed2_likes(rng):
+    image = ndimage.uniform_filter(rng.integers(0, 256, (60, 90, 3)).astype(np.uint8), (7, 7, 1))
+    np.testing.assert_array_equal(hs(image), hs(image, sigma=0.2))
+    assert np.abs(hs(image) - hs(image, sigma=SED2_SIGMA)).max() > 0.02
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (1, 1), (1, 40), (50, 40)])

@@ -113,10 +113,14 @@ def test_the_card_says_what_the_network_learnt_from_and_scores(model, tmp_path):
     path, _ = model()
     score = dict.fromkeys(MEASURES, 0.5) | {"n": 7, "f_fixed": 0.8123}
     (tmp_path / "s.json").write_text(json.dumps(score))
-    card = model_card(path, {"ECSSD": tmp_path / "s.json"}, {"photos": 12})
+    card = model_card(path, {"ECSSD": tmp_path / "s.json"}, {"photos": (12, "train.txt")})
     head = yaml.safe_load(card.split("---")[1])
     assert head["library_name"] == "usod" and "unsupervised" in head["tags"]
-    assert "| ECSSD | 7 | 81.23 |" in card and "Working size 64x64" in card and "12 images of photos" in card
+    assert (
+        "| ECSSD | 7 | 81.23 |" in card
+        and "Working size 64x64" in card
+        and "12 images of photos (split: train.txt)" in card
+    )
     assert f"| torch | {torch.__version__.partition('+')[0]}" in card
     settings = NetworkConfig(light_width=8)
     save_model(path, build_network(settings), settings, input_size=64, extra={"labels": "masks"})

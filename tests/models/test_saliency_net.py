@@ -52,7 +52,7 @@ def test_a_reflected_margin_changes_features_at_the_border_alone(size):
         torch.manual_seed(0)
         networks.append(build_network(NetworkConfig(name="resnet18", reflect_padding=margin)).eval())
     image = torch.rand(1, 3, *size)
-    plain, padded = (network._stages(image) for network in networks)
+    plain, padded = (network.stages(image) for network in networks)
     assert [stage.shape for stage in plain] == [stage.shape for stage in padded]
     # The first stage sees 7 pixels: three cells from the border nothing of the margin is left.
     torch.testing.assert_close(padded[0][..., 3:-3, 3:-3], plain[0][..., 3:-3, 3:-3])

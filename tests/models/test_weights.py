@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 import torchvision
 
-from usod.errors import UsodError
+from usod.errors import UsageError, UsodError
 from usod.models.backbones import MobileNetV2, ResNet
 from usod.models.build import build_backbone, build_network
 from usod.models.config import NetworkConfig
@@ -94,6 +94,24 @@ def test_torchvision_safetensors_and_an_explicit_label(tmp_path):
     config = {"name": "mobilenet_v2", "weights": str(path)}
     assert describe_weights(NetworkConfig(**config))["labels"] == "unknown"
     assert describe_weights(NetworkConfig(**config, weights_labels="ImageNet"))["labels"] == "ImageNet"
+
+
+def test_labels_that_contradict_the_weights_are_refused(tmp_path):
+    """By name, by content; a file called like MoCo's is not MoCo's."""
+    with pytest.raises(
+        ValueError, match="weights_labels: 'none', but torchvision's DEFAULT of resnet50 was trained with"
+    ):
+        NetworkConfig(name="resnet50", weights="DEFAULT", weights_labels="none")
+    drn = tmp_path / "mine.pth"
+    torch.save(cityscapes_checkpoint(DRN("drn_d_22")), drn)
+    with pytest.raises(
+        UsageError, match=r"mine.pth was trained with 'ImageNet\+Cityscapes'; leave the key out"
+    ) as error:
+        describe_weights(NetworkConfig(name="drn_d_22", weights=str(drn), weights_labels="none"))
+    one_line(error)
+    other = tmp_path / "moco_v2_800ep_pretrain.pth.tar"
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), other)
+    assert describe_weights(NetworkConfig(name="resnet50", weights=str(other)))["labels"] == "unknown"
 
 
 def test_own_model_as_starting_point_keeps_its_labels_and_its_head_is_left(tmp_path, capsys):
@@ -206,7 +224,10 @@ def test_torchvision_name_reads_the_cached_file_and_checks_it(tmp_path, monkeypa
     backbone = build_backbone(config)
     load_weights(backbone, config)
     assert_same_backbone(backbone, twin)
-    assert describe_weights(config) == {"name": "IMAGENET1K_V2", "sha256": digest, "labels": "ImageNet"}
+    described = {"name": "mobilenet_v2.IMAGENET1K_V2", "sha256": digest, "labels": "ImageNet"}
+    assert describe_weights(config) == described
+    # DEFAULT is said to be what it is.
+    assert describe_weights(NetworkConfig(name="mobilenet_v2", weights="DEFAULT")) == described
     # The same file given by its path is recognised by its digest.
     by_path = NetworkConfig(name="mobilenet_v2", weights=str(cached))
     assert describe_weights(by_path)["labels"] == "ImageNet"

@@ -47,6 +47,16 @@ def test_label_quality_draws_a_line_per_method():
         f.label_quality_figure(pd.DataFrame({"method": ["rbd"], "stage": [0]}))
 
 
+def test_what_a_network_gives_is_a_dashed_line_of_its_own_beside_the_labels():
+    quality = make_quality().assign(of="")
+    network = quality[(quality["method"] == "dsr") & (quality["stage"] != "maps")].assign(of="network", f=0.5)
+    axes = f.label_quality_figure(pd.concat([quality, network])).axes[0]
+    assert [line.get_label() for line in axes.lines] == ["rbd", "dsr", "dsr, network"]
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "-", "--"]
+    assert axes.lines[1].get_color() == axes.lines[2].get_color()
+    np.testing.assert_allclose(axes.lines[2].get_ydata(), 50)
+
+
 def test_curves_are_those_of_the_benchmark():
     rng = np.random.default_rng(1)
     benchmark = Benchmark()

@@ -29,5 +29,9 @@ def test_each_score_belongs_to_the_stage_that_it_is_given_as(tmp_path):
         ["mc", "maps", 0.6],
     ]
     assert "iteration 1</text>" in (tmp_path / "s.svg").read_text()
-    wrong = stages(tmp_path, "rbd=x.json")
-    assert wrong.returncode == 2 and "--score rbd: write METHOD/STAGE=score.json" in wrong.stderr
+    for name in ("rbd", "rbd/maps/labels", "rbd/maps/network/x"):
+        wrong = stages(tmp_path, f"{name}=x.json")
+        assert wrong.returncode == 2 and f"--score {name}: write METHOD/STAGE=score.json" in wrong.stderr
+    assert stages(tmp_path, "rbd/maps=x.json", "rbd/iter=y.json", "rbd/iter/network=z.json").returncode == 0
+    assert pd.read_csv(tmp_path / "s.csv", keep_default_na=False)["of"].tolist() == ["", "", "network"]
+    assert "rbd, network</text>" in (tmp_path / "s.svg").read_text()

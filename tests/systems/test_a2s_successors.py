@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from skimage.filters import threshold_otsu
 from torch.nn import functional
 
@@ -18,8 +19,9 @@ from usod.models.saliency_net import SaliencyNet
 from usod.settings.config import parse_config
 from usod.settings.sections import parse_section
 from usod.systems import a2s
-from usod.systems.a2s import Distilling, RefinedRectification, as_certain
-from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
+from usod.systems.a2s import Distilling, RefinedRectification
+from usod.systems.a2s_labels import as_certain, pseudo_labels
+from usod.systems.a2s_settings import ActivationConfig, PseudoLabelConfig, RectifyConfig
 from usod.training.a2s_losses import iou_loss
 from usod.training.parallel import Process
 from usod.training.pixel_adaptive import refine
@@ -31,8 +33,8 @@ NETWORK = NetworkConfig(light_width=8)
 DETECTOR = NetworkConfig(light_width=8, head="ram")
 ATTRIBUTES = {"created_by": "test", "config": {}, "inputs": {}, "usod_version": "0"}
 CSD = {"loss": "csd", "lr": 0.02, "nesterov": False, "lr_decay": "linear", "lr_every": "step", "batch_size": 4}
-LABELS = {"label_threshold": "otsu", "label_confidence": 0.7, "crf": {"bilateral_sxy": 8}, "median": 3}
-STAGE1 = CSD | LABELS | {"epochs": 3, "random_encoder": True, "csd": {"uncertain": 0.2, "scales": [0.7, 1.3]}}
+LABELS = {"threshold": "otsu", "confidence": 0.7, "crf": {"bilateral_sxy": 8}, "median": 3}
+STAGE1 = CSD | {"epochs": 3, "random_encoder": True, "csd": {"uncertain": 0.2, "scales": [0.7, 1.3]}}
 STAGE2 = {"loss": "iou", "epochs": 4, "lr": 3e-3, "batch_size": 4, "keep": 0.2, "untouched_epochs": 1}
 STAGE2 |= {"second_scale": {"scales": [0.7, 1.3]}, "refinement": {"dilations": [1, 2], "iterations": 2}}
 ROWS = torch.tensor([1, 0])
@@ -60,7 +62,7 @@ def data(tmp_path_factory):
 def seen():
     torch.manual_seed(0)
     sizes = ((40, 44), (28, 31))
-    return [Seen(torch.rand(2, *size), torch.rand(2, 3, *size)) for size in sizes]
+    return [Seen(torch.rand(2, *size).logit(), torch.rand(2, 3, *size)) for size in sizes]
 
 
 def test_the_loss_of_stage_1_is_that_of_two_sizes_and_their_difference():
@@ -82,7 +84,7 @@ def test_the_loss_of_stage_1_is_that_of_two_sizes_and_their_difference():
 def test_textures_are_those_of_colours_with_imagenets_deviation():
     config = ActivationConfig(loss="csd", csd={"scales": []})
     (first, _), half = seen(), torch.tensor([0.229, 0.224, 0.225]) / 2
-    other = Distilling(config, std=half.tolist()).loss([Seen(first.map, first.image * 2)], ROWS)
+    other = Distilling(config, std=half.tolist()).loss([Seen(first.logits, first.image * 2)], ROWS)
     torch.testing.assert_close(other, Distilling(config).loss([first], ROWS))
 
 
@@ -98,11 +100,11 @@ def test_otsu_makes_the_labels_that_the_crf_starts_from():
 def test_without_a_crf_otsus_labels_are_the_pseudo_labels(data):
     torch.manual_seed(0)
     pixels = ImageStore(data / "images.h5").read_all()[:3]
-    config = ActivationConfig(loss="csd", label_threshold="otsu", label_confidence=0.7, crf=None, median=1)
-    network = a2s.activation_network(NETWORK, config).eval()
+    network = a2s.activation_network(NETWORK, ActivationConfig(loss="csd")).eval()
+    config = PseudoLabelConfig(threshold="otsu", confidence=0.7, crf=None, median=1)
     maps = network(network.as_input(torch.from_numpy(pixels))).sigmoid()[:, 0].detach().numpy()
     expected = np.stack([row > threshold_otsu(row) for row in maps])
-    assert np.array_equal(a2s.pseudo_labels(network, pixels, config, CPU) > 0, expected)
+    assert np.array_equal(np.stack(list(pseudo_labels(network, pixels, pixels.shape[1:3], config))), expected)
     assert not np.array_equal(expected, maps > 0.5)
 
 
@@ -144,7 +146,8 @@ def test_the_second_size_learns_the_label_and_what_the_first_says():
     config = RectifyConfig(loss="iou", second_scale={"weight": 0.5, "agreement": 2.0})
     labels = np.random.default_rng(0).integers(0, 2, (2, 40, 44), np.uint8) * 255
     objective, views = RefinedRectification(labels, config), seen()
-    first, second = (view.map.requires_grad_() for view in views)
+    logits = views[0].logits.requires_grad_()
+    first, second = (view.map for view in views)
     label = torch.from_numpy(labels[[1, 0]]).float()[:, None] / 255
     small = functional.interpolate(label, (28, 31), mode="nearest")[:, 0]
     told = functional.interpolate(first[:, None].detach(), (28, 31), mode="bilinear")[:, 0]
@@ -152,7 +155,7 @@ def test_the_second_size_learns_the_label_and_what_the_first_says():
     expected = own + 0.5 * iou_loss(second, small) + 2 * ((second - told) ** 2).mean((1, 2))
     loss = objective.loss(views, ROWS)
     torch.testing.assert_close(loss, expected)
-    gradients = [torch.autograd.grad(total.sum(), first, retain_graph=True)[0] for total in (loss, own)]
+    gradients = [torch.autograd.grad(total.sum(), logits, retain_graph=True)[0] for total in (loss, own)]
     torch.testing.assert_close(*gradients)
 
 
@@ -160,16 +163,24 @@ def test_both_stages_on_the_command_line(data, tmp_path):
     folder = data
 
     def usod(verb, stage, settings, network, *more):
-        files = {"labels": f"{stage}.h5", "model": f"{stage}.safetensors"}
+        files = {"model": f"{stage}.safetensors"} | ({"labels": f"{stage}.h5"} if verb == "stage2" else {})
         outs = [part for key, name in files.items() for part in (f"--out-{key}", str(tmp_path / name))]
         told = ["--config", json.dumps(settings), "--network", network.model_dump_json(), "--device", "cpu"]
         images, history = ["--images", str(folder / "images.h5")], ["--history", str(tmp_path / f"{stage}.csv")]
         app(["a2s", verb, *images, *told, *outs, *history, "--threads", "1", *more], standalone_mode=False)
         model, _ = load_model(tmp_path / files["model"])
-        return MapStore(tmp_path / files["labels"]).read_all(), model
+        return MapStore(tmp_path / f"{stage}.h5").read_all() if verb == "stage2" else None, model
 
-    labels, model = usod("stage1", "one", STAGE1, NETWORK)
-    assert model.config.head.name == "gated" and set(np.unique(labels)) == {0, 255}
+    _, model = usod("stage1", "one", STAGE1, NETWORK)
+    assert model.config.head.name == "gated"
+    Image.fromarray(ImageStore(folder / "images.h5")["i0"]).resize((104, 45)).save(tmp_path / "i0.png")
+    index = tmp_path / "index.csv"
+    app(["data", "index", str(tmp_path), "--out", str(index)], standalone_mode=False)
+    made = ["--index", str(index), "--config", json.dumps(LABELS), "--out", str(tmp_path / "g.h5"), "--device", "cpu"]
+    app(["a2s", "labels", str(tmp_path / "one.safetensors"), *made], standalone_mode=False)
+    labels = MapStore(tmp_path / "g.h5")
+    assert labels.ids == ["i0"] and labels["i0"].shape == (45, 104), "kept at the image's own size"
+    assert set(np.unique(labels["i0"])) <= {0, 1}
     loss = pd.read_csv(tmp_path / "one.csv")["loss"]
     assert loss.iloc[-1] < loss.iloc[0]
     variance = tmp_path / "variance.csv"
@@ -212,6 +223,8 @@ def test_a_stopped_training_resumes_to_the_same_labels(data, tmp_path, monkeypat
         again = train(work)
         assert [row["loss"] for row in again.history] == [row["loss"] for row in through.history]
         assert np.array_equal(through.labels, again.labels)
+        theirs = again.network.state_dict()
+        assert all(torch.equal(value, theirs[key]) for key, value in through.network.state_dict().items())
 
 
 def test_a_prediction_that_is_not_finite_is_told_at_the_end_of_its_epoch(data, monkeypatch):
@@ -226,7 +239,8 @@ def test_a_prediction_that_is_not_finite_is_told_at_the_end_of_its_epoch(data, m
 @pytest.mark.parametrize(
     ("stage", "line"),
     [
-        ({"stage1": {"label_threshold": "otsu"}}, "a2s.stage1: label_threshold: otsu makes hard labels"),
+        ({"pseudo_labels": {"threshold": "otsu"}}, "a2s.pseudo_labels: threshold: otsu makes hard labels"),
+        ({"stage1": {"median": 5}}, "a2s.stage1: median: is now a2s.pseudo_labels.median"),
         ({"stage1": {"csd": {"texture": {"window": 10}}}}, "a2s.stage1.csd.texture.window: must be odd"),
         ({"stage1": {"loss": "bce"}}, "a2s.stage1.loss: must be one of adb, csd, not 'bce'"),
         (

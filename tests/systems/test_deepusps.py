@@ -15,7 +15,7 @@ from usod.models.config import NetworkConfig
 from usod.models.weights import read_model_header
 from usod.systems import deepusps
 from usod.systems.deepusps import Fusion, PseudoLabels, Refinement, discretisation_threshold
-from usod.systems.deepusps_settings import FuseConfig, RefineConfig
+from usod.systems.deepusps_settings import Binarisation, FuseConfig, RefineConfig
 from usod.training.losses import f_beta_loss
 from usod.training.moving_average import MovingAverage
 from usod.training.parallel import Process
@@ -67,7 +67,7 @@ def test_the_oracle_takes_each_pixels_best_label():
     assert deepusps.best_pixels(labels, truth).tolist() == [[40, 200], [90, 0]]
 
 
-def test_handcrafted_maps_are_fused_at_their_own_threshold(data, tmp_path):
+def test_handcrafted_maps_are_fused_at_their_own_threshold(data, tmp_path, capsys):
     """Maps that never reach 0.5 would be empty labels; relative to their mean they are objects."""
     images, maps, _ = data
     with write_maps(tmp_path / "dark.h5", images.ids, images.size, images.original_size, ATTRIBUTES) as rows:
@@ -75,12 +75,16 @@ def test_handcrafted_maps_are_fused_at_their_own_threshold(data, tmp_path):
             rows[key] = 0.4 * maps[key]
     config = FuseConfig(epochs=2, batch_size=4, lr=3e-3)
     losses = []
-    for unrefined in ([], ["dark"]):
+    fixed = Binarisation(threshold=0.39)
+    for unrefined in ({}, {"dark": Binarisation()}, {"dark": fixed}):
         history = deepusps.fuse(
             images, {"dark": MapStore(tmp_path / "dark.h5")}, 0, config, NETWORK, Process(CPU), unrefined=unrefined
         ).history
         losses.append(history[-1]["loss"])
+        said = "fusion, dark: 24 of 24 labels are empty, nothing is learnt from them"
+        assert (said in capsys.readouterr().err) == (not unrefined)
     assert losses[0] == pytest.approx(1) and losses[1] < 0.9, "1 - F of an empty label is 1 whatever is predicted"
+    assert losses[1] < losses[2] < 1, "hardly any pixel is above the method's own threshold"
 
 
 def test_an_oracle_says_that_it_learnt_from_masks(data, tmp_path):
@@ -131,7 +135,7 @@ def test_fusion_is_the_mean_of_the_losses():
         PseudoLabels(rng.integers(0, 256, (3, 5, 5)).astype(np.uint8), np.full(3, 0.5, np.float32)) for _ in range(3)
     ]
     p, rows = torch.rand(2, 5, 5), torch.tensor([2, 0])
-    expected = sum(s.loss(p, rows, 0.3, False) for s in sources) / 3
+    expected = sum(s.loss(p, rows, 4, False) for s in sources) / 3
     torch.testing.assert_close(Fusion(sources, FuseConfig()).loss(p, rows), expected)
 
 
@@ -153,7 +157,7 @@ def test_equal_weights_change_no_bit_and_weights_are_those_of_the_image():
         PseudoLabels(rng.integers(0, 256, (3, 5, 5)).astype(np.uint8), np.full(3, 0.5, np.float32)) for _ in "ab"
     ]
     p, rows = torch.rand(2, 5, 5), torch.tensor([2, 0])
-    first, second = (source.loss(p, rows, 0.3, False) for source in sources)
+    first, second = (source.loss(p, rows, 4, False) for source in sources)
     assert torch.equal(Fusion(sources, FuseConfig()).loss(p, rows), torch.stack([first, second]).mean(0))
     weights = np.array([[0.25, 0.75], [0, 1], [0.5, 0.5]], np.float32)
     found = Fusion(sources, FuseConfig(), Kept(weights)).loss(p, rows)
@@ -170,9 +174,10 @@ def test_labels_that_agree_with_no_other_weigh_nothing(data, tmp_path):
                 rows[key] = factor * maps[key]
     three = {"one": maps, **{name: MapStore(tmp_path / f"{name}.h5") for name in ("dark", "empty")}}
     config, losses = FuseConfig(epochs=1, batch_size=24, lr=1e-9), {}
+    relative = dict.fromkeys(["one", "dark"], Binarisation())
     for sources, weights in (({"one": maps}, "equal"), (three, "equal"), (three, "agreement")):
         settings = config.model_copy(update={"weights": weights})
-        done = deepusps.fuse(images, sources, 0, settings, NETWORK, Process(CPU), unrefined=["one", "dark"])
+        done = deepusps.fuse(images, sources, 0, settings, NETWORK, Process(CPU), unrefined=relative)
         losses[len(sources), weights] = done.history[-1]["loss"]
     alone = losses[1, "equal"]
     assert losses[3, "agreement"] == pytest.approx(alone, abs=2e-3)
@@ -245,7 +250,7 @@ def test_the_same_seed_gives_the_same_labels_and_resuming_too(data, tmp_path):
     # The state of the finished training lies in `work`: a second call goes on from there, and has nothing left to do.
     again = deepusps.refine(images, maps, 0, FAST, NETWORK, CPU, work=tmp_path)
     assert np.array_equal(first.labels, again.labels)
-    other = deepusps.refine(images, maps, 0, FAST.model_copy(update={"seed": 1}), NETWORK, CPU)
+    other = deepusps.refine(images, maps, 0, FAST, NETWORK, CPU, seed=1)
     assert not np.array_equal(first.labels, other.labels)
 
 
@@ -332,3 +337,25 @@ def test_few_images_are_trained_on_for_more_epochs(data):
     fuse = FuseConfig(epochs=2, batch_size=5, lr=3e-3, min_steps=9)
     history = deepusps.fuse(images, {"m": maps}, 0, fuse, NETWORK, Process(CPU)).history
     assert len(history) == 2, "10 steps are enough"
+
+
+def test_the_average_reaches_over_the_same_share_of_a_longer_training(data):
+    """Two epochs that become six of one step: alpha is of two of them, its cube root of each."""
+    images, maps, _ = data
+    longer = FAST.model_copy(update={"batch_size": 24, "min_steps": 6})
+    written_out = longer.model_copy(update={"min_steps": 0, "epochs": 6, "alpha": FAST.alpha ** (1 / 3)})
+    found, expected = (deepusps.refine(images, maps, 0, config, NETWORK, CPU) for config in (longer, written_out))
+    assert len(found.history) == 6 and np.array_equal(found.labels, expected.labels)
+    per_step = deepusps.refine(images, maps, 0, written_out.model_copy(update={"alpha": FAST.alpha}), NETWORK, CPU)
+    assert not np.array_equal(found.labels, per_step.labels)
+
+
+def test_maps_that_are_binarised_must_be_given(tmp_path):
+    call = ["fuse", "--images", "i.h5", "--maps", "rbd=rbd.h5", "--out", "m.safetensors", "--history", "h.csv"]
+    usod = [sys.executable, "-m", "usod", "deepusps", *call, "--binarise"]
+    for text, line in (
+        ('{"mc": {}}', "--binarise: no --maps of the name 'mc'"),
+        ('{"rbd": {"threshold": 2}}', "--binarise: rbd.threshold: must be below 1, not 2"),
+    ):
+        failed = subprocess.run([*usod, text], capture_output=True, text=True, cwd=tmp_path)
+        assert failed.returncode == 2 and line in failed.stderr

@@ -59,6 +59,14 @@ def test_the_loss_is_one_minus_iou_and_weighted_cross_entropy():
     assert loss(binary=False) == pytest.approx(1 - overlap / (p.sum().item() + t.sum() - overlap), abs=1e-5)
 
 
+def test_a_pixel_that_is_wrong_beyond_doubt_is_still_learnt():
+    """The sigmoid of 30 is 1 in float32: only the cross entropy of logits has a gradient, 1 / 4, there."""
+    logits = torch.tensor([[[[30.0, 0.0], [0.0, 0.0]]]], requires_grad=True)
+    objective = Distillation(np.zeros((1, 2, 2), np.uint8), LearnConfig(cross_entropy=1))
+    objective.loss(objective.read(logits, View(torch.tensor([False]))), torch.tensor([0])).sum().backward()
+    assert logits.grad[0, 0, 0, 0].item() == pytest.approx(0.25, abs=1e-4)
+
+
 def test_a_network_learns_its_labels(data):
     with ImageStore(data / "images.h5") as images, MapStore(data / "maps.h5") as labels:
         settings = LearnConfig(epochs=30, min_steps=0, batch_size=4, lr=1e-2)

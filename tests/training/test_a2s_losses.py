@@ -45,7 +45,7 @@ def test_iou_by_hand():
 def test_the_detectors_loss_is_the_sum_of_three_and_zero_for_a_perfect_map():
     t = torch.zeros(1, 30, 30)
     t[:, 8:20, 5:15] = 1
-    assert detection_loss(t, t).item() == pytest.approx(0, abs=1e-4)
+    assert detection_loss(40 * t - 20, t).item() == pytest.approx(0, abs=1e-4)
     p = torch.rand(1, 30, 30)
     cross_entropy = -(t * p.log() + (1 - t) * (1 - p).log()).mean()
-    torch.testing.assert_close(detection_loss(p, t), cross_entropy + ssim_loss(p, t) + iou_loss(p, t))
+    torch.testing.assert_close(detection_loss(p.logit(), t), cross_entropy + ssim_loss(p, t) + iou_loss(p, t))

@@ -32,7 +32,8 @@ TINY = {
     },
     "ldps": {"train": {"iterations": 2}, "single": {"iterations": 1}},
     "a2s": {
-        "stage1": {"random_encoder": True, "epochs": 1, "lr": 0.1, "crf": {"bilateral_sxy": 10}},
+        "stage1": {"random_encoder": True, "epochs": 1, "lr": 0.1},
+        "pseudo_labels": {"crf": {"bilateral_sxy": 10}},
         "stage2": {"epochs": 1, "lr": 0.002},
     },
     "benchmark": {"stages": False, "crf": None},

@@ -251,6 +251,38 @@ def test_the_presets_of_a2s_successors_plan(project, name):
     assert '"loss":"csd"' in first and '"head":{"name":"gated"}' in first and '"loss":"iou"' in second
 
 
+def test_the_preset_of_wss_makes_what_its_paper_compares_and_no_more(project):
+    """Native layouts, two images each; nothing handcrafted of half a million training images that learn from tags."""
+    data, rng = project.folder / "data", np.random.default_rng(0)
+    files = [
+        *(f"ILSVRC/Data/DET/train/ILSVRC2013_train/n0{k}/{k}.JPEG" for k in range(2)),
+        *(f"SED/{kind}/a{kind[0]}/{of}/a.png" for kind in ("1obj", "2obj") for of in ("src_color", "human_seg")),
+        *(f"THUR15K/{kind}/Src/1.{ending}" for kind in ("Butterfly", "Plane") for ending in ("jpg", "png")),
+        *("ECSSD/images/1.jpg", "ECSSD/ground_truth_mask/1.png", "HKU-IS/imgs/1.png", "HKU-IS/gt/1.png"),
+        *("PASCAL-S/datasets/imgs/pascal/1.jpg", "PASCAL-S/datasets/masks/pascal/1.png"),
+        *("DUTS-TE/DUTS-TE-Image/1.jpg", "DUTS-TE/DUTS-TE-Mask/1.png"),
+    ]
+    for file in files:
+        (data / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 48, 3)).astype(np.uint8)).save(data / file)
+    (data / "ILSVRC/Annotations/DET/train").mkdir(parents=True)
+    shutil.copy(ROOT / "workflow/presets/wss.yaml", project.folder / "config.yaml")
+    planned = project.planned()
+    maps = {name for name in planned if "/maps/" in name and name.count(".") == 1}
+    sets = ("ECSSD", "SED", "PASCAL-S", "THUR15K", "HKU-IS", "DUTS-TE")
+    assert maps == {f"{data_set}/maps/{method}.h5" for data_set in sets for method in ("rbd", "mbd", "bsca")}
+    assert "DET/wss/iter1/model.safetensors" in planned and not any("doubts" in name for name in planned)
+    assert {f"report/scores-{data_set}.csv" for data_set in sets} <= planned
+    figure = project.planned("wss_figure6")
+    trained = {name for name in figure if name.endswith("model.safetensors")}
+    assert len([name for name in trained if "pretrain" in name]) == 5, "GSP, GAP, GMP, log-sum-exp, ranks"
+    assert {name for name in trained if "pretrain" not in name} == {"DET/wss/average/model.safetensors"}
+    assert len([name for name in figure if name.startswith("predictions/SED/wss-")]) == 6, "WSS1-CRF's are FIN1's"
+    pictures = project.planned("wss_figure2")
+    assert {f"report/wss_figure2-maps-{data_set}.png" for data_set in sets} <= pictures
+    assert "predictions/SED/spcrf-wss-pretrain.h5" in pictures
+
+
 @pytest.fixture
 def authors_maps(project):
     """Configures a preset of LDPS, with its folders of maps of others; of the training images PiCANet's alone."""

@@ -110,9 +110,9 @@ def changed(**keys):
     return yaml.safe_load(yaml.safe_dump({**CONFIG, **keys}))
 
 
-def stages(method):
+def stages(method, again=""):
     names = ("labels.h5", "model.safetensors", "history.csv")
-    return {f"photos/deepusps/{method}/iter{k}/{name}" for k in (0, 1) for name in names}
+    return {f"photos/deepusps/{method}/iter{k}{again}/{name}" for k in (0, 1) for name in names}
 
 
 def fusion(seed):
@@ -123,11 +123,11 @@ def test_nothing_is_made_twice(project):
     assert project.planned() == set()
 
 
-def test_one_more_seed_is_one_more_training(project):
-    fuse = {**CONFIG["deepusps"]["fuse"], "seeds": [0, 1]}
-    project.configure(changed(deepusps={**CONFIG["deepusps"], "fuse": fuse}))
+def test_one_more_seed_is_one_more_training_of_all_from_the_same_maps(project):
+    project.configure(changed(deepusps={**CONFIG["deepusps"], "seeds": [0, 1]}))
     planned = project.planned()
-    assert {name for name in planned if name.startswith("photos/")} == fusion(1)
+    own = {name for method in ("rbd", "mc") for name in stages(method, "-seed1")}
+    assert {name for name in planned if name.startswith("photos/")} == own | fusion(1)
     assert {name for name in planned if name.startswith(("predictions/", "scores/", "masks/", "models/"))} == {
         *(f"scores/other/deepusps-seed1.{ending}" for ending in ("csv", "json")),
         "predictions/other/deepusps-seed1.h5",

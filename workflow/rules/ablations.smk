@@ -76,6 +76,68 @@ rule plot_ablation_curves:
         "usod report training {params.curves:q} --column mae --out {output.figure:q} > {log:q} 2>&1"
 
 
+rule show_ablation_maps:
+    """The maps of a table's variants, side by side."""
+    input:
+        images="results/{testset}/images.h5",
+        maps=lambda wildcards: [maps_of(wildcards.testset, system) for system in pictured(wildcards.table).values()],
+        masks="results/{testset}/masks.csv",
+        scenes=scenes_of,
+    output:
+        figure=report(
+            "results/report/{table}-maps-{testset}.png",
+            caption="../report/ablation_maps.rst",
+            category="Ablations",
+            labels={"table": "{table}", "as": "pictures, {testset}"},
+        ),
+    log:
+        "results/logs/report/{table}-{testset}.maps.log",
+    benchmark:
+        "results/timings/report/{table}-{testset}.maps.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.report.examples"),
+        columns=lambda wildcards, input: pairs("--column", pictured(wildcards.table), input.maps),
+        shown=SETTINGS.report.examples,
+    shell:
+        "usod report examples --images {input.images:q} {params.columns:q} --masks {input.masks:q} --count {params.shown}"
+        " --out {output.figure:q} > {log:q} 2>&1"
+
+
+rule show_ablation_epochs:
+    """What the trainings of a table's variants make of some images, epoch by epoch."""
+    input:
+        images="results/{testset}/images.h5",
+        watched=lambda wildcards: [
+            PLAN.file(wildcards.testset, system, "watched") for system in of_rows(wildcards.table).values()
+        ],
+        beside=lambda wildcards: [maps_of(wildcards.testset, s) for s in TABLES.tables[wildcards.table].beside],
+        masks="results/{testset}/masks.csv",
+        scenes=scenes_of,
+    output:
+        figure=report(
+            "results/report/{table}-epochs-{testset}.png",
+            caption="../report/ablation_epochs.rst",
+            category="Ablations",
+            labels={"table": "{table}", "as": "epochs, {testset}"},
+        ),
+    log:
+        "results/logs/report/{table}-{testset}.epochs.log",
+    benchmark:
+        "results/timings/report/{table}-{testset}.epochs.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.report.watched"),
+        maps=lambda wildcards, input: pairs("--maps", of_rows(wildcards.table), input.watched),
+        beside=lambda wildcards, input: pairs("--beside", TABLES.tables[wildcards.table].beside, input.beside),
+        shown=SETTINGS.report.examples,
+    shell:
+        "usod report watched --images {input.images:q} {params.maps:q} {params.beside:q} --masks {input.masks:q}"
+        " --count {params.shown} --out {output.figure:q} > {log:q} 2>&1"
+
+
 rule plot_ablation_scatter:
     """Two of a table's variants against each other, image by image."""
     input:
@@ -100,6 +162,35 @@ rule plot_ablation_scatter:
     shell:
         "usod report scatter {input.scores[0]:q} {input.scores[1]:q} --name {params.names[0]:q} --name {params.names[1]:q}"
         " --measure {params.f} --measure mae --out {output.figure:q} > {log:q} 2>&1"
+
+
+rule show_ablation_failures:
+    """The images on which two of a table's variants fail, and those on which one is much better."""
+    input:
+        scores=scattered,
+        maps=scattered_maps,
+        images="results/{testset}/images.h5",
+        masks="results/{testset}/masks.csv",
+        scenes=scenes_of,
+    output:
+        figure=report(
+            "results/report/{table}-{testset}.png",
+            caption="../report/ablation_failures.rst",
+            category="Ablations",
+            labels={"table": "{table}", "as": "failures, {testset}"},
+        ),
+    log:
+        "results/logs/report/{table}-{testset}.failures.log",
+    benchmark:
+        "results/timings/report/{table}-{testset}.failures.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.report.failures"),
+        maps=lambda wildcards, input: pairs("--maps", TABLES.tables[wildcards.table].scatter, input.maps),
+    shell:
+        "usod report failures {input.scores[0]:q} {input.scores[1]:q} --images {input.images:q} {params.maps:q}"
+        " --masks {input.masks:q} --out {output.figure:q} > {log:q} 2>&1"
 
 
 try:

@@ -27,16 +27,21 @@ from usod.systems.names import RAW, SystemName, variant_folder, variant_in
 
 STARTED = time.time()
 PRESETS = (
-    *("a2s", "a2s_v2", "a2s_v3", "deepusps", "deepusps_as_released", "ldps", "ldps_as_released"),
-    *("ldps_handcrafted", "own_images", "own_images_small", "smoke", "spectral", "wss", "wss_scenes"),
+    *("a2s", "a2s_as_released", "a2s_imagenet", "a2s_v2", "a2s_v3"),
+    *("deepusps", "deepusps_as_released", "ldps", "ldps_as_released", "ldps_handcrafted"),
+    *("own_images", "own_images_small", "smoke", "spectral", "wss", "wss_as_released", "wss_scenes"),
 )
 # The tables of variants, in their order: later ones share what earlier ones train.
 ABLATIONS = (
     *("a2s_figure9", "a2s_table4", "a2s_table5", "a2s_table6", "a2s_table7", "a2s_table8"),
-    *("deepusps_crf", "deepusps_table2", "deepusps_table3"),
+    *("a2s_figure7", "a2s_figure10"),
+    *("deepusps_crf", "deepusps_table2", "deepusps_table3", "deepusps_figure5"),
     *("ldps_table1", "ldps_table2", "ldps_table3", "ldps_table4", "ldps_table5"),
-    "wss_figure6",
+    *("wss_figure2", "wss_figure6"),
 )
+
+# Of memory for a training that can read from a file: the images of ImageNet DET at 256 pixels alone are 90 GB.
+ENOUGH_MB = 64_000
 
 lead_to_usod(workflow.resource_settings.cores)
 
@@ -131,6 +136,14 @@ def memory(wildcards, input, attempt, rulename):
     return int(8000 * processes + 5 * max(0, input.size_mb - read)) * attempt
 
 
+def bounded_memory(wildcards, input, attempt, rulename):
+    """MB of a job that can do with less than `memory`: it keeps images and labels alone, or reads image by image.
+
+    What does not fit is read from a file beside the inputs (`usod.memory.room`).
+    """
+    return min(memory(wildcards, input, 1, rulename), ENOUGH_MB) * attempt
+
+
 def pairs(option, names, files):
     """`--option NAME=FILE` for every file, as a list of words."""
     return [word for name, file in zip(names, files, strict=True) for word in (option, f"{name}={file}")]
@@ -205,6 +218,26 @@ def dataset_options(wildcards):
     if section.root != "demo":
         options += [word for place in results() for word in ("--without", place)]
     return options + (["--masks", section.masks] if section.masks else [])
+
+
+def published_option(wildcards):
+    """The option by which a split of our own is refused where scores on it would stand under a published name."""
+    published = SETTINGS.datasets[wildcards.dataset].published_as
+    return ["--published-as", published] if published else []
+
+
+def chosen_tags(wildcards):
+    """The options that name tags, and a digest of where the tags are: what decides which images are used."""
+    section = SETTINGS.datasets[wildcards.dataset]
+    only = [word for name in section.only_tags for word in ("--only-tag", name)]
+    chosen = only + [word for name in section.without_tags for word in ("--without-tag", name)]
+    return {"options": chosen, "listing": tags_listing(wildcards) if chosen else ""}
+
+
+def tag_options(wildcards, input):
+    """The options by which images of certain tags are used or left out."""
+    chosen = chosen_tags(wildcards)["options"]
+    return ["--tags", tags_of(wildcards, input), *chosen] if chosen else []
 
 
 def mask_options(wildcards):
@@ -334,6 +367,12 @@ def one_line(function):
 def maps_of(testset, system):
     """The maps that a system's score is about."""
     return PLAN.maps(testset, system)
+
+
+def shared_maps_of(wildcards):
+    """The same, of the first variant that makes them so: a variant may differ in what is done to the maps alone."""
+    name = PLAN.name(wildcards.system)
+    return maps_of(wildcards.testset, TABLES.shared(str(name.of("")), name.variant))
 
 
 @one_line

@@ -14,7 +14,7 @@ def page(files):
     return json.dumps(contents(PLAN, caption_text, files))
 
 
-ablation_scores = one_line(PLAN.ablation_scores)
+ablation_scores, output_scores = one_line(PLAN.ablation_scores), one_line(PLAN.output_scores)
 
 
 @one_line
@@ -34,7 +34,27 @@ def ablation_places(table, input):
     return dict(zip(files, [*input.scores, *input.histories], strict=True))
 
 
+def of_rows(table):
+    """Row of a table -> the system that is scored; of several seeds the first."""
+    return {row: systems[0] for row, systems in TABLES.systems(table).items()}
+
+
+def pictured(table):
+    """Column of a table's pictures -> its system."""
+    return {name: name for name in TABLES.tables[table].beside} | of_rows(table)
+
+
+def set_against(wildcards):
+    """The two systems that a figure sets against each other: of their rows' first seeds."""
+    systems = of_rows(wildcards.table)
+    return [systems[row] for row in TABLES.tables[wildcards.table].scatter]
+
+
 def scattered(wildcards):
-    """The scores per image of the two rows that a figure sets against each other: of their first seeds."""
-    rows = TABLES.tables[wildcards.table].scatter
-    return [f"results/scores/{wildcards.testset}/{TABLES.of_row(wildcards.table, row)[0]}.csv" for row in rows]
+    """Their scores per image."""
+    return [f"results/scores/{wildcards.testset}/{system}.csv" for system in set_against(wildcards)]
+
+
+def scattered_maps(wildcards):
+    """The maps that these are about."""
+    return [maps_of(wildcards.testset, system) for system in set_against(wildcards)]

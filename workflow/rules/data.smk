@@ -34,9 +34,13 @@ rule index_images:
         root=root,
         folder=folder,
         options=dataset_options,
+        published=published_option,
+        chosen=chosen_tags,
+        tagged=tag_options,
         listing=listing("images"),
     shell:
-        "usod data index {params.folder:q} {params.options:q} --out {output.index:q} --workers {threads} > {log:q} 2>&1"
+        "usod data index {params.folder:q} {params.options:q} {params.published:q} {params.tagged:q} --out {output.index:q}"
+        " --workers {threads} > {log:q} 2>&1"
 
 
 rule index_masks:
@@ -57,9 +61,11 @@ rule index_masks:
         root=root,
         folder=folder,
         options=mask_options,
+        chosen=chosen_tags,
+        tagged=tag_options,
         listing=listing("masks"),
     shell:
-        "usod data masks {params.folder:q} {params.options:q} --out {output.masks:q} --workers {threads} > {log:q} 2>&1"
+        "usod data masks {params.folder:q} {params.options:q} {params.tagged:q} --out {output.masks:q} --workers {threads} > {log:q} 2>&1"
 
 
 rule decode_images:

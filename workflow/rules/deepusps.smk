@@ -1,22 +1,27 @@
+wildcard_constraints:
+    # What the name of a seed's own labels ends with: nothing for the first.
+    again=r"|-seed\d+",
+
+
 rule refine_labels:
     """DeepUSPS: refine the labels of one method by one stage (inter-image consistency, then self-supervision)."""
     input:
         images="results/{dataset}/images.h5",
-        maps=reads("labels", "{method}-iter{stage}"),
-        model=reads("model", "{method}-iter{stage}"),
+        maps=reads("labels", "{method}-iter{stage}{again}"),
+        model=reads("model", "{method}-iter{stage}{again}"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].network),
         features=features(lambda wildcards: VARIANTS[wildcards.variant].network),
     output:
-        labels="results/{dataset}/deepusps/{variant}{method}/iter{stage}/labels.h5",
-        model="results/{dataset}/deepusps/{variant}{method}/iter{stage}/model.safetensors",
-        history="results/{dataset}/deepusps/{variant}{method}/iter{stage}/history.csv",
+        labels="results/{dataset}/deepusps/{variant}{method}/iter{stage}{again}/labels.h5",
+        model="results/{dataset}/deepusps/{variant}{method}/iter{stage}{again}/model.safetensors",
+        history="results/{dataset}/deepusps/{variant}{method}/iter{stage}{again}/history.csv",
     log:
-        "results/logs/{dataset}/deepusps/{variant}{method}/iter{stage}.log",
+        "results/logs/{dataset}/deepusps/{variant}{method}/iter{stage}{again}.log",
     benchmark:
-        "results/timings/{dataset}/deepusps/{variant}{method}/iter{stage}.tsv"
+        "results/timings/{dataset}/deepusps/{variant}{method}/iter{stage}{again}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: training_threads(len(METHODS))
+    threads: training_threads(len(METHODS) * len(SETTINGS.deepusps.seeds))
     resources:
         gpu=gpus,
         mem_mb=memory,
@@ -26,13 +31,14 @@ rule refine_labels:
         refine=lambda wildcards: as_json(
             VARIANTS[wildcards.variant].refine_of(wildcards.method).of_stage(int(wildcards.stage))
         ),
+        seed=lambda wildcards: VARIANTS[wildcards.variant].seed_of(wildcards.again),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].network),
         weights=weights_option,
         features=features_option,
         model_before=lambda wildcards, input: ["--model-before", *input.model] if input.model else [],
     shell:
         "usod devices run --count {resources.gpu} -- usod deepusps refine --images {input.images:q}"
-        " --maps {input.maps:q} --stage {wildcards.stage} --config {params.refine:q} --network {params.network:q} {params.weights:q} {params.features:q}"
+        " --maps {input.maps:q} --stage {wildcards.stage} --seed {params.seed} --config {params.refine:q} --network {params.network:q} {params.weights:q} {params.features:q}"
         " {params.model_before:q} --out-labels {output.labels:q} --out-model {output.model:q} --history {output.history:q}"
         " --threads {threads} > {log:q} 2>&1"
 
@@ -53,7 +59,7 @@ rule fuse_labels:
         "results/timings/{dataset}/deepusps/{variant}fusion/seed{seed}.tsv"
     conda:
         "../../envs/usod.yaml"
-    threads: training_threads(len(SETTINGS.deepusps.fuse.seeds))
+    threads: training_threads(len(SETTINGS.deepusps.seeds))
     resources:
         # --set-resources fuse_labels:gpu=4 trains it on four together.
         gpu=gpus,
@@ -66,12 +72,15 @@ rule fuse_labels:
             for name, path in zip(sources(wildcards, "labels", "deepusps-seed{seed}"), input.labels, strict=True)
             for word in ("--maps" if name in METHODS else "--labels", f"{name}={path}")
         ],
-        fuse=lambda wildcards: VARIANTS[wildcards.variant].deepusps.fuse.model_dump_json(exclude={"seeds"}),
+        fuse=lambda wildcards: VARIANTS[wildcards.variant].deepusps.fuse.model_dump_json(),
+        binarise=lambda wildcards: json.dumps(
+            {name: how.model_dump() for name, how in VARIANTS[wildcards.variant].unrefined.items()}
+        ),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].network),
         weights=weights_option,
         features=features_option,
     shell:
-        "usod devices run --count {resources.gpu} -- usod deepusps fuse --images {input.images:q} {params.labels:q}"
+        "usod devices run --count {resources.gpu} -- usod deepusps fuse --images {input.images:q} {params.labels:q} --binarise {params.binarise:q}"
         " --seed {wildcards.seed} --devices {resources.gpu} --config {params.fuse:q} --network {params.network:q} {params.weights:q} {params.features:q}"
         " --out {output.model:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
@@ -102,18 +111,40 @@ rule oracle_labels:
         images="results/{dataset}/images.h5",
         masks=truth,
         scenes=scenes_of,
-        labels=reads("labels", "oracle-labels"),
+        labels=reads("labels", "oracle-labels{again}"),
     output:
-        "results/{dataset}/oracle/{variant}labels.h5",
+        "results/{dataset}/oracle/{variant}labels{again}.h5",
     log:
-        "results/logs/{dataset}/oracle/{variant}labels.log",
+        "results/logs/{dataset}/oracle/{variant}labels{again}.log",
     benchmark:
-        "results/timings/{dataset}/oracle/{variant}labels.tsv"
+        "results/timings/{dataset}/oracle/{variant}labels{again}.tsv"
     conda:
         "../../envs/usod.yaml"
     params:
         code=code("usod.commands.deepusps"),
-        labels=lambda wildcards, input: pairs("--labels", sources(wildcards, "labels", "oracle-labels"), input.labels),
+        labels=lambda wildcards, input: pairs(
+            "--labels", sources(wildcards, "labels", "oracle-labels{again}"), input.labels
+        ),
     shell:
         "usod deepusps oracle --images {input.images:q} --masks {input.masks:q} {params.labels:q} --out {output:q}"
         " > {log:q} 2>&1"
+
+
+rule deepusps_figure6:
+    """DeepUSPS, Figures 6 and 8: how good the labels are after every stage, beside their networks' own maps."""
+    input:
+        scores=lambda wildcards: list(output_scores("deepusps_figure6").values()),
+    output:
+        figure="results/report/deepusps_figure6.svg",
+        table="results/report/deepusps_figure6.csv",
+    log:
+        "results/logs/report/deepusps_figure6.log",
+    benchmark:
+        "results/timings/report/deepusps_figure6.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.report.stages"),
+        scores=lambda wildcards, input: pairs("--score", output_scores("deepusps_figure6"), input.scores),
+    shell:
+        "usod report stages {params.scores:q} --out {output.figure:q} --csv {output.table:q} > {log:q} 2>&1"

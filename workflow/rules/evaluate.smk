@@ -18,7 +18,7 @@ rule predict_maps:
     threads: training_threads(2)
     resources:
         gpu=gpus,
-        mem_mb=memory,
+        mem_mb=bounded_memory,
         runtime="4h",
     params:
         code=code("usod.commands.predict"),

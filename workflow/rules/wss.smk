@@ -37,7 +37,7 @@ rule learn_tags:
     threads: training_threads(1)
     resources:
         gpu=gpus,
-        mem_mb=memory,
+        mem_mb=bounded_memory,
         runtime="12h",
     params:
         code=code("usod.commands.wss"),
@@ -48,6 +48,24 @@ rule learn_tags:
         "usod devices run --count {resources.gpu} -- usod wss pretrain --images {input.images:q} --tags {input.tags:q}"
         " --config {params.pretrain:q} --network {params.network:q} {params.weights:q} --out-model {output.model:q}"
         " --history {output.history:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule show_average:
+    """WSS1-AVE of Fig. 6: the network of the tags, its maps the mean of its score maps."""
+    input:
+        model=reads("model", "wss-average"),
+    output:
+        model="results/{dataset}/wss/{variant}average/model.safetensors",
+    log:
+        "results/logs/{dataset}/wss/{variant}average.log",
+    benchmark:
+        "results/timings/{dataset}/wss/{variant}average.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.wss"),
+    shell:
+        "usod wss average {input.model:q} --out-model {output.model:q} > {log:q} 2>&1"
 
 
 rule predict_foreground:
@@ -66,7 +84,7 @@ rule predict_foreground:
     threads: training_threads(1)
     resources:
         gpu=gpus,
-        mem_mb=memory,
+        mem_mb=bounded_memory,
         runtime="4h",
     params:
         code=code("usod.commands.predict"),
@@ -115,7 +133,7 @@ rule learn_estimates:
     threads: training_threads(1)
     resources:
         gpu=gpus,
-        mem_mb=memory,
+        mem_mb=bounded_memory,
         runtime="12h",
     params:
         code=code("usod.commands.wss"),
@@ -152,9 +170,9 @@ rule show_tags:
 
 
 rule refine_with_superpixels:
-    """Refine any maps by WSS's CRF on superpixels."""
+    """Refine any maps by WSS's CRF on superpixels, with the settings of the system's variant."""
     input:
-        maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
+        maps=shared_maps_of,
         images="results/{testset}/images.h5",
     output:
         maps="results/predictions/{testset}/spcrf-{system}.h5",
@@ -167,7 +185,7 @@ rule refine_with_superpixels:
     threads: cores()
     params:
         code=code("usod.commands.crf"),
-        crf=lambda wildcards: as_json(SETTINGS.wss.crf),
+        crf=lambda wildcards: as_json(TABLES.settings[PLAN.name(wildcards.system).variant].wss.crf),
     shell:
         "usod crf superpixel {input.maps:q} --images {input.images:q} --config {params.crf:q} --workers {threads}"
         " --out {output.maps:q} > {log:q} 2>&1"

@@ -19,7 +19,10 @@ from usod.commands.options import (
 )
 
 if TYPE_CHECKING:
+    import torch
+
     from usod.models.config import NetworkConfig
+    from usod.models.saliency_net import SaliencyNet
     from usod.systems.a2s_settings import RectifyConfig
     from usod.training.parallel import Process
 
@@ -27,13 +30,16 @@ app = typer.Typer(no_args_is_help=True, help="A2S: from activations to saliency,
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
 OutLabels = Annotated[Path, typer.Option(help="Pseudo-labels, MapStore.")]
 OutModel = Annotated[Path, typer.Option(help="The stage's network, safetensors.")]
+OutWatched = Annotated[
+    Path | None,
+    typer.Option(help="MapStore of the watched images' maps, ids EPOCH/ID; epoch 000 is before training."),
+]
 History = Annotated[Path, typer.Option(help="CSV, one row per epoch.")]
 
 
 @app.command()
 def stage1(
     images: Images,
-    out_labels: OutLabels,
     out_model: OutModel,
     history: History,
     config: ConfigText = None,
@@ -42,16 +48,13 @@ def stage1(
     device: Device = "auto",
     threads: Threads = 0,
     work: Work = None,
-    out_watched: Annotated[
-        Path | None,
-        typer.Option(help="MapStore of the watched images' activations, ids EPOCH/ID; epoch 000 is before training."),
-    ] = None,
+    out_watched: OutWatched = None,
     quiet: Quiet = False,
 ) -> None:
-    """Learn activation maps without any label and make pseudo-labels of them.
+    """Learn activation maps without any label; `usod a2s labels` makes pseudo-labels of them.
 
     Example: usod a2s stage1 --images images.h5 --network '{"name": "resnet50", "weights": "moco_v2_800ep.pth.tar"}'
-    --out-labels labels.h5 --out-model stage1.safetensors --history stage1.csv
+    --out-model stage1.safetensors --history stage1.csv
     """
     from usod.data.mapstore import ImageStore
     from usod.devices import start_device
@@ -74,12 +77,49 @@ def stage1(
         identity = resume_identity(origin, "usod.systems.a2s")
         done = a2s.stage1(image_store, settings, net_config, chosen, work=folder, identity=identity)
         attributes = inherited(origin, done.network) | {"created_by": "usod a2s stage1"}
-        _write_labels(out_labels, image_store, done.labels, attributes)
         if out_watched is not None:
             _write_watched(out_watched, image_store, done, attributes)
         save_model(out_model, done.network, done.network.config, origin, input_size=image_store.size)
     write_history(history, done.history)
     discard(folder)
+
+
+@app.command()
+def labels(
+    model: Annotated[Path, typer.Argument(help="The network of stage 1 (usod a2s stage1).")],
+    index: Annotated[Path, typer.Option(help="Index of the images (usod data index).")],
+    out: Annotated[Path, typer.Option(help="Pseudo-labels at the images' own sizes, MapStore.")],
+    config: ConfigText = None,
+    device: Device = "auto",
+    threads: Threads = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Make pseudo-labels of any images: their activation, a CRF and a median filter at the images' own sizes (Eq. 6).
+
+    Example: usod a2s labels stage1.safetensors --index index.csv --out labels.h5
+    """
+    import numpy as np
+
+    from usod.data.images import read_image
+    from usod.data.index import read_index
+    from usod.data.mapstore import write_maps
+    from usod.devices import start_device
+    from usod.progress import progress
+    from usod.provenance import describe
+    from usod.settings.sections import parse_section
+    from usod.systems.a2s_labels import pseudo_labels, refined_size
+    from usod.systems.a2s_settings import PseudoLabelConfig
+
+    settings = parse_section(PseudoLabelConfig, config)
+    network, size = _load_stage1(model, start_device(device, threads))
+    table = read_index(index)
+    attributes = describe({"pseudo_labels": settings.model_dump()}, {"model": model, "index": index})
+    attributes |= {"created_by": "usod a2s labels"}
+    made = pseudo_labels(network, map(read_image, table["image"]), size, settings)
+    own = table[["height", "width"]].to_numpy()
+    sizes = np.array([refined_size(each, size, settings) for each in own.tolist()]).reshape(-1, 2)
+    with write_maps(out, list(table["id"]), sizes, own, attributes) as rows:
+        rows.fill(label * np.uint8(255) for label in progress(made, len(table), "pseudo-labels"))
 
 
 @app.command()
@@ -103,11 +143,10 @@ def variance(
 
     from usod.data.mapstore import ImageStore
     from usod.devices import start_device
-    from usod.errors import UsageError
     from usod.files import atomic_path
-    from usod.models.model_file import load_model
     from usod.reporting.published import published
-    from usod.systems import a2s
+    from usod.systems.a2s import activation_network
+    from usod.systems.a2s_labels import activation_variance
     from usod.systems.a2s_settings import ActivationConfig
 
     settings = read_network(network, weights)
@@ -119,15 +158,10 @@ def variance(
     paper = published(table="a2s_table1").set_index("method")["value"].to_dict()
     columns = {
         "published": paper,
-        "before": a2s.activation_variance(a2s.activation_network(settings, stage).to(chosen), pixels),
+        "before": activation_variance(activation_network(settings, stage).to(chosen), pixels),
     }
     if model is not None:
-        trained, _ = load_model(model, chosen)
-        if trained.config.head.name not in ("activation", "gated"):
-            raise UsageError(
-                f"{model}: has the head {trained.config.resolved_head.name}; give a model of usod a2s stage1"
-            )
-        columns["after"] = a2s.activation_variance(trained, pixels)
+        columns["after"] = activation_variance(_load_stage1(model, chosen)[0], pixels)
     with atomic_path(out) as temporary:
         pd.DataFrame(columns).rename_axis("threshold").to_csv(temporary, float_format="%.6f")
 
@@ -147,6 +181,7 @@ def stage2(
     threads: Threads = 0,
     features: Features = None,
     work: Work = None,
+    out_watched: OutWatched = None,
     quiet: Quiet = False,
 ) -> None:
     """Train the detector on pseudo-labels and rectify them with its predictions.
@@ -172,7 +207,7 @@ def stage2(
         {"stage2": settings.model_dump(), "network": net_config.model_dump(mode="json")},
         {"images": images, "labels": labels},
     )
-    inputs, outputs = (images, labels, features), (out_labels, out_model, history)
+    inputs, outputs = (images, labels, features), (out_labels, out_model, history, out_watched)
     run(processes(device, devices), chosen, _stage2, inputs, settings, net_config, origin, outputs, folder)
     discard(folder)
 
@@ -183,7 +218,7 @@ def _stage2(
     settings: "RectifyConfig",
     net_config: "NetworkConfig",
     origin: dict[str, Any],
-    outputs: tuple[Path, Path, Path],
+    outputs: tuple[Path, Path, Path, Path | None],
     work: Path | None,
 ) -> None:
     """One process of the training; the first one writes the results."""
@@ -196,7 +231,7 @@ def _stage2(
     from usod.systems import a2s
     from usod.training.history import write_history
 
-    (images, labels, features), (out_labels, out_model, history) = inputs, outputs
+    (images, labels, features), (out_labels, out_model, history, out_watched) = inputs, outputs
     with ExitStack() as stack:
         image_store, label_store = stack.enter_context(ImageStore(images)), stack.enter_context(MapStore(labels))
         kept = stack.enter_context(open_features(features))
@@ -205,8 +240,21 @@ def _stage2(
         if process.rank == 0:
             attributes = inherited(origin, done.network) | {"created_by": "usod a2s stage2"}
             _write_labels(out_labels, image_store, done.labels, attributes)
+            if out_watched is not None:
+                _write_watched(out_watched, image_store, done, attributes)
             save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
             write_history(history, done.history)
+
+
+def _load_stage1(path: Path, device: "torch.device") -> "tuple[SaliencyNet, tuple[int, int]]":
+    """The network of stage 1 and its working size."""
+    from usod.errors import UsageError
+    from usod.models.model_file import load_model
+
+    network, metadata = load_model(path, device)
+    if network.config.head.name not in ("activation", "gated"):
+        raise UsageError(f"{path}: has the head {network.config.resolved_head.name}; give a model of usod a2s stage1")
+    return network, tuple(metadata["input_size"])
 
 
 def _write_watched(path: Path, images: Any, done: Any, attributes: dict[str, Any]) -> None:

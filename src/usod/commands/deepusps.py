@@ -21,11 +21,12 @@ from usod.commands.options import (
 
 if TYPE_CHECKING:
     from usod.models.config import NetworkConfig
-    from usod.systems.deepusps_settings import FuseConfig
+    from usod.systems.deepusps_settings import Binarisation, FuseConfig
     from usod.training.parallel import Process
 
 app = typer.Typer(no_args_is_help=True, help="DeepUSPS: refine handcrafted maps with networks, fuse the results.")
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
+NetworkSeed = Annotated[int, typer.Option("--seed", min=0, help="Of the new layers and of the order of the images.")]
 
 
 @app.command()
@@ -36,6 +37,7 @@ def refine(
     out_model: Annotated[Path, typer.Option(help="The stage's network, safetensors.")],
     history: Annotated[Path, typer.Option(help="CSV, one row per epoch.")],
     stage: Annotated[int, typer.Option(min=0, help="0: inter-image consistency; 1, 2, ...: self-supervision.")] = 0,
+    seed: NetworkSeed = 0,
     model_before: Annotated[
         Path | None, typer.Option(help="Network of the stage before: handed on where `stable` says the labels are.")
     ] = None,
@@ -73,7 +75,12 @@ def refine(
     net_config = read_network(network, weights)
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
-    described = {"stage": stage, "refine": settings.model_dump(), "network": net_config.model_dump(mode="json")}
+    described = {
+        "stage": stage,
+        "seed": seed,
+        "refine": settings.model_dump(),
+        "network": net_config.model_dump(mode="json"),
+    }
     origin = describe(described, {"images": images, "maps": maps})
     with ExitStack() as stack:
         image_store, map_store = stack.enter_context(ImageStore(images)), stack.enter_context(MapStore(maps))
@@ -88,6 +95,7 @@ def refine(
             settings,
             net_config,
             chosen,
+            seed,
             features=stack.enter_context(open_features(features)),
             crf_memory_gb=crf_memory_gb,
             work=folder,
@@ -113,7 +121,11 @@ def fuse(
     maps: Annotated[
         list[str] | None, typer.Option(help="METHOD=maps.h5: handcrafted maps that no stage has refined.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the new layers and of the order of the images.")] = 0,
+    binarise: Annotated[
+        str | None,
+        typer.Option(help="Of --maps, JSON or a file: METHOD -> threshold, or threshold_factor and threshold_scope."),
+    ] = None,
+    seed: NetworkSeed = 0,
     config: ConfigText = None,
     network: Network = None,
     weights: WeightsFile = None,
@@ -133,14 +145,18 @@ def fuse(
     from usod.errors import UsageError
     from usod.provenance import describe
     from usod.settings.sections import parse_section
-    from usod.systems.deepusps_settings import FuseConfig
+    from usod.systems.deepusps_settings import Binarisation, Binarisations, FuseConfig
     from usod.training.checkpoint import discard, resume_folder
     from usod.training.parallel import processes, run
 
     settings = parse_section(FuseConfig, config)
+    how = parse_section(Binarisations, binarise, "--binarise").root
     net_config = read_network(network, weights)
-    unrefined = named_paths(maps or [], "--maps")
-    paths = named_paths(labels or [], "--labels") | unrefined
+    raw = named_paths(maps or [], "--maps")
+    if unknown := how.keys() - raw.keys():
+        raise UsageError(f"--binarise: no --maps of the name {min(unknown)!r}")
+    unrefined = {name: how.get(name, Binarisation()) for name in raw}
+    paths = named_paths(labels or [], "--labels") | raw
     if not paths:
         raise UsageError("--labels: nothing to learn; give METHOD=labels.h5 or --maps METHOD=maps.h5")
     chosen = start_device(device, threads)
@@ -150,7 +166,7 @@ def fuse(
             "seed": seed,
             "fuse": settings.model_dump(),
             "network": net_config.model_dump(mode="json"),
-            "unrefined": list(unrefined),
+            "unrefined": {name: each.model_dump() for name, each in unrefined.items()},
         },
         {"images": images, **paths},
     )
@@ -162,6 +178,7 @@ def fuse(
         paths,
         seed,
         settings,
+        unrefined,
         net_config,
         origin,
         out,
@@ -178,6 +195,7 @@ def _fuse(
     paths: dict[str, Path],
     seed: int,
     settings: "FuseConfig",
+    unrefined: "dict[str, Binarisation]",
     net_config: "NetworkConfig",
     origin: dict[str, Any],
     out: Path,
@@ -210,7 +228,7 @@ def _fuse(
             features=stack.enter_context(open_features(features)),
             work=work,
             identity=identity,
-            unrefined=origin["config"]["unrefined"],
+            unrefined=unrefined,
         )
         if process.rank == 0:
             size = working_size(image_store.size, net_config, settings.size)

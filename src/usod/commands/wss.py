@@ -1,11 +1,15 @@
 """`usod wss`: learn from image-level tags, then from one's own refined maps."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from usod.commands.options import ConfigText, Device, Network, Quiet, Threads, WeightsFile, Work, read_network
+
+if TYPE_CHECKING:
+    from usod.models.fin import TagHead
+    from usod.models.saliency_net import SaliencyNet
 
 app = typer.Typer(no_args_is_help=True, help="WSS: salient objects from image-level tags.")
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
@@ -100,6 +104,40 @@ def selftrain(
 
 
 @app.command()
+def average(
+    model: Annotated[Path, typer.Argument(help="Model of `usod wss pretrain`.")],
+    out_model: OutModel,
+    quiet: Quiet = False,
+) -> None:
+    """Copy the network so that its map is the mean of its score maps (WSS1-AVE of Fig. 6); nothing is learnt again.
+
+    Example: usod wss average tags.safetensors --out-model average.safetensors
+    """
+    from usod.models.model_file import save_model
+    from usod.models.registry import TagsOptions
+    from usod.provenance import describe
+
+    network, _, header = _of_the_tags(model)
+    head = network.config.head_as(TagsOptions).model_copy(update={"foreground": "average"})
+    extra = describe({"foreground": "average"}, {"model": model}) | {"tags": header["extra"].get("tags", [])}
+    save_model(out_model, network, network.config.with_head(head), extra, input_size=header["input_size"])
+
+
+def _of_the_tags(model: Path) -> "tuple[SaliencyNet, TagHead, dict[str, Any]]":
+    """A network of the pretraining, its head, and what its file says of it."""
+    from usod.errors import UsageError
+    from usod.models.fin import TagHead
+    from usod.models.model_file import load_model
+
+    network, header = load_model(model)
+    if not isinstance(network.head, TagHead):
+        raise UsageError(
+            f"{model}: has the head {network.config.resolved_head.name}; give a model of usod wss pretrain"
+        )
+    return network, network.head, header
+
+
+@app.command()
 def look(
     model: Annotated[Path, typer.Argument(help="Model of `usod wss pretrain`.")],
     images: Images,
@@ -115,20 +153,13 @@ def look(
     import torch
 
     from usod.data.mapstore import ImageStore
-    from usod.errors import UsageError
-    from usod.models.fin import TagHead
-    from usod.models.model_file import load_model
     from usod.reporting.figures import save, stages_figure
 
-    network, _ = load_model(model)
-    if not isinstance(network.head, TagHead):
-        raise UsageError(
-            f"{model}: has the head {network.config.resolved_head.name}; give a model of usod wss pretrain"
-        )
+    network, head, _ = _of_the_tags(model)
     with ImageStore(images) as store:
         pixels = np.stack([store[key] for key in store.ids[:: max(1, len(store) // count)][:count]])
     with torch.inference_mode():
-        seen = network.head.look(network.backbone.stages(network.as_input(torch.from_numpy(pixels))))
+        seen = head.look(network.backbone.stages(network.as_input(torch.from_numpy(pixels))))
     columns = {
         name: [m / max(float(m.max()), 1e-6) if name != "F" else m for m in maps.numpy()] for name, maps in seen.items()
     }

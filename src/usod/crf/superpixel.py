@@ -34,6 +34,7 @@ class SuperpixelParams:
     rho2, gamma3 : weight of the smoothness kernel (Eq. 9) and its width in image sides
     covariance : added to the variances of the mixtures, on the scale 0..255
     offset : added to the probability in the unary term (released code: 0.1, which bounds it; the paper: 0)
+    threshold : the map is binarised above it first (released code: 0.65); None: it is not (3.4)
     border : False, as released: superpixels at the image's border are background throughout; the paper does not say so
     """
 
@@ -48,6 +49,7 @@ class SuperpixelParams:
     gamma3: float = 0.01
     covariance: float = 0.01
     offset: float = 0.0
+    threshold: float | None = None
     border: bool = True
 
 
@@ -79,7 +81,8 @@ def refine_with_superpixels(
     regions = superpixels(image, params.count)
     colours, positions = features(image, regions)
     count = len(colours)
-    start = ndimage.mean(saliency, regions, np.arange(count)) > 0.5
+    salient = saliency if params.threshold is None else saliency > params.threshold
+    start = ndimage.mean(salient, regions, np.arange(count)) > 0.5
     fixed = np.zeros(count, bool)
     if not params.border:
         fixed[np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))] = True

@@ -31,6 +31,7 @@ class CheckReport:
     masks: int
     splits: dict[str, int]
     split_source: str
+    split_unpublished: str = ""  # a sentence, where the set was published with another split
     expected: dict[str, int] = field(default_factory=dict)  # of a complete copy, where the set is known
     counts_differ: list[str] = field(default_factory=list)  # sentences
     without_mask: list[str] = field(default_factory=list)
@@ -95,7 +96,9 @@ class CheckReport:
             lines.append(f"skipped files that are no images: {kinds}")
         if self.outside:
             lines.append(f"skipped images in folders that hold neither images nor masks: {self.outside}")
-        return [*lines, *(f"warning: {text}" for text in self.warnings), "ok" if self.ok else "problems found"]
+        warnings = [*filter(None, [self.split_unpublished]), *self.warnings]
+        fine = "ok, but not with its published split" if self.split_unpublished else "ok"
+        return [*lines, *(f"warning: {text}" for text in warnings), fine if self.ok else "problems found"]
 
 
 def check(
@@ -136,6 +139,7 @@ def check(
         masks=masks,
         splits=dict(Counter(splits.of.values())),
         split_source=splits.source,
+        split_unpublished=splits.unpublished,
         expected=data.known.expected if data.known else {},
         without_mask=[item.id for item in data.items if item.mask is None],
         without_image=[str(path) for path in data.unmatched_masks],

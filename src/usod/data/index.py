@@ -4,7 +4,8 @@ They are two files so that a training step can be shown not to read a mask: it h
 """
 
 import os
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from usod.data.images import image_size, inspect_image, read_image, read_mask
 from usod.data.lookalikes import REMEDY, masks_among_images
 from usod.data.pairing import DataSet, Item, find_dataset, overlays
 from usod.data.parallel import READERS, read_all
-from usod.data.splits import assign_splits
+from usod.data.splits import Splits, assign_splits
+from usod.data.tags import TagChoice
 from usod.data.tree import Folders, left_out
 from usod.errors import UsageError, UsodError
 from usod.files import atomic_path
 
 INDEX_COLUMNS = ("id", "image", "height", "width", "sha256", "split")
+SPLIT_FROM = "split_from"
+"""A further column: what the splits come from."""
 MASK_COLUMNS = ("id", "mask", "threshold", "foreground_share")
 _PATH_COLUMNS = ("image", "mask")
 STORAGE = ".snakemake"
@@ -35,29 +39,32 @@ def build_index(
     masks_dir: str | Path | None = None,
     without: Folders = None,
     workers: int = READERS,
+    published_as: str | None = None,
+    tagged: TagChoice | None = None,
 ) -> pd.DataFrame:
     """The images below `root`, each decoded once to prove that it can be; no mask is opened.
 
     Parameters
     ----------
     root : folder of the data set, as unpacked, or any tree of images
-    layout : see `usod.data.pairing.find_dataset`
+    layout, without : see `usod.data.pairing.find_dataset`
     split : keep only the images of this split, or of several: train+val
     progress : show progress (`usod.progress.progress`)
     masks_dir : the folder of masks, where the layout does not say it; its files are no images of the data set
-    without : see `usod.data.pairing.find_dataset`
     workers : threads that read
+    published_as : the name in published tables under which scores on this split will stand
+    tagged : keep only the images of certain tags
 
     Returns
     -------
     One row per image in order of id: id (str, unique), image (absolute path), height, width (pixels, upright), sha256
-    (of the file's bytes), split. `attrs` holds layout, data_set, split_source, notes (list of str), and whether the
-    folder was given by a relative path.
+    (of the file's bytes), split, split_from (in words). `attrs` holds layout, data_set, split_source, notes (list of
+    str), and whether the folder was given by a relative path.
 
     Raises
     ------
     UsageError
-        If there is no such folder, layout or split.
+        If there is no such folder, layout, split or tag, or `published_as` is said of a split that is ours.
     UsodError
         If there are no images, one is broken (the message names the file), or the layout is "auto" and a folder looks
         like masks (`usod.data.lookalikes`).
@@ -66,7 +73,9 @@ def build_index(
     if layout == "auto" and (masks := masks_among_images(data)):
         raise UsodError(f"{masks[0]}; {REMEDY}")
     splits = assign_splits(data)
-    items = _of_split(data.items, splits.of, split)
+    if published_as and split and splits.ours:
+        raise UsageError(_not_published(data, f"its split {split} ({splits.source})", published_as))
+    items = _of_tags(_of_split(data.items, splits.of, split), tagged)
     facts = read_all(lambda item: inspect_image(item.image), items, "indexing", progress, workers)
     table = pd.DataFrame(
         {
@@ -76,13 +85,11 @@ def build_index(
             "width": [fact.width for fact in facts],
             "sha256": [fact.sha256 for fact in facts],
             "split": [splits.of[item.id] for item in items],
+            SPLIT_FROM: splits.unpublished or splits.source,
         },
-        columns=list(INDEX_COLUMNS),
+        columns=[*INDEX_COLUMNS, SPLIT_FROM],
     )
-    notes = [*splits.notes, *left_out(data.strays)]
-    if data.outside:
-        notes.append(f"{len(data.outside)} images lie in folders of neither images nor masks, e.g. {data.outside[0]}")
-    table.attrs = _attributes(data, splits.source, notes, root)
+    table.attrs = _attributes(data, splits.source, _notes(data, splits), root)
     return table
 
 
@@ -95,12 +102,13 @@ def build_masks(
     progress: bool = False,
     without: Folders = None,
     workers: int = READERS,
+    tagged: TagChoice | None = None,
 ) -> pd.DataFrame:
     """The masks of the images below `root`, under the ids and splits that `build_index` gives for the same arguments.
 
     Parameters
     ----------
-    root, layout, split, progress, without, workers : as for `build_index`
+    root, layout, split, progress, without, workers, tagged : as for `build_index`
     masks_dir : the folder of masks, where the layout does not say it, paired by relative path or stem
     threshold : a pixel is foreground where its normalised value is > threshold (`read_mask`), in [0, 1)
 
@@ -120,7 +128,8 @@ def build_masks(
         raise UsageError(f"threshold {threshold} is not in [0, 1)")
     data = find_dataset(root, layout, masks_dir, without)
     splits = assign_splits(data)
-    items = [item for item in _of_split(data.items, splits.of, split) if item.mask is not None]
+    items = _of_tags(_of_split(data.items, splits.of, split), tagged)
+    items = [item for item in items if item.mask is not None]
     if not items:
         named = f" ({data.name_mismatch})" if data.name_mismatch else ""
         raise UsodError(
@@ -137,14 +146,8 @@ def build_masks(
         },
         columns=list(MASK_COLUMNS),
     )
-    bare, unmatched = sum(item.mask is None for item in data.items), data.unmatched_masks
     empty = [item.id for item, share in zip(items, shares, strict=True) if share == 0]
-    notes = [
-        *([f"{bare} of {len(data.items)} images have no mask"] if bare else []),
-        *([f"{len(unmatched)} masks have no image, e.g. {unmatched[0]}"] if unmatched else []),
-        *([f"{len(empty)} masks are empty, e.g. {empty[0]}"] if empty else []),
-    ]
-    table.attrs = _attributes(data, splits.source, notes, masks_dir or root)
+    table.attrs = _attributes(data, splits.source, _notes_of_masks(data, empty), masks_dir or root)
     return table
 
 
@@ -155,6 +158,15 @@ def load_mask(mask: str | Path, threshold: float = 0.5) -> np.ndarray:
     """
     path = Path(mask)
     return merge_votes(path) if path.is_dir() else read_mask(path, threshold)
+
+
+def load_masks(masks: str | Path, ids: Sequence[str]) -> list[np.ndarray]:
+    """The masks of some images, (H, W) bool each, of a masks.csv. Raises UsodError where one has none."""
+    table = read_masks(masks)
+    of_id = dict(zip(table["id"], zip(table["mask"], table["threshold"], strict=True), strict=True))
+    if missing := [key for key in ids if key not in of_id]:
+        raise UsodError(f"{masks}: no mask of {missing[0]}")
+    return [load_mask(*of_id[key]) for key in ids]
 
 
 def merge_votes(folder: str | Path) -> np.ndarray:
@@ -217,6 +229,11 @@ def read_index(path: str | Path) -> pd.DataFrame:
     return _read_table(Path(path), INDEX_COLUMNS, "usod data index ROOT --out index.csv")
 
 
+def split_from(index: pd.DataFrame) -> str:
+    """What the splits of an index come from, in words; empty where it does not say."""
+    return str(index[SPLIT_FROM].iloc[0]) if SPLIT_FROM in index else ""
+
+
 def read_masks(path: str | Path) -> pd.DataFrame:
     """Read masks.csv: the columns of `build_masks` with absolute paths. Raises UsodError as `read_index` does."""
     return _read_table(Path(path), MASK_COLUMNS, "usod data masks ROOT --out masks.csv")
@@ -252,6 +269,30 @@ def _read_table(path: Path, columns: tuple[str, ...], remedy: str) -> pd.DataFra
     return table
 
 
+def _notes(data: DataSet, splits: Splits) -> list[str]:
+    notes = [*filter(None, [splits.unpublished]), *splits.notes, *left_out(data.strays)]
+    if data.outside:
+        notes.append(f"{len(data.outside)} images lie in folders of neither images nor masks, e.g. {data.outside[0]}")
+    return notes
+
+
+def _notes_of_masks(data: DataSet, empty: list[str]) -> list[str]:
+    bare, unmatched = sum(item.mask is None for item in data.items), data.unmatched_masks
+    return [
+        *([f"{bare} of {len(data.items)} images have no mask"] if bare else []),
+        *([f"{len(unmatched)} masks have no image, e.g. {unmatched[0]}"] if unmatched else []),
+        *([f"{len(empty)} masks are empty, e.g. {empty[0]}"] if empty else []),
+    ]
+
+
+def _not_published(data: DataSet, split: str, published_as: str) -> str:
+    wanted = (data.known.divided_by if data.known else "") or "lists such as train.txt"
+    return (
+        f"{data.root}: {split} is not that of {published_as} in published tables; put {wanted} there, or leave "
+        "published_as out"
+    )
+
+
 def _of_split(items: list[Item], splits: dict[str, str], split: str | None) -> list[Item]:
     if split is None:
         return items
@@ -259,6 +300,13 @@ def _of_split(items: list[Item], splits: dict[str, str], split: str | None) -> l
     if not chosen:
         raise UsageError(f"split {split!r} has no images; there are {', '.join(sorted(set(splits.values())))}")
     return chosen
+
+
+def _of_tags(items: list[Item], tagged: TagChoice | None) -> list[Item]:
+    if tagged is None:
+        return items
+    kept = tagged.keeps([item.id for item in items], [item.image for item in items])
+    return list(compress(items, kept))
 
 
 def _foreground_share(item: Item, threshold: float) -> float:

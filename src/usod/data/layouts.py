@@ -90,6 +90,7 @@ class KnownSet:
     signature : folders, all of which only this set has
     test_only : it has no training images
     rest : the split of the images that its own lists leave out
+    divided_by : what says which of its images are for training and which for testing
     warning : which other data its images overlap
     """
 
@@ -99,6 +100,7 @@ class KnownSet:
     signature: tuple[str, ...] = ()
     test_only: bool = False
     rest: str | None = None
+    divided_by: str = ""
     warning: str = ""
 
     @property
@@ -113,6 +115,7 @@ _VOC = "PASCAL-S images come from PASCAL VOC: a backbone or prior trained on VOC
 KNOWN_SETS = {
     known.name: known
     for known in (
+        KnownSet("sed", {"all": 200}, ("sed",), test_only=True),  # both of the next two
         KnownSet("sed1", {"all": 100}, ("1obj", "*_1obj", "sed1"), test_only=True),
         KnownSet("sed2", {"all": 100}, ("2obj", "*_2obj", "sed2"), test_only=True),
         KnownSet("pascal-s", {"all": 850}, ("pascal[-_]s", "pascals", "salobj"), ("imgs/pascal",), True, warning=_VOC),
@@ -124,6 +127,7 @@ KNOWN_SETS = {
             {"train": 2500, "val": 500, "test": 2000},
             ("msra[-_]b", "msrab", "msra5k"),
             rest="test",
+            divided_by="train_cvpr2013.txt, valid_cvpr2013.txt and test_cvpr2013.txt",
             warning=_MSRA,
         ),
         KnownSet(
@@ -135,8 +139,20 @@ KNOWN_SETS = {
         ),
         KnownSet("duts-tr", {"train": 10553}, ("duts[-_]tr",), warning=_DUTS),
         KnownSet("duts-te", {"test": 5019}, ("duts[-_]te",), test_only=True),
-        KnownSet("duts", {"train": 10553, "test": 5019}, ("duts",), ("duts-t?-image",), warning=_DUTS),
-        KnownSet("hku-is", {"all": 4447, "train": 2500, "val": 500, "test": 1447}, ("hku[-_]is", "hkuis")),
+        KnownSet(
+            "duts",
+            {"train": 10553, "test": 5019},
+            ("duts",),
+            ("duts-t?-image",),
+            divided_by="the folders DUTS-TR and DUTS-TE",
+            warning=_DUTS,
+        ),
+        KnownSet(
+            "hku-is",
+            {"all": 4447, "train": 2500, "val": 500, "test": 1447},
+            ("hku[-_]is", "hkuis"),
+            divided_by="trainImgSet.mat, valImgSet.mat and testImgSet.mat",
+        ),
         KnownSet(
             "thur15k",
             {"all": 15000, "masks": 6233},

@@ -27,11 +27,15 @@ class Splits:
     of : id -> "train", "val", "test" or another name
     source : where that comes from
     notes : what is odd
+    ours : nothing in the data set says it
+    unpublished : where the set is known and was published with another split: what to do, a sentence; else empty
     """
 
     of: dict[str, str]
     source: str
     notes: list[str] = field(default_factory=list)
+    ours: bool = False
+    unpublished: str = ""
 
 
 def assign_splits(data: DataSet) -> Splits:
@@ -43,7 +47,7 @@ def assign_splits(data: DataSet) -> Splits:
     3. folders such as `train/`, `DUTS-TE/`, when every image lies in one;
     4. a published set without training images: all "test";
     5. where there are masks to test against 20% "test", the rest "train", by SHA-256 of the id, so that an image added
-       later moves no other.
+       later moves no other. This split is ours, and no published one.
 
     Raises
     ------
@@ -65,7 +69,14 @@ def assign_splits(data: DataSet) -> Splits:
     test_share = TEST_SHARE if data.has_masks else 0.0
     of = {item.id: "test" if _uniform(item.id) < test_share else "train" for item in data.items}
     source = f"hash of the id, {test_share:.0%} test" if test_share else "no lists, folders or masks: all for training"
-    return Splits(of, source)
+    return Splits(of, source, ours=True, unpublished=_unpublished(data, source))
+
+
+def _unpublished(data: DataSet, source: str) -> str:
+    if data.known is None or not data.known.divided_by:
+        return ""
+    name, lists = data.known.name, data.known.divided_by
+    return f"this is not the published split of {name} ({source}); for that one put {lists} into {data.root}"
 
 
 def _uniform(name: str) -> float:

@@ -3,13 +3,14 @@
 import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from usod.data.layouts import LAYOUTS, role_of
-from usod.errors import UsodError
+from usod.errors import UsageError, UsodError
 
 LARGEST_XML = 10 * 2**20
 FOLDERS = "folders"
@@ -46,6 +47,43 @@ def find_tags(
     if not any(found.values()):
         raise UsodError(f"{source}: no image of the index has a tag there; are the ids the same?")
     return {key: sorted(set(tags)) for key, tags in found.items()}
+
+
+@dataclass(frozen=True)
+class TagChoice:
+    """Which images of a data set are used, by their tags.
+
+    Attributes
+    ----------
+    source : of the tags, see `find_tags`
+    only : images with any of these tags; none named: all images
+    without : but none with any of these
+    """
+
+    source: str | Path
+    only: Sequence[str] = ()
+    without: Sequence[str] = ()
+
+    def keeps(self, ids: Sequence[str], images: Sequence[str | Path]) -> list[bool]:
+        """Which of the images are used.
+
+        Raises
+        ------
+        UsageError
+            If a tag is named that no image has, or none is left.
+        UsodError
+            As `find_tags`.
+        """
+        tags = find_tags(ids, self.source, images)
+        known = {tag for of_image in tags.values() for tag in of_image}
+        for name in (*self.only, *self.without):
+            if name not in known:
+                raise UsageError(f"{self.source}: no image has the tag {name!r}; there are {', '.join(sorted(known))}")
+        only, without = set(self.only) or None, set(self.without)
+        kept = [(only is None or bool(only & set(tags[key]))) and not without & set(tags[key]) for key in ids]
+        if not any(kept):
+            raise UsageError(f"{self.source}: no image is left of these tags; name others")
+        return kept
 
 
 def annotations(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from usod.models.registry import (
     PatchOptions,
     backbone_entry,
 )
-from usod.models.sources import TIMM
+from usod.models.sources import TIMM, TORCHVISION_LABELS
 
 H = TypeVar("H", bound=HeadOptions)
 
@@ -78,15 +78,17 @@ class NetworkConfig(BaseModel):
     )
     weights: str = Field(
         default="none",
-        description="Initial weights of the backbone: none, a torchvision name (DEFAULT, IMAGENET1K_V1, "
-        "IMAGENET1K_V2), DEFAULT or a tag of timm (lvd142m), or a file: .safetensors, or .pth / .pt / .pth.tar holding "
+        description="Initial weights of the backbone: none, a torchvision name (IMAGENET1K_V1, which the papers had, "
+        "IMAGENET1K_V2, retrained with a newer recipe, or DEFAULT: V2 of resnet50, resnet101 and mobilenet_v2, V1 of "
+        "the others), DEFAULT or a tag of timm (lvd142m), or a file: .safetensors, or .pth / .pt / .pth.tar holding "
         "tensors only (torchvision, timm, DRN, DRN Cityscapes, MoCo v2, DINO, DINOv2, DINOv3 and efficientnet-lite "
         "checkpoints, and usod's own models). `usod weights list` shows what is known.",
     )
     weights_labels: str | None = Field(
         default=None,
-        description="Human labels that the weights file was trained with, for the tables (none, ImageNet, ...); "
-        "null: recognised from the file where possible, else 'unknown'.",
+        description="Human labels that a weights file of one's own was trained with, for the tables (none, ImageNet, "
+        "...); null: those of published weights, known by name, digest or content, else 'unknown'. Another answer than "
+        "what is known is refused.",
     )
     normalisation: Literal["imagenet", "cityscapes"] | None = Field(
         default=None,
@@ -180,6 +182,11 @@ class NetworkConfig(BaseModel):
             elif self.weights not in entry.weights:
                 known = ", ".join(("none", *entry.weights, "or a file ending in " + " ".join(WEIGHT_FILE_SUFFIXES)))
                 raise ValueError(f"weights: {self.name} has no weights named {self.weights!r}; use {known}")
+            elif self.weights_labels not in (None, TORCHVISION_LABELS):
+                raise ValueError(
+                    f"weights_labels: {self.weights_labels!r}, but torchvision's {self.weights} of {self.name} was "
+                    f"trained with {TORCHVISION_LABELS!r}; leave the key out"
+                )
         if self.output_stride is not None and self.output_stride not in entry.output_strides:
             strides = " or ".join(map(str, sorted(entry.output_strides)))
             raise ValueError(f"output_stride: {self.name} has {strides}, not {self.output_stride}")

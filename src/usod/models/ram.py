@@ -64,13 +64,17 @@ class RAMHead(nn.Module):
 
     def forward(self, stages: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Five stages, (height, width) of the image -> (B, 1, height, width) logits."""
+        local, regional = self.features(stages)
+        return resize((local * regional).sum(dim=1, keepdim=True), size)
+
+    def features(self, stages: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """R_l and R_r, (B, 64, h, w) each, of the shallowest stage's size (Eq. 10; Fig. 11)."""
         h1, h2, h3, h4, h5 = (adapt(stage) for adapt, stage in zip(self.adapt, stages, strict=True))
         regional = self.regional(h3, h4, h5)
         h5 = functional.interpolate(self.widen(h5), scale_factor=2, mode="bilinear", align_corners=False)
         h5 = functional.interpolate(self.narrow(h5), scale_factor=2, mode="bilinear", align_corners=False)
         local = self.local(h1, h2, h5)
-        product = local * resize(regional, local.shape[-2:])
-        return resize(product.sum(dim=1, keepdim=True), size)
+        return local, resize(regional, local.shape[-2:])
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:

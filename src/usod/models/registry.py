@@ -192,7 +192,9 @@ class TagsOptions(HeadOptions):
     )
     mu: float = Field(default=10.0, gt=0, description="Smoothness of gsp (WSS, 3.3).")
     foreground: Literal["fin", "average"] = Field(
-        default="fin", description="Its map; average: the mean of the score maps (WSS, Fig. 6, AVE)."
+        default="fin",
+        description="Its map, whatever it learns; average: the mean of the score maps (WSS, Fig. 6, AVE; `usod wss "
+        "average` makes such a copy of a network).",
     )
 
     def build(self, backbone: Backbone) -> nn.Module:
@@ -281,7 +283,7 @@ class BackboneEntry:
     ----------
     build : makes it from the configuration, with random weights
     output_strides : those that it has; the first is the default
-    weights : names of its pretrained weights; DEFAULT is the best ones
+    weights : names of its pretrained weights; DEFAULT is torchvision's newest, V2 where there is one
     head : the one that `auto` stands for
     batchnorm : whether it has batch norms that can be frozen
     """

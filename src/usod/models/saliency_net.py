@@ -94,13 +94,14 @@ class SaliencyNet(nn.Module):
         (B, 1, H, W) of the image's dtype
         """
         seen = (image,) if self.sees_image else ()
-        return self.head(self._stages(image, features), image.shape[-2:], *seen, *guides)
+        return self.head(self.stages(image, features), image.shape[-2:], *seen, *guides)
 
     def saliency(self, image: Tensor, *guides: Tensor, features: Tensor | None = None) -> Tensor:
         """The saliency map that `forward` stands for, (B, 1, H, W) in [0, 1]: by the head's own `saliency`, if any."""
         return getattr(self.head, "saliency", Tensor.sigmoid)(self(image, *guides, features=features), *guides)
 
-    def _stages(self, image: Tensor, features: Tensor | None = None) -> Sequence[Tensor]:
+    def stages(self, image: Tensor, features: Tensor | None = None) -> Sequence[Tensor]:
+        """What the head is given of normalised images (B, 3, H, W): features of the backbone's five stages."""
         if features is not None:
             assert isinstance(self.backbone, FrozenEncoder)
             return self.backbone.stages_of(features)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 TIMM = "timm/"  # what the names of timm's models begin with
 TORCHVISION = "code BSD-3; trained on ImageNet, whose terms are non-commercial"
+TORCHVISION_LABELS = "ImageNet"
 DINOV3 = "DINOv3 License: its own, restrictions pass on"
 NON_COMMERCIAL = "CC-BY-NC 4.0: not for commercial use"
 
@@ -56,7 +57,7 @@ def _torchvision(backbone: str, weights: str, file: str, megabytes: int) -> Publ
     url = f"https://download.pytorch.org/models/{file}"
     sha256 = file.removesuffix(".pth").rpartition("-")[2]
     name = f"{backbone}.{weights}"
-    return Published(name, backbone, file, url, TORCHVISION, "ImageNet", megabytes, sha256, page="torchvision")
+    return Published(name, backbone, file, url, TORCHVISION, TORCHVISION_LABELS, megabytes, sha256, page="torchvision")
 
 
 def _drn(backbone: str, digest: str, megabytes: int) -> Published:

@@ -1,5 +1,6 @@
 """Pretrained weights: find them, fit them to a backbone, say which human labels they have seen."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import safetensors
 import torch
 from torch import Tensor, nn
 
-from usod.errors import UsodError
+from usod.errors import UsageError, UsodError
 from usod.models.config import NetworkConfig
 from usod.models.frozen import FrozenEncoder
 from usod.models.sources import TIMM, Published, labels_of_tag, missing_file, published_file, published_name
@@ -93,12 +94,14 @@ def describe_weights(config: NetworkConfig) -> dict[str, str]:
     -------
     `name` (none, the name of published weights or the file's name), `sha256` of the file (empty for none), and
     `labels`, the human labels its training used: "none" (none, or self-supervised), "ImageNet", "ImageNet+Cityscapes",
-    ... or "unknown". `config.weights_labels` takes precedence; else a file is recognised by its own header (usod's), by
-    the name and the digest that published weights carry, or by the keys of MoCo and DRN-Cityscapes checkpoints. A name
-    alone is enough only where the authors have published no digest.
+    ... or "unknown". A file is recognised by its own header (usod's), by the name and the digest that published weights
+    carry, or by the keys of MoCo and DRN-Cityscapes checkpoints. A name alone is enough only where the authors have
+    published no digest. `config.weights_labels` says what is not known otherwise.
 
     Raises
     ------
+    UsageError
+        If `config.weights_labels` contradicts what is known.
     UsodError
         As `load_weights`.
     """
@@ -106,15 +109,19 @@ def describe_weights(config: NetworkConfig) -> dict[str, str]:
     if path is None:
         return {"name": "none", "sha256": "", "labels": "none"}
     if config.weights_are_file:
-        name, labels = Path(config.weights).name, config.weights_labels or _recognised_labels(path, config)
+        name, known = Path(config.weights).name, _recognised_labels(path, config)
     elif config.name.startswith(TIMM):
         from usod.models.timm_weights import tagged_name
 
         name = tagged_name(config.name, config.weights)
-        labels = config.weights_labels or labels_of_tag(name.partition(".")[2])
+        known = labels_of_tag(name.partition(".")[2])
     else:
-        name, labels = config.weights, config.weights_labels or "ImageNet"
-    return {"name": name, "sha256": file_digest(path), "labels": labels}
+        published = torchvision_weights(config.name, config.weights)
+        name, known = published.name, published.labels
+    said = config.weights_labels
+    if said is not None and known not in ("unknown", said):
+        raise UsageError(f"network.weights_labels: {said!r}, but {name} was trained with {known!r}; leave the key out")
+    return {"name": name, "sha256": file_digest(path), "labels": said or known}
 
 
 def weights_file(config: NetworkConfig) -> Path | None:
@@ -162,7 +169,7 @@ def _recognised_labels(path: Path, config: NetworkConfig) -> str:
     if f"{TIMM}{model}" == config.name.partition(".")[0]:
         return labels_of_tag(tag.rpartition(".")[0])  # NAME.TAG.safetensors, as fetched by its name
     known = published_file(config.weights)
-    if known is not None and file_digest(path).startswith(known.sha256):
+    if known is not None and _is_published(path, known):
         return known.labels
     tensors = {name.removeprefix("module."): tensor for name, tensor in read_tensors(path).items()}
     if any(name.startswith("encoder_q.") for name in tensors):
@@ -172,8 +179,16 @@ def _recognised_labels(path: Path, config: NetworkConfig) -> str:
     return "unknown"
 
 
+def _is_published(path: Path, known: Published) -> bool:
+    """Whether a file has the digest that its authors have published, if any."""
+    if known.md5:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest().startswith(known.md5)
+    return file_digest(path).startswith(known.sha256)
+
+
 def torchvision_weights(backbone: str, name: str) -> Published:
-    """torchvision's weights of a backbone; DEFAULT is its newest."""
+    """torchvision's weights of a backbone; DEFAULT is its newest: retrained ones (V2) where there are any."""
     versions = [name] if name != "DEFAULT" else ["IMAGENET1K_V2", "IMAGENET1K_V1"]
     return next(known for version in versions if (known := published_name(f"{backbone}.{version}")))
 

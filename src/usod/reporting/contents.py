@@ -40,7 +40,8 @@ def figures(plan: "Plan") -> list[Figure]:
         found += system.figures(config, made)
     for table in config.ablations:
         found += plan.ablation_figures(Path(table).stem)
-    found.append(Figure("Images to look at", f"doubts-{train}.png", "doubts", wildcards={"dataset": train}))
+    if plan.doubted(train):
+        found.append(Figure("Images to look at", f"doubts-{train}.png", "doubts", wildcards={"dataset": train}))
     if plan.trained:
         found.append(Figure("Training", f"training-{train}.svg", "training", wildcards={"dataset": train}))
     found += [Figure("Time and memory", f"costs.{ending}", "costs") for ending in ("svg", "md")]

@@ -120,7 +120,8 @@ def label_quality_figure(quality: pd.DataFrame) -> Figure:
     Parameters
     ----------
     quality : columns `method`, `stage` (its name; a method's stages in their order), and any of `f`, `mae`,
-        `precision`, `recall` in [0, 1], a panel each
+        `precision`, `recall` in [0, 1], a panel each. Where a column `of` is not empty the row is of that, not of the
+        labels: a dashed line of its own
 
     Raises
     ------
@@ -136,7 +137,12 @@ def label_quality_figure(quality: pd.DataFrame) -> Figure:
         for (method, line), colour, marker in zip(
             quality.groupby("method", sort=False), cycle(PALETTE), cycle(MARKERS), strict=False
         ):
-            axes.plot(line["stage"], 100 * line[key], color=colour, marker=marker, label=f"{method}", ms=4, lw=1.4)
+            kinds = line["of"] if "of" in line else pd.Series("", line.index)
+            for kind, part in line.groupby(kinds, sort=False):
+                style: dict[str, Any] = (
+                    {"ls": "--", "mfc": "none", "label": f"{method}, {kind}"} if kind else {"label": f"{method}"}
+                )
+                axes.plot(part["stage"], 100 * part[key], color=colour, marker=marker, ms=4, lw=1.4, **style)
         axes.set_ylabel(f"{label} (%)")
     _legend_below(figure, all_axes[0])
     return figure

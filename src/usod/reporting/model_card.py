@@ -16,7 +16,7 @@ _SCORES = ("f_fixed", "f_adaptive", "f_max", "s_measure", "e_mean", "mae")
 
 
 def model_card(
-    model: str | Path, scores: Mapping[str, str | Path] | None = None, data: Mapping[str, int] | None = None
+    model: str | Path, scores: Mapping[str, str | Path] | None = None, data: Mapping[str, tuple[int, str]] | None = None
 ) -> str:
     """The card of a model of this package, in Markdown with a YAML head as model hubs read it.
 
@@ -24,7 +24,7 @@ def model_card(
     ----------
     model : model.safetensors
     scores : test set -> JSON file of `usod evaluate` for this network's maps
-    data : data set that it was trained on -> number of images
+    data : data set that it was trained on -> number of images, and what its split comes from, in words or empty
 
     Raises
     ------
@@ -48,7 +48,7 @@ def model_card(
         "## Scores",
         _scores(scores or {}),
         "## Training",
-        *(f"On the {count} images of {name}." for name, count in (data or {}).items()),
+        *(_trained_on(name, *images) for name, images in (data or {}).items()),
         "From these files:",
         typeset.markdown(["Input", "SHA-256"], [[k, str(v)] for k, v in extra.get("inputs", {}).items()]).strip(),
         f"Settings:\n\n```yaml\n{yaml.safe_dump(_settings(header), sort_keys=False)}```",
@@ -56,6 +56,10 @@ def model_card(
         typeset.markdown(["Package", "Version"], [list(item) for item in header["versions"].items()]).strip(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _trained_on(name: str, count: int, split: str) -> str:
+    return f"On the {count} images of {name}{f' (split: {split})' if split else ''}."
 
 
 def _labels(header: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from usod.data.index import read_index
+from usod.data.index import read_index, split_from
 from usod.devices import describe_device, pick_device
 from usod.models.weight_files import read_model_header
 from usod.provenance import file_digest, versions
@@ -33,7 +33,7 @@ def provenance_page(indices: Mapping[str, Path], models: Mapping[str, Path], con
     for name, path in indices.items():
         index = read_index(path)
         splits = ", ".join(f"{split or 'all'} {count}" for split, count in index["split"].value_counts().items())
-        data.append([name, str(len(index)), splits, file_digest(path)[:16]])
+        data.append([name, str(len(index)), splits, split_from(index), file_digest(path)[:16]])
     networks = []
     for name, path in models.items():
         header = read_model_header(path) or {}
@@ -51,7 +51,7 @@ def provenance_page(indices: Mapping[str, Path], models: Mapping[str, Path], con
     software = versions() | {"snakemake": metadata.version("snakemake"), "Python": platform.python_version()}
     machine = [["system", platform.platform()], ["device", describe_device(pick_device("auto"))]]
     parts = [
-        typeset.markdown(["Data set", "Images ↑", "Splits", "SHA-256 of the index"], data),
+        typeset.markdown(["Data set", "Images ↑", "Splits", "Split by", "SHA-256 of the index"], data),
         typeset.markdown(["Network", "Backbone", "Weights", "Human labels", "Made with", "SHA-256"], networks)
         if networks
         else "",

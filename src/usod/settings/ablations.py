@@ -48,8 +48,16 @@ class Ablation(Section):
         "own", description="How the variants are scored; it should be the published table's protocol"
     )
     scatter: tuple[str, str] | None = Field(
-        None, description="Two rows: a figure sets their scores against each other, image by image (DeepUSPS, Fig. 9)"
+        None,
+        description="Two rows, x and y: a figure sets their scores against each other, image by image (DeepUSPS, Fig. "
+        "9), and one shows the images where both fail and where either gains most (Fig. 5)",
     )
+    pictures: Literal["maps", "epochs"] | None = Field(
+        None,
+        description="maps: show the rows' maps of some images side by side (A2S, Fig. 10; WSS, Fig. 2); epochs: show "
+        "what their trainings make of the watched images after some epochs (A2S, Fig. 7)",
+    )
+    beside: list[str] = Field([], description="Systems of the configuration whose maps those pictures show, too")
     curves: bool = Field(False, description="Draw the MAE of the watched images after every epoch (A2S, Fig. 9)")
     rows: dict[str, Row] = Field(
         min_length=1,

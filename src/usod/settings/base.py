@@ -49,8 +49,25 @@ class DatasetConfig(Section):
     tags: UserPath | None = Field(
         None, description="Image-level tags, for WSS: a CSV (id,tags), a folder of XML annotations, or folders"
     )
+    only_tags: list[str] = Field(
+        [], description="Use only the images with any of these tags, such as categories that no training has seen"
+    )
+    without_tags: list[str] = Field([], description="Leave out the images with any of these tags, in all steps")
     has_masks: bool = Field(True, description="false: an unlabelled set; nothing is evaluated on it")
-    published_as: str | None = Field(None, description="Name of the set in published tables, e.g. ECSSD")
+    published_as: str | None = Field(
+        None,
+        description="Name of the set in published tables, e.g. ECSSD; refused with a `split` that is by a hash, as "
+        "that of MSRA-B without its list files",
+    )
+
+    @model_validator(mode="after")
+    def _tags_fit(self) -> Self:
+        for key in ("only_tags", "without_tags"):
+            if getattr(self, key) and self.tags is None and self.root != "demo":
+                raise ValueError(f"{key}: say where the tags are, tags:")
+            if getattr(self, key) and self.published_as is not None:
+                raise ValueError(f"published_as: not of a part of {self.published_as}; leave it or {key} out")
+        return self
 
 
 class MethodConfig(Section):

@@ -51,6 +51,13 @@ def nothing_is_empty(values: Any) -> Any:
     return {} if values is None else values
 
 
+def moved_key(values: Any, key: str, new: str) -> Any:
+    """The values of a section. Raises ValueError where they hold `key`, which is now `new`."""
+    if isinstance(values, dict) and key in values:
+        raise ValueError(f"{key}: is now {new}")
+    return values
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -170,42 +177,70 @@ class SuperpixelConfig(Section):
     gamma3: float = Field(0.01, gt=0, description="Its width in image sides (released code)")
     covariance: float = Field(0.01, gt=0, description="Added to the mixtures' variances, channels 0..255 (released)")
     offset: float = Field(0.0, ge=0, description="Added to the probability in the unary term (released code: 0.1)")
+    threshold: float | None = Field(
+        None, ge=0, lt=1, description="The map is binarised above it first (released code: 0.65); null: it is not (3.4)"
+    )
     border: bool = Field(True, description="false: border superpixels are background throughout (released code)")
 
 
-class PretrainConfig(Section):
+class TagTraining(Section):
+    """What both trainings of WSS have (Wang et al., CVPR 2017, sections 3.3 and 3.4)."""
+
+    batch_size: int = Field(64, ge=1, description="3.3 and 3.4")
+    optimiser: Literal["adam", "sgd"] = Field("sgd", description="3.3 and 3.4; momentum 0.9 (3.3)")
+    nesterov: bool = Field(False, description="Nesterov's momentum; the paper has momentum 0.9 and says no more (3.3)")
+    lr_decay: Literal["constant", "poly", "step"] = Field("step", description="3.3 and 3.4")
+    eta: float = Field(
+        1e-4,
+        ge=0,
+        description="Of eta |theta|^2 in the objective (3.3; 3.4 does not say): SGD's weight decay is twice that. "
+        "Released code: 2.5e-4",
+    )
+    flip: bool = Field(True, description="Random horizontal flips (released code; the paper says nothing)")
+    precision: Literal["auto", "float32", "bf16"] = Field("auto", description="auto: bf16 autocast on CUDA")
+    seed: Seed = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_in_the_paper(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "weight_decay" in values:
+            raise ValueError("weight_decay: is now eta, as in the paper; write half of the weight decay")
+        return values
+
+    @property
+    def weight_decay(self) -> float:
+        """Of SGD: the gradient of eta |theta|^2 is 2 eta theta."""
+        return 2 * self.eta
+
+
+class PretrainConfig(TagTraining):
     """WSS, training on tags (section 3.3)."""
 
     epochs: int = Field(60, ge=1, description="The paper gives none; the learning rate falls every 20")
-    batch_size: int = Field(64, ge=1, description="3.3")
     lr: Positive = Field(0.01, description="3.3")
-    optimiser: Literal["adam", "sgd"] = Field("sgd", description="3.3, momentum 0.9")
-    lr_decay: Literal["constant", "poly", "step"] = "step"
     milestones: list[int] = Field([21, 41], description="Epochs from which lr is a tenth (3.3: every 20)")
-    head_lr_factor: float = Field(1.0, gt=0, description="Of the new layers (released snapshots: 100)")
-    weight_decay: float = Field(1e-4, ge=0, description="eta (3.3)")
+    head_lr_factor: float = Field(
+        1.0, gt=0, description="Of the new layers; 3.3 has one rate (released snapshots: 100)"
+    )
     sparsity: float = Field(5e-4, ge=0, description="lambda of the L1 norm of the foreground map (3.3)")
-    negative_weight: float = Field(1.0, gt=0, description="Of the tags that an image lacks (released code: 0.02)")
-    flip: bool = Field(True, description="Released code; the paper says nothing")
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    seed: Seed = 0
+    negative_weight: float = Field(
+        1.0, gt=0, description="Of the tags that an image lacks (3.3: they weigh the same; released code: 0.02)"
+    )
 
 
-class SelfTrainConfig(Section):
+class SelfTrainConfig(TagTraining):
     """WSS, one round of self-training (section 3.4)."""
 
     epochs: int = Field(20, ge=1, description="The paper gives none; the learning rate falls every 10")
-    batch_size: int = Field(64, ge=1, description="3.4")
     lr: Positive = Field(1e-3, description="Of the pretrained layers (3.4)")
-    head_lr_factor: float = Field(10.0, gt=0, description="3.4: 1e-2 for the new layers")
-    optimiser: Literal["adam", "sgd"] = Field("sgd", description="3.4")
-    lr_decay: Literal["constant", "poly", "step"] = "step"
+    head_lr_factor: float = Field(
+        10.0,
+        gt=0,
+        description="3.4: 1e-2 for the newly added layers, which are the skips and deconvolutions in the first round; "
+        "in later ones no layer is new",
+    )
     milestones: list[int] = Field([11], description="Epochs from which lr is a tenth (3.4: every 10)")
-    weight_decay: float = Field(1e-4, ge=0, description="As in the pretraining")
     delta: float = Field(0.95, ge=0, le=1, description="Weight of the label in the bootstrapping loss (3.4)")
-    flip: bool = Field(True, description="As in the pretraining")
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    seed: Seed = 0
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -8,29 +8,26 @@ A2S-v2 (Zhou et al., CVPR 2023) and A2S-v3 (Yuan et al., IJCAI 2024) are setting
 first, `loss: iou`, `second_scale` and `refinement` in the second. The detector is A2S's, not the ones of their code.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy import ndimage
-from skimage.filters import threshold_otsu
 from torch import Tensor
 from torch.nn import functional
 
-from usod.crf import CRFParams, DenseCRF
-from usod.crf import refine as crf_refine
+from usod.crf import DenseCRF
 from usod.data.features import FeatureStore
 from usod.data.mapstore import ImageStore, MapStore
 from usod.data.store import to_uint8
 from usod.errors import UsageError, UsodError
-from usod.models.activation import Decisions, inter_class_variance
+from usod.models.activation import Decisions
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
 from usod.models.stages import NORMALISATIONS
-from usod.progress import progress
+from usod.systems.a2s_labels import decisions
 from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
 from usod.training.a2s_losses import adb_loss, detection_loss, iou_loss
 from usod.training.crf import crf_of
@@ -38,32 +35,52 @@ from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule
 from usod.training.moving_average import Averaging, MovingAverage
-from usod.training.objective import Memoryless, as_it_is
+from usod.training.objective import Memoryless, as_it_is, as_logits
 from usod.training.parallel import Process
 from usod.training.pixel_adaptive import refine
 from usod.training.scales import Seen, as_seen, disagreement, passes
 from usod.training.texture_matching import distilling_loss, texture_loss, uncertain_band
 
 _DEFAULTS = ActivationConfig()
-DETECTION = {"detection": detection_loss, "iou": iou_loss}
+_DETECTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "detection": detection_loss,
+    "iou": lambda logits, target: iou_loss(logits.sigmoid(), target.to(logits)),
+}
 
 
-class Activation(Memoryless):
+class Watching:
+    """What an objective has that keeps what the network makes of some images, before training and after every epoch.
+
+    Attributes
+    ----------
+    looks : (W, H / 2, W / 2) uint8 each
+    """
+
+    def watch(self, images: np.ndarray | None) -> None:
+        """Keep the maps of `images` (W, H, W, 3) uint8."""
+        self.watched = np.empty((0, 2, 2, 3), np.uint8) if images is None else images
+        self.looks: list[Tensor] = []
+
+    def look(self, network: SaliencyNet) -> None:
+        maps = [functional.avg_pool2d(part.sigmoid(), 2, ceil_mode=True) for part in decisions(network, self.watched)]
+        self.looks.append((torch.cat(maps) * 255).round().byte().cpu() if maps else torch.empty(0, 1, 1))
+
+
+class Activation(Watching, Memoryless):
     """Objective of stage 1: L_adb on the decision values of F and, weighted, on those of F3, F4, F5 (Eq. 4).
 
     In every step half of the pixels are drawn anew and the others left out.
 
     Parameters
     ----------
-    watched : (W, H, W, 3) uint8, images whose activation `look` keeps
+    watched : (W, H, W, 3) uint8, images whose activation is kept
     """
 
     read = staticmethod(as_it_is)
 
     def __init__(self, config: ActivationConfig, watched: np.ndarray | None = None):
         self.config = config
-        self.watched = np.empty((0, 2, 2, 3), np.uint8) if watched is None else watched
-        self.looks: list[Tensor] = []
+        self.watch(watched)
 
     def loss(self, decisions: Decisions, rows: Tensor) -> Tensor:
         weighted = [(1.0, decisions.fused), *zip(self.config.auxiliary_weights, decisions.auxiliary, strict=True)]
@@ -72,11 +89,6 @@ class Activation(Memoryless):
     def _adb(self, theta: Tensor) -> Tensor:
         kept = torch.rand_like(theta) >= self.config.drop if self.config.drop else None
         return adb_loss(theta, self.config.alpha, kept)
-
-    def look(self, network: SaliencyNet) -> None:
-        """Keep what the network now makes of the watched images: (W, H / 2, W / 2) uint8."""
-        maps = [functional.avg_pool2d(part.sigmoid(), 2, ceil_mode=True) for part in _decisions(network, self.watched)]
-        self.looks.append((torch.cat(maps) * 255).round().byte().cpu() if maps else torch.empty(0, 1, 1))
 
     def state_dict(self) -> dict[str, Any]:
         return {"looks": self.looks}
@@ -128,8 +140,10 @@ class Distilling(Activation):
         return loss + texture.weight * texture_loss(seen.map, image, *told)
 
 
-class Rectification(Averaging):
+class Rectification(Watching, Averaging):
     """Objective of stage 2: L_det against pseudo-labels that follow the predictions (online label rectifying).
+
+    The labels are learnt as they are (Eq. 12) or, with `hard_labels`, what is above one half of them.
 
     G^(j+1) = lambda G^j + (1 - lambda) Y^j (Eq. 14), lambda being 1 for the first epochs. With a CRF on Y^j this is the
     historical moving average that the paper compares with (section IV-H).
@@ -139,7 +153,10 @@ class Rectification(Averaging):
     labels : (N, H, W) uint8, G^1
     device : where the predictions will be; the labels are kept there if they fit
     crf : of the same images, for the moving average
+    watched : (W, H, W, 3) uint8, images whose predictions are kept
     """
+
+    read = staticmethod(as_logits)
 
     def __init__(
         self,
@@ -147,15 +164,32 @@ class Rectification(Averaging):
         config: RectifyConfig,
         device: torch.device | str = "cpu",
         crf: DenseCRF | None = None,
+        watched: np.ndarray | None = None,
     ):
         self.config = config
-        self.detection = DETECTION[config.loss]
+        self.watch(watched)
+        self.detection = _DETECTION[config.loss]
         count, *size = labels.shape
         untouched = config.untouched_epochs
         super().__init__(MovingAverage(count, (size[0], size[1]), config.keep, False, device, labels, untouched), crf)
 
-    def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
-        return self.detection(probability, self.average[rows] > 0.5)
+    def label(self, rows: Tensor) -> Tensor:
+        """What is now learnt of the images: (B, H, W) in [0, 1]."""
+        label = self.average[rows].float()
+        return (label > 0.5).float() if self.config.hard_labels else label
+
+    def loss(self, logits: Tensor, rows: Tensor) -> Tensor:
+        return self.detection(logits, self.label(rows))
+
+    def observe(self, logits: Tensor, rows: Tensor) -> Tensor:
+        return super().observe(logits.sigmoid(), rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"looks": self.looks}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.looks = list(state["looks"])
 
 
 class RefinedRectification(Rectification):
@@ -172,18 +206,18 @@ class RefinedRectification(Rectification):
         return passes(forward, inputs[0], second.scales if second else (), named)
 
     def loss(self, seen: list[Seen], rows: Tensor) -> Tensor:  # type: ignore[override]
-        first, label = seen[0].map, self.average[rows] > 0.5
-        loss, second = self.detection(first, label), self.config.second_scale
+        first, label = seen[0], self.label(rows)
+        loss, second = self.detection(first.logits, label), self.config.second_scale
         if second is not None:
-            other = seen[1].map
-            there = functional.interpolate(label[:, None].float(), other.shape[-2:], mode="nearest")[:, 0]
-            loss = loss + second.weight * self.detection(other, there)
-            loss = loss + second.agreement * disagreement(first.detach(), other)
+            other = seen[1]
+            there = functional.interpolate(label[:, None], other.logits.shape[-2:], mode="nearest")[:, 0]
+            loss = loss + second.weight * self.detection(other.logits, there)
+            loss = loss + second.agreement * disagreement(first.map.detach(), other.map)
         return loss
 
     def observe(self, seen: list[Seen], rows: Tensor) -> Tensor:  # type: ignore[override]
         """(1 - w) Y + w PAR(Y), w being the refinement's share of what a label does not keep."""
-        prediction, par = super().observe(seen[0].map.detach(), rows), self.config.refinement
+        prediction, par = super().observe(seen[0].logits.detach(), rows), self.config.refinement
         if par is None or not self.average.touches(rows):
             return prediction
         refined = refine(prediction, seen[0].image, par.dilations, par.iterations)
@@ -198,7 +232,7 @@ def stage1(
     work: Path | None = None,
     identity: Any = None,
 ) -> Trained:
-    """Stage 1: learn activation maps without labels, and turn them into pseudo-labels.
+    """Stage 1: learn activation maps without labels; `usod.systems.a2s_labels` turns them into pseudo-labels.
 
     Parameters
     ----------
@@ -209,7 +243,7 @@ def stage1(
 
     Returns
     -------
-    with `labels`; in `notes` the activations `looks`, (W, H / 2, W / 2) uint8 each, of the images numbered `watched`
+    without labels; in `notes` the activations `looks`, (W, H / 2, W / 2) uint8 each, of the images numbered `watched`
     before training and after every epoch
 
     Raises
@@ -225,107 +259,23 @@ def stage1(
     pixels = images.read_all()
     torch.manual_seed(config.seed)
     net = activation_network(network, config)
-    watched = np.linspace(0, len(pixels) - 1, min(config.watch, len(pixels))).round().astype(int).tolist()
+    watched = _watched(len(pixels), config.watch)
     objective: Activation = Activation(config, pixels[watched])
     if config.loss == "csd":
         objective = Distilling(config, pixels[watched], net.mean_std[1])
     schedule, inputs = Schedule.of(config, config.lr, config.seed), Inputs(pixels, device)
     history = fit("A2S stage 1", net, inputs, objective, config, schedule, Process(device), work, identity)
-    notes = {"watched": watched, "looks": [look.numpy() for look in objective.looks]}
-    return Trained(net, history, pseudo_labels(net, pixels, config, device), notes)
+    return Trained(net, history, notes=_notes(watched, objective))
 
 
 def activation_network(network: NetworkConfig, config: ActivationConfig = _DEFAULTS) -> SaliencyNet:
     """The transformed network of Eq. 1: the encoder of `network`, frozen, and the head of the loss."""
     settings = config.network_of(network)
-    if network.weights != "none" and not config.train_encoder:
+    if network.weights != "none" and not config.train_encoder and network.entry.batchnorm:
         settings = settings.model_copy(update={"freeze_batchnorm": not config.batch_statistics})
     net = build_network(settings)
     net.backbone.requires_grad_(config.train_encoder)
     return net
-
-
-def pseudo_labels(
-    network: SaliencyNet, pixels: np.ndarray, config: ActivationConfig, device: torch.device, batch: int = 8
-) -> np.ndarray:
-    """G = MF(CRF(sigmoid(sign(F) theta))) (Eq. 6).
-
-    Parameters
-    ----------
-    pixels : (N, H, W, 3) uint8
-
-    Returns
-    -------
-    (N, H, W) uint8: 0 or 255, the more probable label of each pixel after the CRF, then the median of its surroundings
-    """
-    network.to(device).eval()
-    labels = np.empty(pixels.shape[:3], np.uint8)
-    starts = range(0, len(pixels), batch)
-    decisions = _decisions(network, pixels, batch)
-    for start, decision in zip(progress(starts, len(starts), "pseudo-labels", unit="batch"), decisions, strict=True):
-        saliency = decision.sigmoid()
-        otsu = config.label_threshold == "otsu"
-        if config.label_confidence is not None and (otsu or config.crf is not None):
-            saliency = as_certain(saliency, config.label_confidence, otsu)
-        if config.crf is not None:
-            params = CRFParams(**config.crf.model_dump())
-            saliency = crf_refine(pixels[start : start + batch], saliency, params)
-        salient = (saliency > 0.5).cpu().numpy().astype(np.uint8) * 255
-        for row, label in enumerate(salient, start):
-            labels[row] = ndimage.median_filter(label, size=config.median) if config.median > 1 else label
-    return labels
-
-
-def _decisions(network: SaliencyNet, pixels: np.ndarray, batch: int = 8) -> Iterator[Tensor]:
-    """sign(F) theta of (N, H, W, 3) uint8 images, batch by batch: (B, H, W) float32."""
-    device = next(network.parameters()).device
-    for start in range(0, len(pixels), batch):
-        inputs = network.as_input(torch.from_numpy(pixels[start : start + batch]).to(device))
-        with torch.no_grad():
-            decision = network(inputs).float()[:, 0]
-        yield decision
-
-
-def activation_variance(network: SaliencyNet, pixels: np.ndarray) -> dict[str, float]:
-    """How well three thresholds divide the activation maps M, each stretched to 0..1 (section III-A, Table I).
-
-    Parameters
-    ----------
-    network : an `activation_network`, before or after its training
-    pixels : (N, H, W, 3) uint8
-
-    Returns
-    -------
-    otsu, mean, median -> inter-class variance V (Eq. 2), 0..0.25, averaged over the images
-    """
-    network.eval()
-    totals = dict.fromkeys(("otsu", "mean", "median"), 0.0)
-    for decision in _decisions(network, pixels):
-        flat = decision.flatten(1)  # M but for its sign and mean, with which V does not change
-        low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
-        flat = (flat - low) / (high - low).clamp(min=1e-12)
-        thresholds = {"otsu": _otsu(flat), "mean": flat.mean(1), "median": flat.median(1).values}
-        for name, threshold in thresholds.items():
-            totals[name] += float(inter_class_variance(flat[:, None], threshold).sum())
-    return {name: total / len(pixels) for name, total in totals.items()}
-
-
-def as_certain(saliency: Tensor, confidence: float, otsu: bool = False) -> Tensor:
-    """What the released code gives the CRF: hard labels of maps (B, H, W), trusted to `confidence`.
-
-    Salient is what is above half of each image's stretched map or, as in A2S-v2, above its Otsu threshold.
-    """
-    if otsu:
-        return torch.where(saliency > _otsu(saliency.flatten(1))[:, None, None], confidence, 1 - confidence)
-    low, high = saliency.amin((-2, -1), keepdim=True), saliency.amax((-2, -1), keepdim=True)
-    hard = (saliency - low) > 0.5 * (high - low)
-    return torch.where(hard, confidence, 1 - confidence)
-
-
-def _otsu(rows: Tensor) -> Tensor:
-    """Otsu's threshold of each row, of a constant one its value: (B,) of (B, N)."""
-    found = [threshold_otsu(row) if np.ptp(row) else row[0] for row in rows.cpu().numpy()]
-    return torch.tensor(found).to(rows)
 
 
 def stage2(
@@ -352,6 +302,10 @@ def stage2(
         If a label is missing or of another size.
     UsageError
         If features of one size are to be learnt from at two.
+
+    Returns
+    -------
+    with the rectified `labels`; in `notes` as of `stage1`, the predictions
     """
     if features is not None and config.second_scale is not None:
         raise UsageError("second_scale: features that are kept are those of one size; train without them, or set null")
@@ -359,9 +313,21 @@ def stage2(
     pixels, targets = process.read_all(images), process.read_all(labels, images.ids)
     net = new_network(network, config.seed)
     kind = Rectification if config.second_scale is None and config.refinement is None else RefinedRectification
-    objective = kind(targets, config, process.device, crf_of(pixels, config.crf, process.device))
+    watched = _watched(len(pixels), config.watch)
+    crf = crf_of(pixels, config.crf, process.device)
+    objective = kind(targets, config, process.device, crf, pixels[watched])
     schedule = Schedule.of(config, config.lr, config.seed)
     par = config.refinement is not None
     inputs = Inputs.with_features(pixels, images, net, process.device, features, wanted=par)
     history = fit("A2S stage 2", net, inputs, objective, config, schedule, process, work, identity)
-    return Trained(net, history, to_uint8(objective.average.read(slice(None)).numpy()))
+    rectified = to_uint8(objective.average.read(slice(None)).numpy())
+    return Trained(net, history, rectified, _notes(watched, objective))
+
+
+def _watched(count: int, watch: int) -> list[int]:
+    """Numbers of `watch` of `count` images, spread evenly."""
+    return np.linspace(0, count - 1, min(watch, count)).round().astype(int).tolist()
+
+
+def _notes(watched: list[int], objective: Watching) -> dict[str, Any]:
+    return {"watched": watched, "looks": [look.numpy() for look in objective.looks]}

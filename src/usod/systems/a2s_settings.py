@@ -3,7 +3,7 @@
 The defaults are those of A2S; A2S-v2 and A2S-v3 are the presets of their names.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -83,6 +83,46 @@ class SecondScaleConfig(Section):
     )
 
 
+class PseudoLabelConfig(Section):
+    """A2S's pseudo-labels G, of any images, from the activations of stage 1 (Eq. 6)."""
+
+    crf: A2sCrfConfig | None = Field(A2sCrfConfig(), description="CRF of the activation maps; null: none")
+    confidence: float | None = Field(
+        None,
+        gt=0.5,
+        lt=1,
+        description="Released code: 0.7, the CRF starts from hard labels; null: from the map (Eq. 6)",
+    )
+    threshold: Literal["half", "otsu"] = Field(
+        "half", description="What makes those hard labels: half of the stretched map, or Otsu's threshold (A2S-v2)"
+    )
+    median: int = Field(7, ge=1, description="Side of the median filter in pixels (released code); 1: none")
+    shown: Literal["working", "own"] = Field(
+        "working",
+        description="Size at which the network is shown the images: the working size (IV-A), or theirs (released code)",
+    )
+    refined: Literal["own", "working"] = Field(
+        "own",
+        description="The size whose pixels CRF and median filter count: the images' own (released code) or the working "
+        "size (A2S-v2's and A2S-v3's code)",
+    )
+    max_side: int = Field(
+        640,
+        ge=0,
+        description="Larger images are reduced to this side first (ours; the papers' are not larger); 0: never",
+    )
+
+    @model_validator(mode="after")
+    def _otsu_makes_hard_labels(self) -> Self:
+        if self.threshold == "otsu" and self.confidence is None:
+            raise ValueError("threshold: otsu makes hard labels; say how sure they are, confidence: 0.7")
+        return self
+
+
+# Keys of stage 1 before the pseudo-labels had a step of their own.
+_MOVED = {"crf": "crf", "median": "median", "label_confidence": "confidence", "label_threshold": "threshold"}
+
+
 class ActivationConfig(Section):
     """A2S stage 1 (Zhou et al., TCSVT 2023, sections III-A and IV-A)."""
 
@@ -95,7 +135,9 @@ class ActivationConfig(Section):
     epochs: int = Field(20, ge=1, description="IV-A")
     batch_size: int = Field(8, ge=1, description="IV-A")
     lr: Positive = Field(1.0, description="IV-A")
-    head_lr_factor: float = Field(1.0, gt=0, description="Learning rate of the new layers relative to the encoder's")
+    head_lr_factor: float = Field(
+        1.0, gt=0, description="Learning rate of the new layers relative to the encoder's (ours)"
+    )
     encoder_from: int = Field(1, ge=1, description=_ENCODER_FROM + " (A2S-v2 on MSRA-B: 3)")
     optimiser: Literal["adam", "sgd"] = Field("sgd", description="IV-A; with momentum 0.9")
     nesterov: bool = Field(True, description=_NESTEROV)
@@ -104,7 +146,7 @@ class ActivationConfig(Section):
     lr_end: float = Field(0.2, ge=0, le=1, description="Share of lr that linear ends at (A2S-v2)")
     milestones: list[int] = Field([10, 16], description="Epochs from which lr is a tenth (IV-A; released code: 12, 16)")
     weight_decay: float = Field(5e-4, ge=0, description="Released code; the paper gives none")
-    alpha: float = Field(0.1, ge=0, description="Weight of the L1 distance in L_adb (Table V)")
+    alpha: float = Field(0.1, ge=0, description="Weight of the L1 distance in L_adb (IV-D, Table V)")
     drop: float = Field(0.5, ge=0, lt=1, description="Share of pixels left out of the loss in each step (III-A)")
     auxiliary_weights: tuple[float, float, float] = Field(
         (0.1, 0.3, 0.5), description="Of L_adb on F3, F4, F5 (released code; the paper gives none); 0: Table IV, A1"
@@ -116,17 +158,6 @@ class ActivationConfig(Section):
         "A2S-v3's code); false: those of the weights",
     )
     random_encoder: bool = Field(False, description="Allow an encoder without pretrained weights")
-    crf: A2sCrfConfig | None = Field(A2sCrfConfig(), description="CRF of the activation maps; null: none")
-    label_confidence: float | None = Field(
-        None,
-        gt=0.5,
-        lt=1,
-        description="Released code: 0.7, the CRF starts from hard labels; null: from the map (Eq. 6)",
-    )
-    label_threshold: Literal["half", "otsu"] = Field(
-        "half", description="What makes those hard labels: half of the stretched map, or Otsu's threshold (A2S-v2)"
-    )
-    median: int = Field(7, ge=1, description="Side of the median filter in pixels (released code); 1: none")
     watch: int = Field(
         12, ge=0, description="Images whose activation is kept before training and after every epoch, for the report"
     )
@@ -134,11 +165,12 @@ class ActivationConfig(Section):
     precision: Literal["auto", "float32", "bf16"] = "auto"
     seed: Seed = 0
 
-    @model_validator(mode="after")
-    def _otsu_makes_hard_labels(self) -> Self:
-        if self.label_threshold == "otsu" and self.label_confidence is None:
-            raise ValueError("label_threshold: otsu makes hard labels; say how sure they are, label_confidence: 0.7")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_have_their_keys(cls, values: Any) -> Any:
+        for key in _MOVED.keys() & (values if isinstance(values, dict) else {}).keys():
+            raise ValueError(f"{key}: is now a2s.pseudo_labels.{_MOVED[key]}")
+        return values
 
     def network_of(self, network: NetworkConfig) -> NetworkConfig:
         """`network` with the head that the loss is made for."""
@@ -164,14 +196,21 @@ class RectifyConfig(Section):
     lr_every: Literal["epoch", "step"] = Field("epoch", description="When lr falls (A2S-v3's code: step)")
     lr_end: float = Field(0.2, ge=0, le=1, description="Share of lr that linear ends at (A2S-v3's code)")
     milestones: list[int] = Field([15, 20], description="Epochs from which lr is a tenth (IV-A)")
-    head_lr_factor: float = Field(1.0, gt=0, description="Learning rate of the new layers relative to the backbone's")
+    head_lr_factor: float = Field(
+        1.0, gt=0, description="Learning rate of the new layers relative to the encoder's (IV-A: 1; released code: 10)"
+    )
     encoder_from: int = Field(1, ge=1, description=_ENCODER_FROM + " (A2S-v3's code: 2)")
     weight_decay: float = Field(5e-4, ge=0, description="Released code; the paper gives none")
+    hard_labels: bool = Field(
+        False,
+        description="The labels are learnt as 0 or 1, whichever is nearer (released code; A2S-v2's and A2S-v3's, too); "
+        "false: as they are (Eq. 12)",
+    )
     keep: float = Field(
         0.4,
         ge=0,
         le=1,
-        description="lambda: what a label keeps of itself (Table VI); 1: no rectifying (A2S-v2); A2S-v3: 0.2",
+        description="lambda: what a label keeps of itself (III-B, Table VI); 1: no rectifying (A2S-v2); A2S-v3: 0.2",
     )
     refinement: RefinementConfig | None = Field(
         None,
@@ -183,6 +222,9 @@ class RectifyConfig(Section):
         None,
         description="CRF on the predictions before they rectify the labels: with it, and keep 0.7, the labels are "
         "DeepUSPS's historical moving average (Table VIII); null: none (A2S)",
+    )
+    watch: int = Field(
+        12, ge=0, description="Images whose prediction is kept before training and after every epoch (for Fig. 7)"
     )
     flip: bool = Field(True, description="IV-A")
     precision: Literal["auto", "float32", "bf16"] = "auto"

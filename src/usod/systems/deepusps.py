@@ -7,7 +7,7 @@
 4. Fusion (3.3): one network learns the refined labels of all methods together.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from usod.data.store import to_uint8, to_unit
 from usod.models.config import NetworkConfig
 from usod.progress import say
 from usod.settings.sections import enough_epochs
-from usod.systems.deepusps_settings import FuseConfig, RefineConfig
+from usod.systems.deepusps_settings import Binarisation, FuseConfig, RefineConfig
 from usod.systems.vote import agreement, discretisation_threshold
 from usod.training.crf import crf_of
 from usod.training.fit import Trained, fit, new_network
@@ -62,6 +62,13 @@ class PseudoLabels:
         if soft_threshold:
             probability = certain_as_label(probability, label, gamma)
         return f_beta_loss(probability, (label > gamma).float(), beta2)
+
+
+def thresholds(maps: np.ndarray, how: Binarisation) -> np.ndarray:
+    """gamma of each handcrafted map (section 3.1): (N, H, W) uint8 -> (N,) float32."""
+    if how.threshold is not None:
+        return np.full(len(maps), how.threshold, np.float32)
+    return discretisation_threshold(maps, how.threshold_factor, how.threshold_scope)
 
 
 def best_pixels(labels: Sequence[np.ndarray], truth: np.ndarray) -> np.ndarray:
@@ -118,6 +125,7 @@ def refine(
     config: RefineConfig,
     network: NetworkConfig,
     device: torch.device,
+    seed: int = 0,
     crf_memory_gb: float | None = None,
     features: FeatureStore | None = None,
     work: Path | None = None,
@@ -130,6 +138,7 @@ def refine(
     images : the unlabelled images
     maps : the handcrafted maps (stage 0) or the MVA labels of the stage before, same ids and size
     stage : chooses the learning rate and the discretisation
+    seed : of the new layers and of the order of the images
     features : of the network's frozen encoder for these images, where they were computed
     crf_memory_gb : for CRF lattices that are kept between epochs; None: a quarter of the memory that is free
     work : folder for the resume state
@@ -147,20 +156,18 @@ def refine(
     """
     process = Process(device)
     pixels, labels = _read(process, images, {"labels": maps})
-    config = enough_epochs(config, len(pixels))
-    if stage == 0 and config.threshold is None:
-        gamma = discretisation_threshold(labels["labels"], config.threshold_factor, config.threshold_scope)
-    else:
-        fixed = config.threshold if stage == 0 else config.later_threshold
-        gamma = np.full(len(pixels), fixed, np.float32)
+    config = _of_enough_epochs(config, len(pixels))
+    later = np.full(len(pixels), config.later_threshold, np.float32)
+    gamma = later if stage else thresholds(labels["labels"], config)
     say(f"stage {stage}: labels are salient above {gamma.mean():.3f}")
+    _say_empty(f"stage {stage}", labels["labels"], gamma)
     # Re-initialised at every stage from the pretrained weights (3.2); the new layers start anew each time.
-    seed = config.seed * 1009 + stage
-    net = new_network(network, seed)
+    of_stage = seed * 1009 + stage
+    net = new_network(network, of_stage)
     crf = crf_of(pixels, config.crf, device, crf_memory_gb)
     average = MovingAverage(len(pixels), images.size, config.alpha, config.bias_correction, device)
     objective = Refinement(PseudoLabels(labels["labels"], gamma, device), average, crf, config)
-    schedule = Schedule.of(config, config.lr_of_stage(stage), seed)
+    schedule = Schedule.of(config, config.lr_of_stage(stage), of_stage)
     inputs = Inputs.with_features(pixels, images, net, device, features)
     history = fit(f"stage {stage}", net, inputs, objective, config, schedule, process, work, identity)
     refined = np.concatenate([to_uint8(average.read(slice(i, i + 64)).numpy()) for i in range(0, len(pixels), 64)])
@@ -180,7 +187,7 @@ def fuse(
     features: FeatureStore | None = None,
     work: Path | None = None,
     identity: Any = None,
-    unrefined: Collection[str] = (),
+    unrefined: Mapping[str, Binarisation] | None = None,
 ) -> Trained:
     """Train the saliency network on the refined labels of all methods (section 3.3), in one process or several.
 
@@ -190,25 +197,38 @@ def fuse(
     seed : of the new layers and of the order of the images
     process : this one's device and part in the training (`usod.training.parallel.run`)
     features : as of `refine`
-    unrefined : names of the sources that are handcrafted maps: binarised as in 3.1, relative to their mean
+    unrefined : those of the sources that are handcrafted maps, and how each is binarised (3.1)
     """
     pixels, labels = _read(process, images, sources)
     config = enough_epochs(config, len(pixels))
     net = new_network(network, seed)
-    thresholds = {
-        name: discretisation_threshold(maps, config.threshold_factor)
-        if name in unrefined
-        else np.full(len(pixels), config.threshold, np.float32)
-        for name, maps in labels.items()
-    }
-    targets = [PseudoLabels(maps, thresholds[name], process.device) for name, maps in labels.items()]
+    raw = unrefined or {}
+    refined = np.full(len(pixels), config.threshold, np.float32)
+    gammas = {name: thresholds(maps, raw[name]) if name in raw else refined for name, maps in labels.items()}
+    for name, maps in labels.items():
+        _say_empty(f"fusion, {name}", maps, gammas[name])
+    targets = [PseudoLabels(maps, gammas[name], process.device) for name, maps in labels.items()]
     weights = None
     if config.weights == "agreement":
-        weights = Kept(_agreement(list(labels.values()), list(thresholds.values())), process.device)
+        weights = Kept(_agreement(list(labels.values()), list(gammas.values())), process.device)
     schedule = Schedule.of(config, config.lr, seed)
     inputs = Inputs.with_features(pixels, images, net, process.device, features)
-    objective, same = Fusion(targets, config, weights), [sorted(unrefined), identity]
+    objective = Fusion(targets, config, weights)
+    same = [{name: how.model_dump() for name, how in raw.items()}, identity]
     return Trained(net, fit(f"fusion, seed {seed}", net, inputs, objective, config, schedule, process, work, same))
+
+
+def _of_enough_epochs(config: RefineConfig, images: int) -> RefineConfig:
+    """The settings with `min_steps` and `alpha` brought into effect: more, shorter epochs forget less in each."""
+    longer = enough_epochs(config, images)
+    return longer.model_copy(update={"alpha": config.alpha ** (config.epochs / longer.epochs)})
+
+
+def _say_empty(where: str, maps: np.ndarray, gamma: np.ndarray) -> None:
+    """Count the labels without a salient pixel: their loss is 1 whatever is predicted, so they teach nothing."""
+    empty = sum(int(one.max()) <= 255 * threshold for one, threshold in zip(maps, gamma, strict=True))
+    if empty:
+        say(f"{where}: {empty} of {len(maps)} labels are empty, nothing is learnt from them")
 
 
 def _agreement(labels: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]) -> np.ndarray:

@@ -28,6 +28,7 @@ from usod.training.loop import Schedule
 from usod.training.objective import AsShown
 from usod.training.parallel import Process
 from usod.training.placement import Kept
+from usod.training.views import View
 
 
 class Distillation(AsShown):
@@ -43,13 +44,18 @@ class Distillation(AsShown):
         self.labels = Kept(labels, device)
         self.config = config
 
-    def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
+    def read(self, output: Tensor, view: View) -> Tensor:
+        """Logits (B, 1, h, w) -> (B, h, w), of what was shown: a sigmoid rounded to 0 or 1 has no gradient."""
+        self.view = view
+        return output.float()[:, 0]
+
+    def loss(self, logits: Tensor, rows: Tensor) -> Tensor:
         label = self.shown(self.labels[rows].float() / 255)
         if self.config.binary:
             label = (label > 0.5).float()
-        loss = iou_loss(probability, label)
+        loss = iou_loss(logits.sigmoid(), label)
         if self.config.cross_entropy:
-            entropy = functional.binary_cross_entropy(probability, label, reduction="none").mean((1, 2))
+            entropy = functional.binary_cross_entropy_with_logits(logits, label, reduction="none").mean((1, 2))
             loss = loss + self.config.cross_entropy * entropy
         return loss
 

@@ -25,7 +25,7 @@ from usod.settings.sections import PretrainConfig, SelfTrainConfig
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule
-from usod.training.objective import Memoryless, as_it_is
+from usod.training.objective import Memoryless, as_it_is, as_logits
 from usod.training.parallel import Process
 from usod.training.placement import Kept
 
@@ -68,15 +68,19 @@ class Bootstrapping(Memoryless):
         self.delta = delta
         self.labels = Kept(labels, device)
 
-    def loss(self, probability: Tensor, rows: Tensor) -> Tensor:
-        return bootstrapping_loss(probability, self.labels[rows].float() / 255, self.delta)
+    read = staticmethod(as_logits)
+
+    def loss(self, logits: Tensor, rows: Tensor) -> Tensor:
+        return bootstrapping_loss(logits, self.labels[rows].float() / 255, self.delta)
 
 
-def bootstrapping_loss(probability: Tensor, label: Tensor, delta: float = 0.95) -> Tensor:
-    """L_B of section 3.4, its sum over pixels divided by their number; (B, H, W) -> (B,)."""
-    target = delta * label + (1 - delta) * (probability.detach() > 0.5).to(label)
-    # The sigmoid of a large logit is 1 in float32; the loss must stay finite.
-    return functional.binary_cross_entropy(probability.clamp(1e-7, 1 - 1e-7), target, reduction="none").mean((1, 2))
+def bootstrapping_loss(logits: Tensor, label: Tensor, delta: float = 0.95) -> Tensor:
+    """L_B of section 3.4, its sum over pixels divided by their number; (B, H, W) -> (B,).
+
+    It is taken of the logits: a sigmoid that is rounded to 0 or 1, from logits of 17 on, has no gradient.
+    """
+    target = delta * label + (1 - delta) * (logits.detach() > 0).to(label)
+    return functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((1, 2))
 
 
 def pretrain(
@@ -119,7 +123,8 @@ def selftrain(
     Parameters
     ----------
     labels : the maps of the network before after the iterative CRF (`usod.crf.superpixel`), ids and size as the images'
-    before : the network of the pretraining or of the round before: its backbone and what the heads have in common
+    before : the network of the pretraining or of the round before: its backbone and what the heads have in common,
+        which learn with `lr`; what is new learns `head_lr_factor` times faster
 
     Raises
     ------
@@ -136,6 +141,6 @@ def selftrain(
     net.load_state_dict(common, strict=False)
     process = Process(device)
     objective = Bootstrapping(process.read_all(labels, images.ids), config.delta, device)
-    schedule = Schedule.of(config, config.lr, config.seed)
+    schedule = Schedule.of(config, config.lr, config.seed, learnt=frozenset(common))
     inputs = Inputs(process.read_all(images), device)
     return Trained(net, fit("WSS", net, inputs, objective, config, schedule, process, work, identity))

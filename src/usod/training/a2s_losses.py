@@ -62,18 +62,19 @@ def iou_loss(prediction: Tensor, target: Tensor, eps: float = 1e-6) -> Tensor:
     return 1 - (intersection + eps) / (union + eps)
 
 
-def detection_loss(prediction: Tensor, target: Tensor) -> Tensor:
+def detection_loss(logits: Tensor, target: Tensor) -> Tensor:
     """L_det = L_B + L_S + L_I: binary cross entropy, SSIM and IoU, equally weighted (Eq. 12).
 
     Parameters
     ----------
-    prediction : (B, H, W) probabilities in [0, 1]
-    target : (B, H, W) in {0, 1}
+    logits : (B, H, W); the cross entropy is taken of them, as that of a sigmoid which is rounded to 0 or 1 (from
+        logits of 17 on) has no gradient
+    target : (B, H, W) in [0, 1]
 
     Returns
     -------
     (B,) losses
     """
-    target = target.to(prediction)
-    cross_entropy = functional.binary_cross_entropy(prediction, target, reduction="none").mean((-2, -1))
+    target, prediction = target.to(logits), logits.sigmoid()
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((-2, -1))
     return cross_entropy + ssim_loss(prediction, target) + iou_loss(prediction, target)

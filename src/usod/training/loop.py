@@ -36,6 +36,7 @@ class Schedule:
     lr_end: float = 0.0
     milestones: Sequence[int] = ()
     head_lr_factor: float = 1.0
+    learnt: frozenset[str] = frozenset()  # parameters of the head that have learnt before: none of the factor for them
     encoder_from: int = 1
     weight_decay: float = 0.0
     nesterov: bool = True
@@ -225,7 +226,7 @@ class Trainer:
         stop a loss or the CRF, nor spread over its image; and to look at once would be to wait for the device.
         """
         if isinstance(prediction, list):
-            return [seen._replace(map=self._finite(seen.map)) for seen in prediction]
+            return [seen._replace(logits=self._finite(seen.logits)) for seen in prediction]
         if not isinstance(prediction, Tensor):
             return prediction
         self._broken += (~prediction.detach().isfinite()).flatten(1).any(1).sum()
@@ -270,13 +271,15 @@ def _optimiser(network: SaliencyNet, schedule: Schedule, fused: bool) -> torch.o
 
 
 def _groups(network: SaliencyNet, schedule: Schedule) -> list[dict[str, Any]]:
-    """Backbone and new layers, with their learning rates and first epochs; frozen parameters are left out."""
+    """Backbone, old and new layers, with their learning rates and first epochs; frozen parameters are left out."""
+    head = {f"head.{name}": parameter for name, parameter in network.head.named_parameters()}
     parts = (
-        (network.backbone, schedule.lr, schedule.encoder_from),
-        (network.head, schedule.lr * schedule.head_lr_factor, 1),
+        (list(network.backbone.parameters()), schedule.lr, schedule.encoder_from),
+        ([head[name] for name in head if name in schedule.learnt], schedule.lr, 1),
+        ([head[name] for name in head if name not in schedule.learnt], schedule.lr * schedule.head_lr_factor, 1),
     )
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in part.parameters() if p.requires_grad], "lr": lr, "base_lr": lr, "from_epoch": first}
+        {"params": [p for p in part if p.requires_grad], "lr": lr, "base_lr": lr, "from_epoch": first}
         for part, lr, first in parts
     ]
     return [group for group in groups if group["params"]]

@@ -4,18 +4,23 @@ import torch
 from torch import Tensor
 
 
-def f_beta_loss(prediction: Tensor, target: Tensor, beta2: float = 0.3, eps: float = 1e-5) -> Tensor:
+def f_beta_loss(prediction: Tensor, target: Tensor, beta2: float, eps: float = 1e-5) -> Tensor:
     """Image-level loss L_beta = 1 - F_beta with soft counts (DeepUSPS, section 3.1 and appendix A).
 
     With TP = sum(p t), precision = TP / sum(p) and recall = TP / sum(t), the weighted harmonic mean is
     F_beta = (1 + beta^2) TP / (sum(p) + beta^2 sum(t)).
 
+    An empty target has F_beta = 0 for every prediction: loss 1, gradient exactly zero. So it is in the paper and in its
+    released code, and it is kept. A label without a salient pixel says that its method failed on the image, not that
+    nothing in it is salient: what the other images teach the network decides about it.
+
     Parameters
     ----------
     prediction : (B, H, W) probabilities in [0, 1]
     target : (B, H, W) in {0, 1}
-    beta2 : beta^2; small values favour precision
-    eps : added to the denominator; an empty target gives the loss 1
+    beta2 : beta^2; small values favour precision. The paper gives none for its loss, whose released code has 1 in the
+        refinement and 4 in the fusion
+    eps : added to the denominator
 
     Returns
     -------

@@ -14,10 +14,15 @@ SMALLEST = 32
 
 
 class Seen(NamedTuple):
-    """What a network makes of images at one size: (B, H, W), and what it was given: (B, 3, H, W) normalised."""
+    """Logits (B, H, W) that a network makes of images at one size, and what it was given: (B, 3, H, W) normalised."""
 
-    map: Tensor
+    logits: Tensor
     image: Tensor
+
+    @property
+    def map(self) -> Tensor:
+        """(B, H, W) in [0, 1]."""
+        return self.logits.sigmoid()
 
 
 def at_scale(image: Tensor, scale: float) -> Tensor:
@@ -41,7 +46,7 @@ def passes(
 
 def as_seen(logits: Any, view: View) -> Any:
     """What `passes` gives, logits (B, 1, H, W) and images, some mirrored -> a list of `Seen`, images as they are."""
-    return [Seen(view.unmirrored(made.float().sigmoid())[:, 0], view.unmirrored(image)) for made, image in logits]
+    return [Seen(view.unmirrored(made.float())[:, 0], view.unmirrored(image)) for made, image in logits]
 
 
 def disagreement(first: Tensor, second: Tensor) -> Tensor:

@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from usod.commands.data import Layout, Masks, Readers, Root, Split, Without, app
+from usod.commands.data import (
+    Layout,
+    Masks,
+    OnlyTags,
+    Readers,
+    Root,
+    Split,
+    Tags,
+    Without,
+    WithoutTags,
+    app,
+    tag_choice,
+)
 from usod.commands.options import Quiet
 from usod.data.parallel import READERS
 
@@ -13,12 +25,18 @@ from usod.data.parallel import READERS
 @app.command()
 def index(
     root: Root,
-    out: Annotated[Path, typer.Option(help="CSV: id, image, height, width, sha256, split.")],
+    out: Annotated[Path, typer.Option(help="CSV: id, image, height, width, sha256, split, split_from.")],
     layout: Layout = "auto",
     split: Split = None,
     masks: Masks = None,
     without: Without = None,
     workers: Readers = READERS,
+    published_as: Annotated[
+        str | None, typer.Option(help="The set's name in published tables: a split of our own is refused.")
+    ] = None,
+    tags: Tags = None,
+    only_tag: OnlyTags = None,
+    without_tag: WithoutTags = None,
     quiet: Quiet = False,
 ) -> None:
     """List the images of a data set, each decoded once to prove that it can be. No mask is opened.
@@ -28,7 +46,17 @@ def index(
     from usod.data.index import build_index, write_index
     from usod.progress import say
 
-    table = build_index(root, layout, split, progress=True, masks_dir=masks, without=without, workers=workers)
+    table = build_index(
+        root,
+        layout,
+        split,
+        progress=True,
+        masks_dir=masks,
+        without=without,
+        workers=workers,
+        published_as=published_as,
+        tagged=tag_choice(tags, only_tag, without_tag),
+    )
     write_index(table, out)
     say(f"{out}: {len(table)} images, layout {table.attrs['layout']}, splits from {table.attrs['split_source']}")
     for note in table.attrs["notes"]:

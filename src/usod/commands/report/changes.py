@@ -29,7 +29,7 @@ def changes(
     """
     import pandas as pd
 
-    from usod.data.index import load_mask, read_masks
+    from usod.data.index import load_masks
     from usod.data.mapstore import ImageStore, MapStore
     from usod.reporting.figures import save, stages_figure
 
@@ -39,9 +39,8 @@ def changes(
         raise UsodError(f"{scores_after}: no image in common with {scores_before}")
     best, worst = change.index[: (len(change) + 1) // 2][:count], change.index[len(change) // 2 + len(change) % 2 :]
     shown = [*best, *worst[-count:][::-1]]
-    table = read_masks(masks).set_index("id")
     with ImageStore(images) as store, MapStore(before) as old, MapStore(after) as new:
         columns = {"before": [old[key] for key in shown], "after": [new[key] for key in shown]}
-        columns["mask"] = [load_mask(table.loc[key, "mask"], table.loc[key, "threshold"]) for key in shown]
+        columns["mask"] = load_masks(masks, shown)
         names = [f"{mae[0][key]:.2f} to {mae[1][key]:.2f}: {key}" for key in shown]
         save(stages_figure([store[key] for key in shown], columns, names), out)

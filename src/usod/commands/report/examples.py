@@ -25,17 +25,14 @@ def examples(
 
     Example: usod report examples --images images.h5 --column rbd=rbd.h5 --column fused=fused.h5 --out examples.png
     """
-    from usod.data.index import load_mask, read_masks
+    from usod.data.index import load_masks, read_masks
     from usod.data.mapstore import ImageStore, MapStore
     from usod.evaluation.agreement import read_ranked
     from usod.reporting.figures import save, stages_figure
 
-    of_id = {}
-    if masks is not None:
-        table = read_masks(masks)
-        of_id = dict(zip(table["id"], zip(table["mask"], table["threshold"], strict=True), strict=True))
+    masked = None if masks is None else set(read_masks(masks)["id"])
     with ImageStore(images) as store:
-        ids = [key for key in store.ids if key in of_id or masks is None]
+        ids = [key for key in store.ids if masked is None or key in masked]
         shown = ids[:: max(1, len(ids) // count)][:count]
         if first is not None:
             known = set(ids)
@@ -47,5 +44,5 @@ def examples(
             maps.require(list(pixels))
             columns[name] = [maps[key] for key in pixels]
     if masks is not None:
-        columns["mask"] = [load_mask(*of_id[key]) for key in pixels]
+        columns["mask"] = load_masks(masks, list(pixels))
     save(stages_figure(list(pixels.values()), columns, list(pixels) if first is not None else None), out)

@@ -7,7 +7,7 @@ import typer
 
 from usod.commands.options import Quiet
 from usod.commands.report import Figure, app
-from usod.errors import UsageError, UsodError
+from usod.errors import UsageError
 
 
 @app.command()
@@ -21,20 +21,13 @@ def scatter(
 ) -> None:
     """Set two systems against each other, image by image (as DeepUSPS, Figure 9).
 
-    Example: usod report scatter oracle.csv fused.csv --name oracle --name DeepUSPS --out failures.svg
+    Example: usod report scatter fused.csv oracle.csv --name DeepUSPS --name oracle --out failures.svg
     """
-    import pandas as pd
-
     from usod.reporting.figures import save, scatter_figure
+    from usod.reporting.image_by_image import read_both
 
     if len(name) != 2:
         raise UsageError(f"--name: given {len(name)} times; give two, for the two files")
-    frames = [pd.read_csv(path, dtype={"id": str}).set_index("id") for path in (first, second)]
-    for path, frame in zip((first, second), frames, strict=True):
-        if missing := [column for column in measure if column not in frame]:
-            raise UsageError(f"--measure {missing[0]}: not in {path}")
-    both = frames[0].join(frames[1], how="inner", lsuffix="_x", rsuffix="_y")
-    if both.empty:
-        raise UsodError(f"{second}: no image in common with {first}")
-    pairs = {column: (both[f"{column}_x"].to_numpy(), both[f"{column}_y"].to_numpy()) for column in measure}
+    both = read_both(first, second, measure)
+    pairs = {column: (of["first"].to_numpy(), of["second"].to_numpy()) for column, of in both.items()}
     save(scatter_figure(pairs, name[0], name[1]), out)

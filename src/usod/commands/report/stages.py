@@ -14,13 +14,18 @@ from usod.errors import UsageError
 def stages(
     score: Annotated[
         list[str],
-        typer.Option(help="METHOD/STAGE=score.json (usod evaluate --json), once per stage and method, in their order."),
+        typer.Option(
+            help="METHOD/STAGE=score.json (usod evaluate --json), once per stage and method, in their order; "
+            "METHOD/STAGE/network: what the stage's network gives, beside the labels."
+        ),
     ],
     out: Figure,
     csv: Annotated[Path | None, typer.Option(help="The figure's numbers.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Draw F, MAE, precision and recall after every stage of every method (as DeepUSPS, Figures 6 and 8).
+
+    Of a METHOD/STAGE/network, where it is given, the line is dashed.
 
     Example: usod report stages --score rbd/maps=rbd.json --score rbd/consistency=rbd-iter0.json --out stages.svg
     """
@@ -32,12 +37,12 @@ def stages(
 
     rows = []
     for name, path in named_paths(score, "--score").items():
-        method, slash, stage = name.partition("/")
-        if not slash:
-            raise UsageError(f"--score {name}: write METHOD/STAGE=score.json")
+        method, *rest = name.split("/")
+        if not rest or rest[1:] not in ([], ["network"]):
+            raise UsageError(f"--score {name}: write METHOD/STAGE=score.json or METHOD/STAGE/network=score.json")
         found = read_score(path)
         values = {key: found[key] for key in ("mae", "precision", "recall")}
-        rows.append({"method": method, "stage": stage, "f": found["f_fixed"], **values})
+        rows.append({"method": method, "stage": rest[0], "of": "".join(rest[1:]), "f": found["f_fixed"], **values})
     table = pd.DataFrame(rows)
     if csv is not None:
         with atomic_path(csv) as temporary:

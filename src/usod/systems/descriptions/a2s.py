@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from usod.models.config import NetworkConfig
 from usod.settings.base import Settings, differing
 from usod.settings.sections import Section
-from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
+from usod.systems.a2s_settings import ActivationConfig, PseudoLabelConfig, RectifyConfig
 from usod.systems.description import Figure, Part, Read, System
 
 
@@ -26,6 +26,7 @@ class A2sConfig(Section):
         description="What stage 2 learns: a2s-stage1, the refined labels of a method (rbd-iter2), or its maps (rbd)",
     )
     stage1: ActivationConfig = ActivationConfig()
+    pseudo_labels: PseudoLabelConfig = PseudoLabelConfig()
     stage2: RectifyConfig = RectifyConfig()
 
 
@@ -67,22 +68,33 @@ class A2s(System):
     settings = A2sSettings
     rules = "workflow/rules/a2s.smk"
     published = ("a2s_table2", "a2s_successors", "csnet")
-    report_files = ("activations",)
+    report_files = ("activations", "a2s_figure11")
 
     def networks(self, config: A2sSettings) -> Mapping[str, NetworkConfig]:
         return {"a2s.encoder": config.encoder, "a2s.detector": config.detector}
 
     def parts(self, config: A2sSettings) -> Iterable[Part]:
         yield Part(
+            "a2s_train",
+            "a2s/{variant}stage1",
+            leaves=("model", "history", "watched"),
+            settings=(config.encoder, config.a2s.stage1),
+            scored="never",
+            column=False,
+            title="a2s-stage1",
+        )
+        yield Part(
             "a2s-stage1",
             "a2s/{variant}stage1",
-            leaves=("labels", "model", "history", "watched"),
-            settings=(config.encoder, config.a2s.stage1),
-            maps="labels",
+            leaves=("labels",),
+            settings=(config.a2s.pseudo_labels,),
+            network="a2s_train",
+            maps="made",
         )
         yield Part(
             "a2s-stage2",
             "a2s/{variant}stage2",
+            leaves=("labels", "model", "history", "watched"),
             settings=(config.detector, config.a2s.stage2),
             reads=(Read(config.a2s.labels, "a2s.labels"),),
             trains=config.detector,

@@ -79,7 +79,7 @@ class Distil(System):
 
     def parts(self, config: DistilSettings) -> Iterable[Part]:
         distil, others = config.distil, cast(Any, config)
-        before = distil.labels or f"deepusps-seed{others.deepusps.fuse.seeds[0]}"
+        before = distil.labels or f"deepusps-seed{others.deepusps.seeds[0]}"
         for number in range(1, distil.rounds + 1):
             last = number == distil.rounds and distil.student is None
             yield _part(f"round{number}", before, config.round_network, distil.round, last)

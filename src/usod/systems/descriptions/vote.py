@@ -23,12 +23,15 @@ class VoteConfig(Section):
         "majority",
         description="majority: what more than half vote for; weighted: the same, a vote counting by its mean IoU with "
         "the others in that image (of three label sets the majority again); best: the one vote that agrees most with "
-        "the others, of those that do not span the frame (SelfMask). Scored with masks, the majority of three or four "
+        "the others, of those that do not span the frame (SelfMask). Chosen with the masks of SED2, SOD and half of "
+        "PASCAL-S: the majority of three or four "
         "had the F of its best member (-.001) or more; best had up to .025 less; two label sets gained nothing "
         "(docs/experiments.md)",
     )
     soft: bool = Field(
-        False, description="Keep each pixel's share of the votes; its adaptive F was up to .06 below the best member's"
+        False,
+        description="Keep each pixel's share of the votes. By the masks of SED2, SOD and half of PASCAL-S its adaptive "
+        "F was up to .06 below the best member's",
     )
     threshold: float = Field(0.5, ge=0, lt=1, description="A label votes for the pixels where it is above")
     threshold_factor: float = Field(

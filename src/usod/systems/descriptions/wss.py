@@ -42,6 +42,9 @@ class WssSettings(Settings):
         return self
 
 
+AVERAGE = "wss-average"
+
+
 class Wss(System):
     """WSS: pretraining with tags, and all rounds of self-training."""
 
@@ -65,6 +68,15 @@ class Wss(System):
             settings=(config.tagger, wss.pretrain),
             final=not wss.rounds,
         )
+        # Fig. 6, WSS1-AVE: the pretrained network as it is, asked for another map. Made for tables alone.
+        yield Part(
+            AVERAGE,
+            "wss/{variant}average",
+            leaves=("model",),
+            reads=(Read("wss-pretrain", what="model"),),
+            column=False,
+            files={"history": "wss/{variant}pretrain/history.csv"},
+        )
         before = "wss-pretrain"
         for k in range(wss.rounds):
             yield Part(
@@ -75,6 +87,9 @@ class Wss(System):
                 final=k == wss.rounds - 1,
             )
             before = f"wss-iter{k}"
+
+    def wanted(self, config: WssSettings) -> list[str]:
+        return [part.name for part in self.parts(config) if part.name != AVERAGE]
 
     def post_settings(self, config: WssSettings, word: str) -> SuperpixelConfig:
         return config.wss.crf

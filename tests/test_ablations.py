@@ -70,11 +70,11 @@ def test_bundled_tables_fit_the_papers_settings_and_name_the_papers_rows(name):
 def test_two_priors_that_a_paper_calls_the_same_are_two_rows():
     """Ours and the authors' maps of one method; names are matched in any case."""
     values = read_yaml(PRESETS / "ldps_handcrafted.yaml")
-    values["methods"] = {name: {"function": "rbd"} for name in ("rbd", "SRM", "srm", "mine")}
+    values["methods"] = {name: {"function": "rbd"} for name in ("rbd", "SRM", "srm", "PICANET", "mine")}
     base = parse_config(values)
     table = {"ldps_table1": read_ablation(TABLES["ldps_table1"])}
     rows = Variants(base, table).systems("ldps_table1")
-    assert [name for name in rows if "+" not in name] == ["wCtrO", "SRM", "srm", "mine"]
+    assert [name for name in rows if "+" not in name] == ["wCtrO", "SRM", "srm", "PiCANet", "mine"]
 
 
 def test_the_papers_own_choice_is_the_configuration_itself():

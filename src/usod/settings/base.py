@@ -214,10 +214,11 @@ class Settings(Section):
                     require_folder(folder, f"datasets.{name}.{key}", hint=hint)
             if (tags := self.datasets[name].tags) not in (None, "folders"):
                 require_folder(str(tags), f"datasets.{name}.tags", or_file=True)
+        hint = "; docs/reproduce.md says how the maps of published methods lie"
         for method, section in self.methods.items():
             for dataset in used if section.maps is not None else ():
                 if dataset in self.test or method not in tested:
-                    require_folder(str(self.imported_maps(method, dataset)), f"methods.{method}.maps", or_file=True)
+                    require_folder(str(self.imported_maps(method, dataset)), f"methods.{method}.maps", True, hint)
 
 
 def differing(network: NetworkConfig, keys: dict[str, Any], name: str) -> NetworkConfig:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 
 from usod.evaluation import MEASURES
@@ -19,7 +20,10 @@ def stages(folder, *scores):
 def test_each_score_belongs_to_the_stage_that_it_is_given_as(tmp_path):
     """Whatever the files are called."""
     for name, value in (("x", 0.5), ("y", 0.7), ("z", 0.6)):
-        (tmp_path / f"{name}.json").write_text(json.dumps({"n": 3, **dict.fromkeys(MEASURES, value)}))
+        thresholds = np.arange(256) / 255
+        curves = {"thresholds": thresholds, "precision": thresholds, "recall": 1 - thresholds, "f": thresholds}
+        document = {"n": 3, **dict.fromkeys(MEASURES, value), "curves": {k: v.tolist() for k, v in curves.items()}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(document))
     done = stages(tmp_path, "rbd/maps=x.json", "rbd/iteration 1=y.json", "mc/maps=z.json")
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "s.csv")
@@ -28,6 +32,8 @@ def test_each_score_belongs_to_the_stage_that_it_is_given_as(tmp_path):
         ["rbd", "iteration 1", 0.7],
         ["mc", "maps", 0.6],
     ]
+    at_half = table[["precision", "recall"]].to_numpy()
+    np.testing.assert_allclose(at_half, [[128 / 255, 127 / 255]] * 3, atol=1e-6)
     assert "iteration 1</text>" in (tmp_path / "s.svg").read_text()
     for name in ("rbd", "rbd/maps/labels", "rbd/maps/network/x"):
         wrong = stages(tmp_path, f"{name}=x.json")

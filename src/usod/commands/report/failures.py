@@ -35,7 +35,7 @@ def failures(
     if len(paths) != 2:
         raise UsageError(f"--maps: given {len(paths)} times; give two, for the two files")
     kinds = extremes(read_both(first, second, ["mae"])["mae"], count)
-    titles = dict(zip(kinds, ("both fail", *(f"{name} gains" for name in paths)), strict=True))
+    titles = dict(zip(kinds, ("both fail", *(f"better: {name}" for name in paths)), strict=True))
     shown = {key: titles[kind] for kind, keys in kinds.items() for key in keys}
     table = read_masks(masks)
     of_id = dict(zip(table["id"], zip(table["mask"], table["threshold"], strict=True), strict=True))

@@ -25,15 +25,16 @@ def stages(
 ) -> None:
     """Draw F, MAE, precision and recall after every stage of every method (as DeepUSPS, Figures 6 and 8).
 
-    Of a METHOD/STAGE/network, where it is given, the line is dashed.
+    F, precision and recall are those of maps above 0.5. Of a METHOD/STAGE/network, where it is given, the line is dashed.
 
     Example: usod report stages --score rbd/maps=rbd.json --score rbd/consistency=rbd-iter0.json --out stages.svg
     """
+    import numpy as np
     import pandas as pd
 
     from usod.files import atomic_path
     from usod.reporting.figures import label_quality_figure, save
-    from usod.reporting.tables import read_score
+    from usod.reporting.tables import read_curves, read_score
 
     rows = []
     for name, path in named_paths(score, "--score").items():
@@ -41,7 +42,10 @@ def stages(
         if not rest or rest[1:] not in ([], ["network"]):
             raise UsageError(f"--score {name}: write METHOD/STAGE=score.json or METHOD/STAGE/network=score.json")
         found = read_score(path)
-        values = {key: found[key] for key in ("mae", "precision", "recall")}
+        # At the threshold of f_fixed; the score's own precision and recall are at the adaptive one.
+        curves = read_curves(path)
+        half = int(np.searchsorted(curves["thresholds"], 0.5, side="right"))
+        values = {"mae": found["mae"], **{key: curves[key][half] for key in ("precision", "recall")}}
         rows.append({"method": method, "stage": rest[0], "of": "".join(rest[1:]), "f": found["f_fixed"], **values})
     table = pd.DataFrame(rows)
     if csv is not None:

@@ -25,7 +25,7 @@ def stages(
 ) -> None:
     """Draw F, MAE, precision and recall after every stage of every method (as DeepUSPS, Figures 6 and 8).
 
-    F, precision and recall are those of maps above 0.5. Of a METHOD/STAGE/network, where it is given, the line is dashed.
+    F, precision and recall are those of maps above 0.5. Of a METHOD/STAGE/network the line is dashed.
 
     Example: usod report stages --score rbd/maps=rbd.json --score rbd/consistency=rbd-iter0.json --out stages.svg
     """

@@ -82,6 +82,19 @@ def model(tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize(
+    ("call", "instead"),
+    [
+        (("evaluate", "maps.h5", "--normalize"), "--protocol a2s"),
+        (("maps", "extract", "rbd", "--size", 64), "leave it out"),
+        (("a2s", "stage1", "--out-labels", "labels.h5"), "usod a2s labels"),
+    ],
+)
+def test_an_option_that_is_gone_says_what_to_do(call, instead):
+    (line,) = usod(*call, expect=2).stderr.splitlines()
+    assert "No such option" in line and instead in line
+
+
 def assert_same_maps(some, every):
     for key in some.ids:
         np.testing.assert_array_equal(some.raw(key), every.raw(key))

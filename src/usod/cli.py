@@ -43,6 +43,16 @@ for group in GROUPS:
     app.add_typer(module.app, name=group)
 
 
+GONE = {
+    "evaluate --normalize": "say --protocol a2s",
+    "evaluate --at": "say --protocol deepusps",
+    "maps extract --size": "maps keep the sizes of their images; leave it out",
+    "maps import --size": "maps keep their own sizes; leave it out",
+    "a2s stage1 --out-labels": "labels are made by usod a2s labels",
+}
+"""Options that there were, and what to do without them."""
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from usod.provenance import usod_version
@@ -76,7 +86,9 @@ def main() -> None:
     except _WrongCall as error:
         if not error.format_message():  # a group without a verb has printed its help
             sys.exit(2)
-        _fail(f"{error.format_message()} (see --help)", 2)
+        typed = f"{getattr(error.ctx, 'command_path', '')} {getattr(error, 'option_name', '')}"
+        instead = next((f"; {remedy}" for option, remedy in GONE.items() if typed.endswith(option)), "")
+        _fail(f"{error.format_message()}{instead} (see --help)", 2)
     except UsageError as error:
         _fail(error, 2)
     except UsodError as error:

@@ -290,7 +290,7 @@ class Plan:
         return {"maps": method, **{part.heading or part.name: part.name for part in self.chains().get(method, [])}}
 
     def published_tables(self) -> tuple[str, ...]:
-        """The published tables of the first system that has any; the F of the first one is the table's F."""
+        """The published tables of the first system that has any."""
         return next((system.published for system in self.systems if system.published), ("none",))
 
     # ---- the tables of variants

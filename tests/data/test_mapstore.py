@@ -214,5 +214,5 @@ def test_a_store_of_another_version_says_the_way_out(tmp_path, version, way_out,
     with pytest.raises(UsodError) as caught:
         MapStore(path)
     told = str(caught.value)
-    assert told.startswith(f"{path}: of version {version} of the format, this usod reads 1: ") and way_out in told
+    assert told.startswith(f"{path}: of version {version} of the format, this usod reads 2: ") and way_out in told
     assert f"make it again with '{maker.partition(',')[0]}'" in told and "\n" not in told

@@ -28,7 +28,7 @@ class Bright(Memoryless):
         self.stop_in = stop_in
 
     def loss(self, probability, rows):
-        return f_beta_loss(probability, self.target[rows])
+        return f_beta_loss(probability, self.target[rows], 0.3)
 
     def observe(self, probability, rows):
         assert probability.requires_grad is False and probability.dtype == torch.float32
@@ -182,7 +182,7 @@ class Averaging(Bright):
         self.average = MovingAverage(len(images), images.shape[1:3])
 
     def loss(self, probability, rows):
-        return f_beta_loss(probability[:, 1:], self.target[rows][:, 1:])
+        return f_beta_loss(probability[:, 1:], self.target[rows][:, 1:], 0.3)
 
     def remember(self, observed, rows):
         self.average.update(rows, observed)

@@ -63,7 +63,10 @@ def train(images, config, network, model, history, *maps):
 
     settings, network = parse_section(ToyConfig, config), parse_section(NetworkConfig, network)
     with ImageStore(images) as store:
-        mean = np.mean([[MapStore(path)[key] for key in store.ids] for path in maps], axis=0)
+        stores = [MapStore(path) for path in maps]
+        for each in stores:
+            each.fit_to(store)  # handcrafted maps have sizes of their own
+        mean = np.mean([[each[key] for key in store.ids] for each in stores], axis=0)
         pixels, size = store.read_all(), store.size
 
     class Mean(Memoryless):

@@ -158,7 +158,7 @@ rule plot_ablation_scatter:
     params:
         code=code("usod.commands.report.scatter"),
         names=lambda wildcards: TABLES.tables[wildcards.table].scatter,
-        f=lambda wildcards: "f_fixed" if TABLES.tables[wildcards.table].protocol == "deepusps" else "f_adaptive",
+        f=lambda wildcards: F_OF_PROTOCOL[TABLES.tables[wildcards.table].protocol],
     shell:
         "usod report scatter {input.scores[0]:q} {input.scores[1]:q} --name {params.names[0]:q} --name {params.names[1]:q}"
         " --measure {params.f} --measure mae --out {output.figure:q} > {log:q} 2>&1"

@@ -15,13 +15,14 @@ from usod.settings.config import own_images, parse_config
 from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
 from usod.errors import UsageError, UsodError
-from usod.folders import below_here
+from usod.folders import below_here, require_folder
 from usod.models.sources import missing_file
 from usod.plan import Plan
 from usod.provenance import code_digest as code, lead_to_usod
 from usod.reporting.contents import contents, figures, report_path
 from usod.settings.sections import CrfConfig, read_yaml
 from usod.settings.base import deep_merge
+from usod.settings.names import F_OF_PROTOCOL
 from usod.running.supervise import tell_places
 from usod.systems.names import RAW, SystemName, variant_folder, variant_in
 
@@ -44,6 +45,19 @@ ABLATIONS = (
 ENOUGH_MB = 64_000
 
 lead_to_usod(workflow.resource_settings.cores)
+
+
+def one_line(function):
+    """The function, its UsodErrors turned into WorkflowErrors, which Snakemake prints as one line."""
+
+    @wraps(function)
+    def asked(*arguments, **named):
+        try:
+            return function(*arguments, **named)
+        except UsodError as error:
+            raise WorkflowError(str(error)) from None
+
+    return asked
 
 
 def preset(name):
@@ -206,9 +220,11 @@ def listing(kind):
     return of
 
 
+@one_line
 def imported_maps(wildcards):
     """Folder or file of maps made elsewhere: the user's path, to which no prefix or storage applies."""
-    return local(str(SETTINGS.imported_maps(wildcards.method, wildcards.dataset)))
+    path = str(SETTINGS.imported_maps(wildcards.method, wildcards.dataset))
+    return local(str(require_folder(path, f"methods.{wildcards.method}.maps", or_file=True)))
 
 
 def dataset_options(wildcards):
@@ -350,25 +366,13 @@ def download_weights():
                 raise WorkflowError(lines[-1].removeprefix("usod: error: "))
 
 
-def one_line(function):
-    """The function, its UsodErrors turned into WorkflowErrors, which Snakemake prints as one line."""
-
-    @wraps(function)
-    def asked(*arguments, **named):
-        try:
-            return function(*arguments, **named)
-        except UsodError as error:
-            raise WorkflowError(str(error)) from None
-
-    return asked
-
-
 @one_line
 def maps_of(testset, system):
     """The maps that a system's score is about."""
     return PLAN.maps(testset, system)
 
 
+@one_line
 def shared_maps_of(wildcards):
     """The same, of the first variant that makes them so: a variant may differ in what is done to the maps alone."""
     name = PLAN.name(wildcards.system)

@@ -160,11 +160,13 @@ def _write(
     import numpy as np
 
     from usod.data.mapstore import write_maps
+    from usod.data.store import require_ids
     from usod.human_labels import join
     from usod.provenance import describe
 
     attributes = describe(config, inputs) | {"created_by": "usod ldps"}
     attributes["labels"] = join(attributes["labels"], seen)
+    require_ids(prior, images.ids)
     shape = np.array([prior[key].shape for key in images.ids])
     if (shape == images.size).all():
         shape = images.size

@@ -34,8 +34,13 @@ def make(
         Rule, typer.Option(help="majority; weighted by agreement with the others; or best: the one vote of most IoU.")
     ] = Rule.majority,
     size: Annotated[
-        int, typer.Option(min=8, help="Maps that have sizes of their own vote as squares of this side, in pixels.")
-    ] = 432,
+        int | None,
+        typer.Option(
+            min=8,
+            help="Maps that have sizes of their own vote as squares of this side, in pixels; else at the size of the "
+            "other labels, or at 432.",
+        ),
+    ] = None,
     soft: Annotated[bool, typer.Option("--soft", help="Keep each pixel's share of the votes.")] = False,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Labels vote where they are above.")] = 0.5,
     threshold_factor: Annotated[
@@ -67,8 +72,10 @@ def make(
     attributes = describe({"vote": settings, "maps": list(handcrafted)}, paths) | {"created_by": "usod vote make"}
     with ExitStack() as stack:
         stores = {name: stack.enter_context(MapStore(path)) for name, path in paths.items()}
+        of_labels = (store.size for store in stores.values() if store.sizes is None)
+        shared = (size, size) if size else next(of_labels, (432, 432))
         for store in stores.values():
-            store.serve_at((size, size))
+            store.serve_at(shared)
         first, *others = stores.values()
         for store in others:
             store.require_like(first)

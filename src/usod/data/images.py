@@ -161,6 +161,18 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
+def reduced_size(size: Sequence[int], max_side: int) -> tuple[int, int]:
+    """(height, width) of an image whose longer side is brought to `max_side` where it is larger; 0: never.
+
+    Raises ValueError if `max_side` is negative.
+    """
+    if max_side < 0:
+        raise ValueError(f"max_side must be a number of pixels, or 0 for any, got {max_side}")
+    factor = min(1.0, (max_side or np.inf) / max(size))
+    height, width = (max(1, round(side * factor)) for side in size)
+    return height, width
+
+
 def resize_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize a (H, W) map to `size` = (height, width): bilinear, antialiased when it shrinks. Returns float32.
 

@@ -11,9 +11,12 @@ from PIL import Image
 
 from usod.data.images import resize_map
 from usod.data.map_folder import MapFolder
-from usod.data.store import Named, Store, StoreWriter, require_finite, to_uint8, to_unit, write_store
+from usod.data.store import VERSION, Named, Store, StoreWriter, require_finite, to_uint8, to_unit, write_store
 from usod.errors import UsodError
 from usod.files import atomic_path
+
+WITH_SIZES = 2
+"""Of the format, where maps have sizes of their own: an older usod would serve the rows that they lie in."""
 
 
 class Maps(Named, Protocol):
@@ -35,6 +38,7 @@ class MapStore(Store):
     sizes : (N, 2) int array, height and width of every map, where they have sizes of their own; else None
     """
 
+    versions = (VERSION, WITH_SIZES)
     sizes: np.ndarray | None = None
     _fitted: tuple[int, int] | None = None
 
@@ -151,6 +155,8 @@ def write_maps(
 
 class OwnSizes(StoreWriter):
     """Fills rows of one shape with maps of (N, 2) `sizes`."""
+
+    version = WITH_SIZES
 
     def __init__(self, sizes: np.ndarray, *rest: Any) -> None:
         super().__init__(*rest)

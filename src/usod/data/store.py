@@ -47,6 +47,7 @@ class Store:
     """
 
     dataset = "maps"
+    versions: tuple[int, ...] = (VERSION,)
     dtypes: tuple[Any, ...] = (np.uint8, np.float16)
     compression: str | None = "lzf"
 
@@ -74,7 +75,7 @@ class Store:
         attributes = dict(self._file.attrs)
         if attributes.get("format") != FORMAT or self.dataset not in self._file:
             raise UsodError(f"{self.path}: not a {type(self).__name__} (it has no {self.dataset!r} written by usod)")
-        if attributes.get("version") != VERSION:
+        if attributes.get("version") not in self.versions:
             raise self._of_another_version(attributes)
         if not attributes.get("complete"):
             raise UsodError(f"{self.path}: incomplete, its writer was stopped; delete it and make it again")
@@ -100,10 +101,10 @@ class Store:
 
     def _of_another_version(self, attributes: Mapping[str, Any]) -> UsodError:
         version, maker = attributes.get("version"), str(attributes.get("created_by", "")).partition(",")[0]
-        newer = isinstance(version, int | np.integer) and version > VERSION
+        newer = isinstance(version, int | np.integer) and version > max(self.versions)
         again = f" with {maker!r}" if maker.startswith("usod ") else ""
         return UsodError(
-            f"{self.path}: of version {version} of the format, this usod reads {VERSION}: it is of "
+            f"{self.path}: of version {version} of the format, this usod reads {max(self.versions)}: it is of "
             f"{'a newer' if newer else 'an older'} usod; {'update usod, or ' if newer else ''}delete the file and make "
             f"it again{again} (the workflow does so by itself once it is gone)"
         )
@@ -231,6 +232,8 @@ def require_finite(values: np.ndarray, name: str) -> None:
 class StoreWriter:
     """Fills the rows of a new store in any order; made by `write_maps` and `write_images`."""
 
+    version = VERSION
+
     def __init__(self, rows: h5py.Dataset, ids: Sequence[str], target: PatientFile):
         self._rows = rows
         self._target = target
@@ -310,7 +313,7 @@ def write_store(
                 file.create_dataset(name, data=table)
             for key, value in attributes.items():
                 file.attrs[key] = json.dumps(value, sort_keys=True) if key in ("config", "inputs") else value
-            file.attrs.update({"format": FORMAT, "version": VERSION, "complete": True})
+            file.attrs.update({"format": FORMAT, "version": writer.version, "complete": True})
         with kind(temporary) as written:
             for number in range(len(written)):
                 written.raw(number)

@@ -140,9 +140,10 @@ class Tally:
     def step(self, prediction: NDArray, mask_above: Callable[[float | None], Mask]) -> None:
         """Score one image: its map (h, w), uint8 (0..255 = [0, 1]) or in [0, 1], and its mask above a share of grey."""
         unit = prediction / 255 if prediction.dtype == np.uint8 else prediction.astype(np.float64)
+        masks = {share: mask_above(share) for share in {PROTOCOLS[name].mask_above for name in self.rows}}
         for name, rows in self.rows.items():
             protocol = PROTOCOLS[name]
-            mask = mask_above(protocol.mask_above)
+            mask = masks[protocol.mask_above]
             if mask.any() or self.empty == "count":
                 rows.append(protocol.measure(*protocol.prepare(unit, mask)))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from usod.data.images import resize_image, resize_map
+from usod.data.images import reduced_size, resize_image, resize_map
 
 MAX_SIDE = 640
 
@@ -40,7 +40,7 @@ def detector(method: Callable[..., Map]) -> Callable[..., Map]:
     ) -> Map:
         whole = as_rgb(image)
         height, width = whole.shape[:2]
-        small = resize_image(whole, reduced((height, width), max_side))
+        small = resize_image(whole, reduced_size((height, width), max_side))
         return resize_map(method(small, **parameters), size or (height, width))
 
     _, *added, _ = inspect.signature(detect, follow_wrapped=False).parameters.values()
@@ -48,18 +48,6 @@ def detector(method: Callable[..., Map]) -> Callable[..., Map]:
     detect.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])  # type: ignore[attr-defined]
     detect.__doc__ = (method.__doc__ or "").replace(_SEEN, _TAKEN)
     return detect
-
-
-def reduced(size: tuple[int, int], max_side: int) -> tuple[int, int]:
-    """(height, width) of an image whose longer side is brought to `max_side` where it is larger; 0: never.
-
-    Raises ValueError if `max_side` is negative.
-    """
-    if max_side < 0:
-        raise ValueError(f"max_side must be a number of pixels, or 0 for any, got {max_side}")
-    factor = min(1.0, (max_side or np.inf) / max(size))
-    height, width = (max(1, round(side * factor)) for side in size)
-    return height, width
 
 
 def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:

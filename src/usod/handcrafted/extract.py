@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from usod.data.images import read_image
+from usod.data.images import read_image, reduced_size
 from usod.data.parallel import parallel_map
 from usod.errors import UsageError, UsodError
 
@@ -44,7 +44,6 @@ def extract_map(job: Job) -> np.ndarray:
         If the image cannot be read or the method fails on it; the line names the file.
     """
     from usod.handcrafted import METHODS
-    from usod.handcrafted.detector import reduced
 
     image = read_image(job.image)
     method = METHODS[job.method]  # imported here: the limit below holds for libraries that are loaded
@@ -53,7 +52,7 @@ def extract_map(job: Job) -> np.ndarray:
         with threadpool_limits(1):
             params = {"max_side": job.max_side} | job.params
             height, width = image.shape[:2]
-            size = None if job.whole else reduced((height, width), params["max_side"])
+            size = None if job.whole else reduced_size((height, width), params["max_side"])
             return method(image, size=size, **params)
     except (ValueError, TypeError, ArithmeticError, np.linalg.LinAlgError) as error:
         raise UsodError(f"{job.image}: {job.method} fails: {error}") from error

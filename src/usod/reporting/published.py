@@ -54,7 +54,7 @@ TABLES = {
     "ldps_table5": "LDPS, Table 5: theta_afg and theta_abg when training, SRM's maps; F as in Table 1.",
     "wss_table1": "WSS, Table 1. The paper does not say; its wCtr row equals that of LDPS, so the adaptive threshold.",
 }
-"""Key of a table -> where it stands and which F its rows are."""
+"""Key of a table -> where it stands and how its rows were measured."""
 
 
 def published(dataset: str | None = None, table: str | None = None) -> pd.DataFrame:

@@ -190,6 +190,8 @@ class Variants:
 
     def _made_of(self, system: str, variant: str) -> list[Any]:
         if (system, variant) not in self._identity:
+            if variant not in self.settings:
+                raise UsageError(f"{system}@{variant}: no such variant")
             try:
                 found = identity(self.settings[variant], system)
             except UsageError:  # a variant may lack a seed or a round

@@ -13,6 +13,12 @@ RESERVED = ("data", "export", "logs", "masks", "predictions", "report", "scores"
 """Folders of `results` that are no data sets."""
 ProtocolName = Literal["own", "deepusps", "a2s", "ldps", "wss", "selfmask", "csnet"]
 """How maps are scored: the keys of `usod.evaluation.protocols.PROTOCOLS`."""
+F_OF_PROTOCOL: dict[ProtocolName, str] = {
+    **dict.fromkeys(("own", "a2s", "ldps", "wss"), "f_adaptive"),
+    **dict.fromkeys(("deepusps", "csnet"), "f_fixed"),
+    "selfmask": "f_max",
+}
+"""Which of the scores of single images (`usod.evaluation.MEASURES`) is the most like a protocol's F."""
 LONGEST = 60
 """The name is a part of names of files, which have 255 bytes."""
 _SPELT = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "Æ": "Ae", "Œ": "Oe", "Ø": "O", "Ł": "L"})

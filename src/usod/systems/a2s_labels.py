@@ -9,7 +9,7 @@ from skimage.filters import threshold_otsu
 from torch import Tensor
 
 from usod.crf import CRFParams, refine
-from usod.data.images import resize_image
+from usod.data.images import reduced_size, resize_image
 from usod.models.activation import inter_class_variance
 from usod.models.ram import resize
 from usod.models.saliency_net import SaliencyNet
@@ -50,13 +50,6 @@ def pseudo_labels(
 def refined_size(own: Sequence[int], size: tuple[int, int], config: PseudoLabelConfig) -> tuple[int, int]:
     """(height, width) at which CRF and median filter work, of an image of its `own` size."""
     return size if config.refined == "working" else reduced_size(own, config.max_side)
-
-
-def reduced_size(own: Sequence[int], side: int) -> tuple[int, int]:
-    """(height, width) with a longer side of `side` pixels at most; 0: as it is."""
-    scale = min(1.0, side / max(own)) if side else 1.0
-    height, width = (max(1, round(length * scale)) for length in own)
-    return height, width
 
 
 def decisions(network: SaliencyNet, pixels: np.ndarray, batch: int = 8) -> Iterator[Tensor]:

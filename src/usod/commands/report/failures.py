@@ -26,7 +26,7 @@ def failures(
     Example: usod report failures fused.csv oracle.csv --images images.h5 --maps DeepUSPS=fused.h5 --maps GT=oracle.h5
     --masks masks.csv --out failures.png
     """
-    from usod.data.index import load_mask, read_masks
+    from usod.data.index import load_masks
     from usod.data.mapstore import ImageStore, MapStore
     from usod.reporting.figures import save, stages_figure
     from usod.reporting.image_by_image import extremes, read_both
@@ -37,9 +37,7 @@ def failures(
     kinds = extremes(read_both(first, second, ["mae"])["mae"], count)
     titles = dict(zip(kinds, ("both fail", *(f"better: {name}" for name in paths)), strict=True))
     shown = {key: titles[kind] for kind, keys in kinds.items() for key in keys}
-    table = read_masks(masks)
-    of_id = dict(zip(table["id"], zip(table["mask"], table["threshold"], strict=True), strict=True))
-    columns = {"mask": [load_mask(*of_id[key]) for key in shown]}
+    columns = {"mask": load_masks(masks, list(shown))}
     for name, path in reversed(paths.items()):
         with MapStore(path) as store:
             store.require(list(shown))

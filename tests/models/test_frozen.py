@@ -23,7 +23,7 @@ from usod.plan import features_name
 from usod.provenance import describe
 from usod.systems import a2s, deepusps, distil
 from usod.systems.a2s_settings import RectifyConfig
-from usod.systems.deepusps_settings import FuseConfig, RefineConfig
+from usod.systems.deepusps_settings import Binarisation, FuseConfig, RefineConfig
 from usod.systems.distil_settings import LearnConfig, StudentConfig
 from usod.training import inputs
 from usod.training.checkpoint import Checkpoint
@@ -258,7 +258,7 @@ def test_a_resumed_training_is_the_one_that_was_not_stopped(weights, images, tmp
 def test_a_training_that_was_told_otherwise_begins_anew(weights, images, tmp_path, other):
     """Mirrored features are not quite those of mirrored images, and maps are binarised in another way than labels."""
     config, settings = frozen(weights), FuseConfig(epochs=1, batch_size=3, flip=True)
-    more = {other: kept(images, config, tmp_path / "f.h5") if other == "features" else ["a"]}
+    more = {other: kept(images, config, tmp_path / "f.h5") if other == "features" else {"a": Binarisation()}}
     told = (images, {"a": deepusps.MapStore(images.path.parent / "maps.h5")}, 0, settings, config, Process(CPU))
     done = [deepusps.fuse(*told, work=tmp_path / "work", **given).history for given in ({}, {}, more)]
     assert done[0] == done[1] != done[2]

@@ -182,6 +182,17 @@ def test_the_crf_backends_agree(scenes, tmp_path):
         assert np.abs(ours.read_all().astype(int) - theirs.read_all()).max() <= 1
 
 
+def test_predictions_have_the_precision_asked_for(scenes, model, tmp_path):
+    maps = {}
+    for precision in ("auto", "float32", "bf16"):
+        out = tmp_path / f"{precision}.h5"
+        usod("predict", model, scenes / "images.h5", "--out", out, "--device", "cpu", "--precision", precision)
+        with MapStore(out) as store:
+            maps[precision] = store.read_all().astype(int)
+    assert (maps["auto"] == maps["float32"]).all(), "on a CPU"
+    assert 0 < np.abs(maps["bf16"] - maps["float32"]).max() < 10
+
+
 def test_predictions_of_a_store_and_of_files_are_the_same(scenes, model, tmp_path):
     usod("predict", model, scenes / "images.h5", "--out", tmp_path / "maps.h5", "--device", "cpu")
     usod("predict", model, scenes / "data" / "images", "--out", tmp_path / "png", "--device", "cpu", "--batch", 4)

@@ -28,10 +28,11 @@ rule predict_maps:
             else as_json(SETTINGS.benchmark.crf)
         ),
         batch=SETTINGS.benchmark.batch_size,
+        precision=SETTINGS.benchmark.precision,
         features=features_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod predict {input.model:q} {input.images:q} --out {output.maps:q}"
-        " {params.features:q} --crf {params.crf:q} --batch {params.batch} --threads {threads} > {log:q} 2>&1"
+        " {params.features:q} --crf {params.crf:q} --batch {params.batch} --precision {params.precision} --threads {threads} > {log:q} 2>&1"
 
 
 rule refine_with_crf:

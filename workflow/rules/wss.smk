@@ -88,9 +88,10 @@ rule predict_foreground:
         runtime="4h",
     params:
         code=code("usod.commands.predict"),
+        precision=SETTINGS.benchmark.precision,
     shell:
         "usod devices run --count {resources.gpu} -- usod predict {input.model:q} {input.images:q} --out {output.maps:q}"
-        " --crf none --threads {threads} > {log:q} 2>&1"
+        " --crf none --precision {params.precision} --threads {threads} > {log:q} 2>&1"
 
 
 rule estimate_labels:

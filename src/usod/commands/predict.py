@@ -10,6 +10,12 @@ import typer
 from usod.commands.options import Device, Features, Quiet, Threads
 
 
+class Precision(StrEnum):
+    auto = "auto"
+    float32 = "float32"
+    bf16 = "bf16"
+
+
 class Type(StrEnum):
     map = "map"
     mask = "mask"
@@ -45,6 +51,9 @@ def predict(
     features: Features = None,
     device: Device = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
+    precision: Annotated[
+        Precision, typer.Option(help="auto: bf16 on CUDA; float32, as the authors of the papers had.")
+    ] = Precision.auto,
     threads: Threads = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -75,7 +84,7 @@ def predict(
         raise UsageError(f"--type {kind.value}: a MapStore holds maps; give a folder for --out, or --type map")
     binarise(np.zeros((1, 1)), threshold)  # a wrong one is refused before any work
     draw = partial(render, kind.value, threshold=threshold, smallest=smallest, fill=fill, edges=edges)
-    network = Model(model, device, crf=settings)
+    network = Model(model, device, crf=settings, precision=precision.value)
     say(f"{model}: working size {network.size}, on {describe_device(network.device)}")
     if out.suffix == ".h5":
         predict_store(network, model, inputs[0], out, batch, features)

@@ -101,6 +101,9 @@ class BenchmarkConfig(Section):
     )
     stages: bool = Field(True, description="Score the network of every stage too, not the fused ones only")
     batch_size: int = Field(16, ge=1)
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "auto", description="Of predictions; auto: bf16 on CUDA, also in the papers' presets, whose authors had float32"
+    )
 
 
 class ReportConfig(Section):

@@ -98,7 +98,8 @@ def test_nothing_is_lost_or_changed_by_kills(tmp_path):
         other = tmp_path / "killed" / file.relative_to(tmp_path / "whole")
         if file.suffix == ".h5" and "work" not in file.parts and file.name != "images.h5":
             with MapStore(file) as one, MapStore(other) as two:
-                assert one.ids == two.ids and np.array_equal(one.read_all(), two.read_all()), other
+                assert one.ids == two.ids, other
+                assert all(np.array_equal(one.raw(key), two.raw(key)) for key in one.ids), other
         elif file.suffix == ".safetensors":
             one, two = load_file(file), load_file(other)
             assert one.keys() == two.keys() and all(np.array_equal(one[key], two[key]) for key in one), other

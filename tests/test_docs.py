@@ -89,10 +89,19 @@ def test_every_configuration_is_planned(desk, block):
     snakemake(desk, ["--configfile", "block.yaml", "--config", "preset=smoke", "--cores", "1"])
 
 
+def calls():
+    """The calls of Snakemake in the pages; those that differ in their targets alone are one, as each takes seconds."""
+    alike: dict[str, list[str]] = {}
+    for page, line, _ in commands("snakemake"):
+        if page.suffix == ".md":
+            found = re.fullmatch(r"snakemake (--cores all )?((?!-)\S.*?) (--cores all )?(--resources .*)", line)
+            rest = f"snakemake --cores all TARGETS {found[4]}" if found else line
+            alike.setdefault(rest, []).append(found[2] if found else "")
+    return [rest.replace("TARGETS", " ".join(dict.fromkeys(targets))) for rest, targets in alike.items()]
+
+
 @pytest.mark.workflow
-@pytest.mark.parametrize(
-    "line", list(dict.fromkeys(line for page, line, _ in commands("snakemake") if page.suffix == ".md"))
-)
+@pytest.mark.parametrize("line", calls())
 def test_every_call_of_snakemake_is_planned(desk, line):
     words = shlex.split(at(desk, line.partition("  #")[0]))[1:]
     if not {"--cores", "--workflow-profile"} & set(words):

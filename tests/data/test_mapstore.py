@@ -55,6 +55,7 @@ def test_maps_of_sizes_of_their_own_come_back_as_they_were(own_sizes):
     for number, (key, saliency) in enumerate(maps.items()):
         np.testing.assert_array_equal(store.raw(key), saliency)
         np.testing.assert_allclose(store[number], saliency / 255, atol=1e-7)
+    assert store.sizes_of(["6", "4"]).tolist() == [[6, 9], [4, 7]]
     with pytest.raises(UsodError, match=r"own\.h5: its maps have sizes of their own"):
         store.read_all()
 
@@ -65,7 +66,7 @@ def test_they_are_served_at_the_size_of_images(own_sizes, tmp_path):
         rows.fill(np.zeros((2, 8, 5, 3), np.uint8))
     images = ImageStore(tmp_path / "i.h5")
     store.fit_to(images)
-    assert store.size == (8, 5)
+    assert store.size == (8, 5) and store.sizes_of(["4"]).tolist() == [[8, 5]]
     expected = [to_uint8(resize_map(maps[key] / 255, (8, 5))) for key in images.ids]
     np.testing.assert_array_equal(store.read_all(images.ids), expected)
     with write_images(tmp_path / "j.h5", ["5"], (8, 5), np.ones((1, 2)), ATTRIBUTES) as rows:

@@ -11,7 +11,7 @@ from PIL import Image
 from usod.errors import UsageError
 from usod.evaluation import PROTOCOLS, evaluate
 from usod.reporting.published import published
-from usod.settings.names import ProtocolName
+from usod.settings.names import F_OF_PROTOCOL, ProtocolName
 
 
 class Maps(dict):
@@ -114,4 +114,6 @@ def test_scores_are_written_and_a_name_that_is_none_is_refused(image, tmp_path):
 
 def test_settings_and_published_tables_name_the_protocols_that_there_are():
     assert set(get_args(ProtocolName)) == set(PROTOCOLS)
+    f = {"fixed": "f_fixed", "adaptive": "f_adaptive", "maximum": "f_max"}
+    assert {name: f[protocol.f] for name, protocol in PROTOCOLS.items()} == F_OF_PROTOCOL
     assert set(published()["protocol"]) - {"unknown"} <= set(PROTOCOLS)

@@ -30,20 +30,15 @@ def evaluate(
 
     Example: usod evaluate maps.h5 --index masks.csv --per-image scores.csv --json scores.json --protocol deepusps
     """
-    from usod.data.index import read_masks
     from usod.data.mapstore import open_maps
-    from usod.data.mask_folder import masks_in_folder
-    from usod.errors import UsageError
+    from usod.data.mask_folder import given_masks
     from usod.evaluation.benchmark import evaluate as run
     from usod.progress import progress
 
-    if (index is None) == (masks is None):
-        raise UsageError("give the masks: either --index masks.csv or --masks FOLDER")
     maps = open_maps(predictions)
-    table = masks_in_folder(masks, maps.ids, threshold) if masks else read_masks(index)  # type: ignore[arg-type]
     result = run(
         maps,
-        table,
+        given_masks(index, masks, maps.ids, threshold),
         per_image_csv=per_image,
         json_path=json,
         under=protocol,

@@ -157,17 +157,13 @@ def _write(
     seen: str = "none",
 ) -> None:
     """Write maps of the prior's sizes; `seen` are the human labels behind a network that no input file holds."""
-    import numpy as np
-
     from usod.data.mapstore import write_maps
-    from usod.data.store import require_ids
     from usod.human_labels import join
     from usod.provenance import describe
 
     attributes = describe(config, inputs) | {"created_by": "usod ldps"}
     attributes["labels"] = join(attributes["labels"], seen)
-    require_ids(prior, images.ids)
-    shape = np.array([prior[key].shape for key in images.ids])
+    shape = prior.sizes_of(images.ids)
     if (shape == images.size).all():
         shape = images.size
     with write_maps(out, images.ids, shape, images.original_size, attributes) as rows:

@@ -1,11 +1,12 @@
 """A folder of map images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from usod.data.images import read_image
+from usod.data.store import require_ids
 from usod.data.tree import image_files
 from usod.errors import UsodError
 
@@ -37,6 +38,11 @@ class MapFolder:
         """(H, W) float32 in [0, 1], at the file's own size."""
         # A colour file counts with the mean of its channels; grey ones have three equal ones here.
         return read_image(self._files[key]).mean(axis=2, dtype=np.float32) / np.float32(255)
+
+    def sizes_of(self, ids: Sequence[str]) -> np.ndarray:
+        """(n, 2) int, height and width of these maps; UsodError where one is missing or no image."""
+        require_ids(self, ids)
+        return np.array([self[key].shape for key in ids]).reshape(-1, 2)
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         return ((key, self[key]) for key in self.ids)

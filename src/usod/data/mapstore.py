@@ -26,6 +26,8 @@ class Maps(Named, Protocol):
 
     def __getitem__(self, key: str) -> np.ndarray: ...
 
+    def sizes_of(self, ids: Sequence[str]) -> np.ndarray: ...
+
 
 class MapStore(Store):
     """Saliency maps, (H, W) each, stored as uint8 (0..255 = [0, 1]) or float16.
@@ -64,6 +66,13 @@ class MapStore(Store):
     def shape(self) -> tuple[int, ...]:
         """`size`."""
         return self.size
+
+    def sizes_of(self, ids: Sequence[str]) -> np.ndarray:
+        """(n, 2) int, height and width of these maps as they are served; UsodError where one is missing."""
+        self.require(ids)
+        if self.sizes is None or self._fitted is not None:
+            return np.tile(self.size, (len(ids), 1))
+        return self.sizes[[self._number[key] for key in ids]]
 
     def serve_at(self, size: tuple[int, int]) -> None:
         """From here on resize maps that have sizes of their own to (H, W); maps of one size stay as they are."""

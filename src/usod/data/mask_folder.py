@@ -7,8 +7,20 @@ from pathlib import Path
 import pandas as pd
 
 from usod.data.images import read_mask
+from usod.data.index import read_masks
 from usod.data.tree import image_files
-from usod.errors import UsodError
+from usod.errors import UsageError, UsodError
+
+
+def given_masks(
+    index: str | Path | None, folder: str | Path | None, ids: Sequence[str], threshold: float = 0.5
+) -> pd.DataFrame:
+    """The masks of a masks.csv, or those of `ids` in a folder; UsageError unless one of the two is given."""
+    if index is not None and folder is None:
+        return read_masks(index)
+    if folder is not None and index is None:
+        return masks_in_folder(folder, ids, threshold)
+    raise UsageError("give the masks: either --index masks.csv or --masks FOLDER")
 
 
 def masks_in_folder(folder: str | Path, ids: Sequence[str], threshold: float = 0.5) -> pd.DataFrame:

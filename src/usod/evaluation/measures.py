@@ -52,14 +52,14 @@ def fixed_precision_recall(p: Map, g: Mask, threshold: float = 0.5) -> tuple[flo
     return (hits / claimed if claimed else 1.0), (hits / wanted if wanted else 1.0)
 
 
-def adaptive_threshold(p: Map) -> float:
-    """min(2 mean(p), 1): twice the mean saliency of the image itself (Achanta et al. 2009)."""
-    return min(2 * float(p.mean(dtype=np.float64)), 1.0)
+def adaptive_threshold(p: Map, cap: float = 1.0) -> float:
+    """min(2 mean(p), cap): twice the mean saliency of the image itself (Achanta et al. 2009)."""
+    return min(2 * float(p.mean(dtype=np.float64)), cap)
 
 
-def adaptive_precision_recall(p: Map, g: Mask) -> tuple[float, float]:
-    """Precision and recall of p >= adaptive_threshold(p); both 0 where nothing is hit (so also for an empty mask)."""
-    predicted = p >= adaptive_threshold(p)
+def adaptive_precision_recall(p: Map, g: Mask, cap: float = 1.0) -> tuple[float, float]:
+    """Precision and recall of p >= adaptive_threshold(p, cap); both 0 where nothing is hit, as for an empty mask."""
+    predicted = p >= adaptive_threshold(p, cap)
     hits = np.count_nonzero(predicted & g)
     return (hits / np.count_nonzero(predicted), hits / np.count_nonzero(g)) if hits else (0.0, 0.0)
 

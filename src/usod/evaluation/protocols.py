@@ -63,26 +63,26 @@ class Protocol:
     def measure(self, p: Map, g: Mask) -> dict[str, float]:
         """The `KEYS` of one image that `prepare` gave."""
         half = p > 0.5
-        binary = p >= min(2 * float(p.mean()), self.cap) if self.f == "adaptive" else half
+        binary = p >= measures.adaptive_threshold(p, self.cap) if self.f == "adaptive" else half
         both, either = np.count_nonzero(half & g), np.count_nonzero(half | g)
         hits, claimed, wanted = (int(np.count_nonzero(each)) for each in (binary & g, binary, g))
         return {
-            "f": self._f(p, g, hits, claimed, wanted),
+            "f": self._f(p, g),
             "mae": measures.mae(p, g),
             "e": float(measures.e_measure(hits, claimed, wanted, g.size)),
             "iou": both / either if either else 1.0,
             "accuracy": float((half == g).mean()),
         }
 
-    def _f(self, p: Map, g: Mask, hits: int, claimed: int, wanted: int) -> float:
-        if self.f == "fixed":
-            return float(measures.f_measure(*measures.fixed_precision_recall(p, g), self.beta2))
+    def _f(self, p: Map, g: Mask) -> float:
         if self.f == "maximum":
-            curve = measures.precision_recall_curve(*measures.threshold_counts(p, g), wanted)
+            curve = measures.precision_recall_curve(*measures.threshold_counts(p, g), int(np.count_nonzero(g)))
             return float(measures.f_measure(*curve, self.beta2).max())
-        # Nothing hit: precision and recall are 0, also for an empty mask.
-        precision, recall = (hits / claimed, hits / wanted) if hits else (0.0, 0.0)
-        return float(measures.f_measure(precision, recall, self.beta2))
+        if self.f == "fixed":
+            found = measures.fixed_precision_recall(p, g)
+        else:
+            found = measures.adaptive_precision_recall(p, g, self.cap)
+        return float(measures.f_measure(*found, self.beta2))
 
 
 PROTOCOLS = {

@@ -203,9 +203,7 @@ class TagTraining(Section):
     @model_validator(mode="before")
     @classmethod
     def _as_in_the_paper(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "weight_decay" in values:
-            raise ValueError("weight_decay: is now eta, as in the paper; write half of the weight decay")
-        return values
+        return moved_key(values, "weight_decay", "eta, as in the paper; write half of the weight decay")
 
     @property
     def weight_decay(self) -> float:

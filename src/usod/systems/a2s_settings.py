@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from usod.models.config import NetworkConfig
 from usod.models.registry import ActivationOptions, GatedOptions
-from usod.settings.sections import CrfConfig, Positive, Section, Seed
+from usod.settings.sections import CrfConfig, Positive, Section, Seed, moved_key
 
 
 def _odd(value: int) -> int:
@@ -168,8 +168,8 @@ class ActivationConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _labels_have_their_keys(cls, values: Any) -> Any:
-        for key in _MOVED.keys() & (values if isinstance(values, dict) else {}).keys():
-            raise ValueError(f"{key}: is now a2s.pseudo_labels.{_MOVED[key]}")
+        for key, new in _MOVED.items():
+            moved_key(values, key, f"a2s.pseudo_labels.{new}")
         return values
 
     def network_of(self, network: NetworkConfig) -> NetworkConfig:

@@ -52,7 +52,9 @@ def agree(
             store.require(ids)
 
         def maps(key: str, stores: dict[str, MapStore]) -> dict[str, NDArray]:
-            shape = first[key].shape  # handcrafted maps have sizes of their own, what networks learnt has one
+            (shape,) = first.sizes_of(
+                [key]
+            ).tolist()  # handcrafted maps have sizes of their own, what networks learnt has one
             return {name: resize_map(store[key], shape) for name, store in stores.items()}
 
         def every() -> Iterator[dict[str, NDArray]]:

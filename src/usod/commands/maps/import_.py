@@ -24,21 +24,16 @@ def import_maps(
 
     Example: usod maps import pngs --index index.csv --out maps.h5
     """
-    import numpy as np
-
     from usod.data.index import read_index
     from usod.data.mapstore import open_maps, write_maps
-    from usod.data.store import require_ids
     from usod.progress import progress
     from usod.provenance import describe
 
     table = read_index(index)
     maps = open_maps(source)
-    require_ids(maps, list(table["id"]))
     attributes = describe({}, {"maps": source, "index": index}) | {"created_by": "usod maps import"}
     attributes |= {"labels": labels} if labels else {}
     sizes = table[["height", "width"]].to_numpy()
-    own = np.array([maps[key].shape for key in table["id"]]).reshape(-1, 2)
-    with write_maps(out, list(table["id"]), own, sizes, attributes) as rows:
+    with write_maps(out, list(table["id"]), maps.sizes_of(list(table["id"])), sizes, attributes) as rows:
         for key in progress(table["id"], len(table), "importing"):
             rows[key] = maps[key]

@@ -35,7 +35,7 @@ def merge(
         missing = [key for key in table["id"] if key not in of_id]
         if missing:
             raise UsodError(f"{parts[0]} and the other parts lack {len(missing)} images of {index}, e.g. {missing[0]}")
-        own = np.array([of_id[key].raw(key).shape for key in table["id"]]).reshape(-1, 2)
+        own = np.concatenate([np.empty((0, 2), int), *(of_id[key].sizes_of([key]) for key in table["id"])])
         attributes = describe(stores[0].attributes["config"], {"index": index}) | {
             "created_by": stores[0].attributes["created_by"]
         }

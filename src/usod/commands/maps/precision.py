@@ -7,7 +7,6 @@ import typer
 
 from usod.commands.maps import app
 from usod.commands.options import Quiet
-from usod.errors import UsageError
 
 
 @app.command()
@@ -25,23 +24,15 @@ def precision(
 
     Example: usod maps precision their_maps --masks ECSSD/ground_truth_mask --theta 0.9 --theta 0.8
     """
-    from usod.data.index import read_masks
     from usod.data.mapstore import open_maps
-    from usod.data.mask_folder import masks_in_folder
+    from usod.data.mask_folder import given_masks
     from usod.evaluation.benchmark import MaskTable
     from usod.evaluation.true_foreground import true_foreground
     from usod.files import atomic_path
     from usod.progress import progress
 
-    if index is not None and masks is not None:
-        raise UsageError("give the masks once: either --index masks.csv or --masks FOLDER")
     given = open_maps(maps)
-    if masks is not None:
-        table = masks_in_folder(masks, given.ids)
-    elif index is not None:
-        table = read_masks(index)
-    else:
-        raise UsageError("give the masks: either --index masks.csv or --masks FOLDER")
+    table = given_masks(index, masks, given.ids)
     found = true_foreground(given, MaskTable(table), theta or [0.9], lambda ids: progress(ids, len(ids), "counting"))
     if csv is not None:
         with atomic_path(csv) as temporary:

@@ -75,6 +75,28 @@ def test_selfmask_squares_beta_twice_and_takes_each_images_best_threshold(image)
     assert both == pytest.approx((best + f_of(np.ones_like(g), ~g, 0.09)) / 2), "the mean of maxima"
 
 
+def test_a_large_mask_is_brought_to_432_by_nearest_neighbour():
+    rng = np.random.default_rng(1)
+    mask = rng.random((1296, 2160)) > 0.5  # three and five times 432: each centre lies in one pixel
+    g = np.asarray(Image.fromarray(mask).resize((432, 432), Image.Resampling.NEAREST))
+    scores = under("deepusps", (Maps(a=g.astype(np.float32)), {"a": mask}))
+    assert scores["mae"] == 0 and scores["iou"] == 1
+
+
+def test_e_is_of_the_map_that_f_is_of(image):
+    results = evaluate(*image, under=["own", "csnet"])
+    half = evaluate(Maps(a=image[0]["a"] > 0.5), image[1])
+    assert results["protocols"]["own"]["e"] == pytest.approx(results["e_adaptive"])
+    assert results["protocols"]["csnet"]["e"] == pytest.approx(half["e_adaptive"]) != results["e_adaptive"]
+
+
+def test_ldps_finds_what_is_all_but_white():
+    """Twice the mean is above 1 here: white alone is salient for A2S, .9995 too for LDPS."""
+    p, g = np.array([[0, 0.9995, 1, 1]], np.float32), np.array([[False, True, True, True]])
+    pair = Maps(a=p), {"a": g}
+    assert under("ldps", pair)["f"] == 1 > under("a2s", pair)["f"]
+
+
 def test_csnet_scores_at_one_half_at_the_size_of_the_mask(image):
     maps, masks = image
     assert under("csnet", image)["f"] == pytest.approx(f_of(maps["a"] > 0.5, masks["a"]))

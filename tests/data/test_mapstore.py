@@ -60,6 +60,13 @@ def test_maps_of_sizes_of_their_own_come_back_as_they_were(own_sizes):
         store.read_all()
 
 
+def test_a_usod_that_knows_no_sizes_does_not_take_them_for_maps_of_one(own_sizes, tmp_path):
+    """It would serve the rows that the maps lie in, so the format says another version."""
+    write(tmp_path / "one.h5", np.zeros((1, 4, 4)))
+    versions = {name: MapStore(tmp_path / f"{name}.h5").attributes["version"] for name in ("own", "one")}
+    assert versions == {"own": 2, "one": 1}
+
+
 def test_they_are_served_at_the_size_of_images(own_sizes, tmp_path):
     maps, store = own_sizes
     with write_images(tmp_path / "i.h5", ["6", "4"], (8, 5), np.ones((2, 2)), ATTRIBUTES) as rows:

@@ -35,10 +35,11 @@ def evaluate(
     from usod.evaluation.benchmark import evaluate as run
     from usod.progress import progress
 
+    read_masks = given_masks(index, masks, threshold)
     maps = open_maps(predictions)
     result = run(
         maps,
-        given_masks(index, masks, maps.ids, threshold),
+        read_masks(maps.ids),
         per_image_csv=per_image,
         json_path=json,
         under=protocol,

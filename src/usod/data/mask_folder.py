@@ -1,7 +1,7 @@
 """A folder of masks for maps whose names are known: evaluation without an index."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,13 +13,16 @@ from usod.errors import UsageError, UsodError
 
 
 def given_masks(
-    index: str | Path | None, folder: str | Path | None, ids: Sequence[str], threshold: float = 0.5
-) -> pd.DataFrame:
-    """The masks of a masks.csv, or those of `ids` in a folder; UsageError unless one of the two is given."""
+    index: str | Path | None, folder: str | Path | None, threshold: float = 0.5
+) -> Callable[[Sequence[str]], pd.DataFrame]:
+    """Reader of the masks of given ids, from a masks.csv or a folder; UsageError unless one of the two is given.
+
+    The options are refused before any map is opened, so that a wrong call is told as what it is.
+    """
     if index is not None and folder is None:
-        return read_masks(index)
+        return lambda ids: read_masks(index)
     if folder is not None and index is None:
-        return masks_in_folder(folder, ids, threshold)
+        return lambda ids: masks_in_folder(folder, ids, threshold)
     raise UsageError("give the masks: either --index masks.csv or --masks FOLDER")
 
 

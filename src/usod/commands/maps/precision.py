@@ -31,8 +31,9 @@ def precision(
     from usod.files import atomic_path
     from usod.progress import progress
 
+    read_masks = given_masks(index, masks)
     given = open_maps(maps)
-    table = given_masks(index, masks, given.ids)
+    table = read_masks(given.ids)
     found = true_foreground(given, MaskTable(table), theta or [0.9], lambda ids: progress(ids, len(ids), "counting"))
     if csv is not None:
         with atomic_path(csv) as temporary:

@@ -164,6 +164,7 @@ def predict_files(
     batch: int,
     draw: Callable[[np.ndarray, np.ndarray], Image.Image] = partial(render, "map"),
     overwrite: bool = False,
+    may_be_none: bool = False,
 ) -> None:
     """PNG files, at the images' own sizes, of image files and of folders with all their subfolders.
 
@@ -174,13 +175,16 @@ def predict_files(
     ----------
     draw : image (H, W, 3) uint8 and its map (H, W) in [0, 1] -> what is written (`usod.inference.render`)
     overwrite : make files that are there again
+    may_be_none : as of `output_names`
 
     Raises
     ------
     UsodError
         As `output_names`; and after all others are done if some files cannot be read, each of which is named.
     """
-    targets = output_names(inputs, out)
+    targets = output_names(inputs, out, may_be_none)
+    if not targets:
+        return
     if not overwrite:
         count = len(targets)
         targets = {target: source for target, source in targets.items() if not Path(target).exists()}
@@ -205,12 +209,16 @@ def predict_files(
     tell_broken(broken, len(targets), f"the maps of the others are in {out}")
 
 
-def output_names(inputs: list[Path], out: Path) -> dict[str, Path]:
+def output_names(inputs: list[Path], out: Path, may_be_none: bool = False) -> dict[str, Path]:
     """Map file -> image file for files and folders given on the command line.
 
     An image keeps its place below the given folder and its name (`usod.data.tree.png_names`). Of a data set with masks
     (`usod.data.pairing.find_dataset`) these are its images, of any other folder all images below it, but never those
     below `out`: they are earlier maps.
+
+    Parameters
+    ----------
+    may_be_none : no images at all are no error, as beside films
 
     Raises
     ------
@@ -232,7 +240,7 @@ def output_names(inputs: list[Path], out: Path) -> dict[str, Path]:
             if target in targets:
                 raise UsodError(f"{file}: its map would overwrite that of {targets[target]}; predict them apart")
             targets[target] = Path(file)
-    if not targets:
+    if not targets and not may_be_none:
         raise UsodError(f"{inputs[0]}: no images in there")
     for target, file in targets.items():
         if Path(target).resolve() in originals:

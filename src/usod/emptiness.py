@@ -1,9 +1,9 @@
 """How likely it is that an image shows nothing salient: a wall, a lawn, a sky.
 
-Two logistic functions, of maps alone and of maps that should agree. Their constants were fitted without masks: on 150
-photographs of the MSRA family (objects), 36 crops of others where a trained model's own mask is empty, and 36 textures (drawn, and
-scikit-image's brick and grass). Which features they have, and the threshold THRESHOLD, were chosen with a look at SED2, SOD and
-PASCAL-S, at crops of their backgrounds cut by their masks, and at other textures: docs/experiments.md has the numbers.
+Two logistic functions, of one map and of maps that should agree. Their constants were fitted without masks: on 150
+photographs of the MSRA family (objects), 36 crops of others where a trained model's own mask is empty, and 36 textures
+(drawn, and scikit-image's brick and grass). Which features they have, and THRESHOLD, were chosen with a look at SED2,
+SOD and PASCAL-S, at crops of their backgrounds cut by their masks, and at other textures: docs/experiments.md.
 """
 
 from collections.abc import Collection
@@ -20,8 +20,8 @@ THRESHOLD = 0.8
 def nothing_in_map(saliency: NDArray) -> float:
     """By one map (H, W) in [0, 1] of a trained network: in [0, 1], 1: surely nothing salient.
 
-    It falls with the area above 0.5, up to a tenth of the image, and rises with how unsure the map is of what it calls salient:
-    sum(1 - |2 p - 1|) / sum(p), at most 1, and 1 where no pixel is above 0.5.
+    It falls with the area above 0.5, up to a tenth of the image, and rises with how unsure the map is of what it calls
+    salient: sum(1 - |2 p - 1|) / sum(p), at most 1, and 1 where no pixel is above 0.5.
     """
     return float(expit(1.4 - 8.7 * _extent(saliency) + 7.4 * _unsure(saliency)))
 

@@ -38,7 +38,7 @@ def duration(seconds: float) -> str:
 
 
 def progress(items: Iterable[T], total: int, what: str, unit: str = "image") -> Iterator[T]:
-    """Pass `items` on, showing how many of `total` (0: nobody knows) are done, how fast, and how long the rest takes."""
+    """Pass `items` on, showing how many of `total` (0: unknown) are done, how fast, and how long the rest takes."""
     if _Quiet.on:
         yield from items
         return

@@ -151,7 +151,9 @@ def test_what_has_no_alpha_is_a_plain_video(tmp_path):
         path = tmp_path / f"mask{films.SUFFIXES[video]}"
         write_film(path, [(number * 3600, mask) for number, mask in enumerate(masks)], video)
         read = [picture for _, picture in decoded(path, codec)]
-        assert len(read) == 3 and all(np.abs(a[..., 0].astype(int) - b).mean() < 6 for a, b in zip(read, masks, strict=True))
+        assert len(read) == 3 and all(
+            np.abs(a[..., 0].astype(int) - b).mean() < 6 for a, b in zip(read, masks, strict=True)
+        )
         with pytest.raises(UsodError, match="hold 3 pictures instead of 2"):
             join_films([path], [0, 1], tmp_path / f"joined{path.suffix}")
 

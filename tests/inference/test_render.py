@@ -55,7 +55,9 @@ def blue_disc_on_green():
     """A disc with a soft edge of four pixels, composed by the formula: image, true opacity."""
     distance = np.hypot(*np.ogrid[-60:60, -70:70])
     opacity = np.clip((38 - distance) / 4, 0, 1)
-    return np.rint(opacity[..., None] * (20, 30, 200) + (1 - opacity[..., None]) * (40, 220, 60)).astype(np.uint8), opacity
+    return np.rint(opacity[..., None] * (20, 30, 200) + (1 - opacity[..., None]) * (40, 220, 60)).astype(
+        np.uint8
+    ), opacity
 
 
 def test_a_cut_out_has_no_halo():

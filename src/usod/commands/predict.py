@@ -66,6 +66,14 @@ def predict(
         float,
         typer.Option(help="Of films: share of the present in the maps' average over time, along the motion; 1: none."),
     ] = 1.0,
+    skip_empty: Annotated[
+        bool,
+        typer.Option("--skip-empty", help="No file for images that show nothing salient; skipped.csv lists them."),
+    ] = False,
+    empty_above: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="With --skip-empty: from how likely on; without it 0.8 (docs/experiments.md)."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make files that are there already again.")] = False,
     crf: Annotated[
         str,
@@ -89,6 +97,7 @@ def predict(
     import numpy as np
 
     from usod.devices import describe_device, start_device
+    from usod.emptiness import THRESHOLD
     from usod.errors import UsageError
     from usod.inference.predict import Model, predict_files, predict_store
     from usod.inference.predict_film import film_names, is_film, predict_films
@@ -110,7 +119,13 @@ def predict(
     if alpha is not Alpha.map and kind is not Type.rgba:
         raise UsageError(f"--alpha {alpha.value}: is of --type rgba")
     binarise(np.zeros((1, 1)), threshold)  # a wrong one is refused before any work
-    draw = partial(render, kind.value, threshold=threshold, smallest=smallest, fill=fill, edges=edges, alpha=alpha.value)
+    cleaned = {"threshold": threshold, "smallest": smallest, "fill": fill, "edges": edges, "alpha": alpha.value}
+    draw = partial(render, kind.value, **cleaned)
+    if out.suffix == ".h5" and skip_empty:
+        raise UsageError("--skip-empty: is of images and folders; a MapStore has a map of every image")
+    if empty_above is not None and not skip_empty:
+        raise UsageError("--empty-above: is of --skip-empty; say both")
+    limit = (THRESHOLD if empty_above is None else empty_above) if skip_empty else None
     inputs = expanded(inputs)
     coded = video.value if video else None
     films = {} if out.suffix == ".h5" else film_names(inputs, out, coded)
@@ -121,9 +136,10 @@ def predict(
     if out.suffix == ".h5":
         predict_store(network, model, inputs[0], out, batch, features)
         return
-    predict_files(network, [given for given in inputs if not is_film(given)], out, batch, draw, overwrite, bool(films))
+    pictures = [given for given in inputs if not is_film(given)]
+    predict_files(network, pictures, out, batch, draw, overwrite, bool(films), limit)
     if films:
-        decides = [file_digest(model), crf, kind.value, threshold, smallest, fill, edges, alpha.value, precision.value]
+        decides = [file_digest(model), crf, kind.value, cleaned, precision.value]
         predict_films(network, films, batch, draw, decides, smooth, coded, overwrite)
 
 

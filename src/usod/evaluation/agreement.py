@@ -33,7 +33,7 @@ def agreement(labels: Maps, before: Maps, learnt: Maps | None = None) -> dict[st
     movement : mean over the methods of the mean absolute difference to the stage before; NaN without one
     undecided : share of pixels whose mean label is within 0.25 of 0.5
     salient : mean of all labels
-    nothing : in [0, 1], how likely it is that nothing here is salient (`usod.emptiness`): by the agreement of all labels and
+    nothing : in [0, 1], how likely it is that nothing is salient (`usod.emptiness`): by the agreement of all labels and
         `learnt` maps; by the map where there is only one
     """
     pairs = [(labels[a], labels[b]) for a, b in combinations(labels, 2)]

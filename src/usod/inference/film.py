@@ -84,11 +84,13 @@ def frame_count(path: Path) -> int:
 def write_film(path: Path, frames: Iterable[tuple[int, NDArray[np.uint8]]], codec: Video) -> None:
     """A film of pictures (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA uint8, of one size, each with its time in CLOCK.
 
-    "prores": ProRes 4444 with an alpha plane of RGBA, else ProRes 422 HQ; "vp9": yuva420p with alpha, else yuv420p. Every
-    picture is one packet, so that films can be joined (`join_films`).
+    "prores": ProRes 4444 with an alpha plane of RGBA, else ProRes 422 HQ; "vp9": yuva420p with alpha, else yuv420p.
+    Every picture is one packet, so that films can be joined (`join_films`).
     """
     av = library()
-    options = {"vendor": "apl0"} if codec == "prores" else {"crf": "20", "b": "0", "auto-alt-ref": "0", "lag-in-frames": "0"}
+    options = {"vendor": "apl0"}
+    if codec == "vp9":
+        options = {"crf": "20", "b": "0", "auto-alt-ref": "0", "lag-in-frames": "0"}
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format=SUFFIXES[codec][1:]) as out:
         stream = None
         for time, picture in frames:

@@ -72,7 +72,7 @@ def _coefficients(
         return (mean(guide[i] * guide[j]) - centre[i] * centre[j]).astype(np.float64) + epsilon * (i == j)
 
     xx, yy, zz, xy, xz, yz = (covariance(i, j) for i, j in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)))
-    # The inverse of a symmetric 3x3 matrix by its cofactors: NumPy's solver takes ten times as long for millions of them.
+    # The inverse of a symmetric 3x3 matrix by its cofactors: NumPy's solver takes far longer for millions of them.
     cofactors = np.stack([yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy])
     determinant = xx * cofactors[0] + xy * cofactors[1] + xz * cofactors[2]
     inverse = (

@@ -1,7 +1,7 @@
 """Opacity and colours of a cut-out: what belongs to the object in the pixels at its edge.
 
-Alpha by closed-form (Levin, Lischinski & Weiss, TPAMI 2008) or KNN matting (Chen, Li & Tang, TPAMI 2013) on a trimap that is
-made from the map, colours by multi-level estimation (Germer et al., ICPR 2020); all three are PyMatting's.
+Alpha by closed-form (Levin, Lischinski & Weiss, TPAMI 2008) or KNN matting (Chen, Li & Tang, TPAMI 2013) on a trimap
+that is made from the map, colours by multi-level estimation (Germer et al., ICPR 2020); all three are PyMatting's.
 """
 
 import warnings
@@ -18,9 +18,9 @@ from usod.inference.guided_filter import guided_upsample
 Alpha = Literal["map", "closed-form", "knn"]
 
 MATTING_SIDE = 800
-"""Longer side at which matting is computed, pixels. Its equations take 1 kB a pixel, and more time than in proportion."""
+"""Longer side at which matting is computed, pixels. Beyond it time and memory grow fast (benchmarks/RESULTS.md)."""
 BAND = 0.02
-"""Width of the unknown band on each side of the map's edge, in longer sides: a patch of DINOv2 at 392 pixels is 0.036."""
+"""Width of the unknown band on each side of the map's edge, in longer sides (a patch of DINOv2: .036 at 392 pixels)."""
 SURE = 0.9
 """Above this value of a map a pixel may be surely salient, below 1 - SURE surely background."""
 

@@ -18,9 +18,11 @@ from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
 from usod.data.tree import image_files, png_names
 from usod.devices import Precision, as_memory_allows, autocast, pick_device
+from usod.emptiness import nothing_in_map
 from usod.errors import UsodError
 from usod.files import atomic_path
 from usod.inference.render import render
+from usod.inference.skipped import Skipped
 from usod.models.model_file import load_model
 from usod.progress import progress, say
 from usod.provenance import describe
@@ -66,6 +68,10 @@ class Model:
             raise ValueError(f"expected (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}")
         small = resize_image(image, (self.size, self.size))
         return resize_map(self.predict_batch(small[None])[0], image.shape[:2])
+
+    def nothing(self, saliency: np.ndarray) -> float:
+        """How likely it is, by its map (H, W), that an image shows nothing salient: 0 to 1 (`usod.emptiness`)."""
+        return nothing_in_map(saliency)
 
     @torch.inference_mode()
     def predict_batch(self, images: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
@@ -165,6 +171,7 @@ def predict_files(
     draw: Callable[[np.ndarray, np.ndarray], Image.Image] = partial(render, "map"),
     overwrite: bool = False,
     may_be_none: bool = False,
+    skip_empty: float | None = None,
 ) -> None:
     """PNG files, at the images' own sizes, of image files and of folders with all their subfolders.
 
@@ -176,6 +183,8 @@ def predict_files(
     draw : image (H, W, 3) uint8 and its map (H, W) in [0, 1] -> what is written (`usod.inference.render`)
     overwrite : make files that are there again
     may_be_none : as of `output_names`
+    skip_empty : images of which `nothing_in_map` says as much or more get no file; they are listed in out/SKIPPED, with
+        which a later run skips them again
 
     Raises
     ------
@@ -185,11 +194,13 @@ def predict_files(
     targets = output_names(inputs, out, may_be_none)
     if not targets:
         return
+    count = len(targets)
+    skipped = Skipped(out, skip_empty, overwrite)
     if not overwrite:
-        count = len(targets)
-        targets = {target: source for target, source in targets.items() if not Path(target).exists()}
-        if len(targets) < count:
-            say(f"{out}: {count - len(targets)} of {count} files are there and kept; --overwrite makes them again")
+        done = {target for target in targets if Path(target).exists() or target in skipped}
+        targets = {target: source for target, source in targets.items() if target not in done}
+        if done:
+            say(f"{out}: {len(done)} of {count} files are there and kept; --overwrite makes them again")
     waiting: dict[str, np.ndarray] = {}
     broken: list[UsodError] = []
 
@@ -204,8 +215,11 @@ def predict_files(
 
     for target, saliency in progress(model.predict_all(small(), batch), len(targets), "predicting"):
         image = waiting.pop(target)
+        if skipped.take(target, saliency):
+            continue
         with atomic_path(target) as temporary:
             draw(image, resize_map(saliency, image.shape[:2])).save(temporary, format="png")
+    skipped.tell(count)
     tell_broken(broken, len(targets), f"the maps of the others are in {out}")
 
 

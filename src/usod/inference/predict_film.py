@@ -93,7 +93,7 @@ def predict_films(
     """Frames (PNG, 000001.png on, with times.csv: frame, seconds) or a video of the maps of films.
 
     Frames have the film's size, upright, and its times. Sound is not copied. A film that is done is kept; one that was
-    stopped goes on after the last whole batch (of a video: after the last SEGMENT frames), and ends with the same pixels.
+    stopped goes on after the last whole batch (of a video: the last SEGMENT frames), and ends with the same pixels.
 
     Parameters
     ----------
@@ -118,7 +118,8 @@ def predict_films(
         if done.exists() and not overwrite:
             say(f"{target}: is there and kept; --overwrite makes it again")
             continue
-        state = _State(target.with_name(f".{target.name}.film"), json.dumps([str(film), settings, smooth, video, batch]))
+        decides = json.dumps([str(film), settings, smooth, video, batch])
+        state = _State(target.with_name(f".{target.name}.film"), decides)
         if overwrite and done.exists():
             done.unlink()
             shutil.rmtree(state.folder, ignore_errors=True)

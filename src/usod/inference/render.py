@@ -78,7 +78,8 @@ def render(
     Parameters
     ----------
     kind : "map": the map in grey; "mask": salient 255, else 0; "rgba": the object cut out, its colours freed of the
-        background's (`usod.inference.matting`); "overlay": the image in grey, what is salient in colour with a line around it
+        background's (`usod.inference.matting`); "overlay": the image in grey, what is salient in colour with a
+        line around it
     image : (H, W, 3) uint8 RGB
     saliency : (H, W) in [0, 1]
     threshold, smallest, fill : of masks and overlays, see `binarise` and `clean`; of rgba too when `smallest` or `fill`

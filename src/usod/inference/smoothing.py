@@ -17,9 +17,9 @@ TRUST = 0.1
 class Smoother:
     """Exponential average: a pixel's value is share x now + (1 - share) x what it was where it came from.
 
-    Where it came from says the optical flow from this frame to the last (DIS, Kroeger et al., ECCV 2016, by OpenCV). Where
-    the last frame, brought to this one by the flow, differs in colour by d, the past weighs (1 - share) exp(-(d / TRUST)²): what
-    was hidden has no past. At a cut (CUT) nothing of the past is kept.
+    Where it came from says the optical flow from this frame to the last (DIS, Kroeger et al., ECCV 2016, by OpenCV).
+    Where the last frame, brought to this one by the flow, differs in colour by d, the past weighs
+    (1 - share) exp(-(d / TRUST)²): what was hidden has no past. At a cut (CUT) nothing of the past is kept.
 
     Parameters
     ----------

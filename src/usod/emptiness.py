@@ -42,7 +42,7 @@ def soft_iou(a: NDArray, b: NDArray) -> float:
 
 
 def _extent(saliency: NDArray) -> float:
-    return float(np.sqrt(min(np.mean(saliency > 0.5), 0.1)))
+    return float(np.sqrt(min(float(np.mean(saliency > 0.5)), 0.1)))
 
 
 def _unsure(saliency: NDArray) -> float:

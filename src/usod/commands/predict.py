@@ -3,7 +3,7 @@
 from enum import StrEnum
 from glob import glob
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -55,9 +55,11 @@ def predict(
         typer.Option(min=0, help="Move a map's edges onto the image's: radius of a guided filter, pixels."),
     ] = 0,
     alpha: Annotated[
-        Alpha,
-        typer.Option(help="Opacity of rgba: the map, or found at the edges of the map by closed-form or KNN matting."),
-    ] = Alpha.map,
+        Alpha | None,
+        typer.Option(
+            help="Opacity of rgba: closed-form matting at the map's edges (the default), KNN matting, or the map."
+        ),
+    ] = None,
     video: Annotated[
         Video | None,
         typer.Option(help="Of films: one film, in ProRes (.mov) or VP9 (.webm), with alpha if rgba; else PNG frames."),
@@ -116,10 +118,16 @@ def predict(
         raise UsageError("--features: of an images.h5 only; without it the encoder sees the images themselves")
     if out.suffix == ".h5" and kind is not Type.map:
         raise UsageError(f"--type {kind.value}: a MapStore holds maps; give a folder for --out, or --type map")
-    if alpha is not Alpha.map and kind is not Type.rgba:
+    if alpha is not None and kind is not Type.rgba:
         raise UsageError(f"--alpha {alpha.value}: is of --type rgba")
     binarise(np.zeros((1, 1)), threshold)  # a wrong one is refused before any work
-    cleaned = {"threshold": threshold, "smallest": smallest, "fill": fill, "edges": edges, "alpha": alpha.value}
+    cleaned: dict[str, Any] = {
+        "threshold": threshold,
+        "smallest": smallest,
+        "fill": fill,
+        "edges": edges,
+        "alpha": (alpha or Alpha.closed_form).value,
+    }
     draw = partial(render, kind.value, **cleaned)
     if out.suffix == ".h5" and skip_empty:
         raise UsageError("--skip-empty: is of images and folders; a MapStore has a map of every image")
@@ -127,7 +135,7 @@ def predict(
         raise UsageError("--empty-above: is of --skip-empty; say both")
     limit = (THRESHOLD if empty_above is None else empty_above) if skip_empty else None
     inputs = expanded(inputs)
-    coded = video.value if video else None
+    coded: Literal["prores", "vp9"] | None = video.value if video else None
     films = {} if out.suffix == ".h5" else film_names(inputs, out, coded)
     if not films and (coded or smooth != 1):
         raise UsageError(f"{inputs[0]}: --video and --smooth are of films, and there is none")

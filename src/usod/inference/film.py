@@ -1,6 +1,6 @@
 """Films as streams of frames, and streams of frames as films; no more of them is in memory than a few frames."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -140,7 +140,7 @@ def join_films(parts: Sequence[Path], times: Sequence[int], out: Path) -> None:
         raise UsodError(f"{out}: its parts hold {count} pictures instead of {len(times)}; run again with --overwrite")
 
 
-def _packets(av: ModuleType, parts: Sequence[Path]) -> Iterator[tuple[Any, Any]]:
+def _packets(av: ModuleType, parts: Sequence[Path]) -> Generator[tuple[Any, Any], None, None]:
     for part in parts:
         with av.open(str(part)) as container:
             stream = container.streams.video[0]

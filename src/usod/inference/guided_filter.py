@@ -42,10 +42,10 @@ def guided_upsample(
     """
     size = image.shape[:2]
     slope, offset = _coefficients(_smaller(image, values.shape), values, radius, epsilon)
-    result = resize_map(offset, size).copy()
+    result: NDArray[np.float32] = resize_map(offset, size).copy()
     for channel in range(3):  # one at a time: at 24 megapixels each takes 100 MB
         result += resize_map(slope[channel], size) * (image[..., channel] * np.float32(1 / 255))
-    return result.clip(0, 1, out=result)
+    return result.clip(0, 1).astype(np.float32, copy=False)
 
 
 def _smaller(image: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.float32]:

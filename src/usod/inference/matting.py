@@ -72,10 +72,10 @@ def estimate_opacity(image: NDArray[np.uint8], saliency: NDArray, method: Alpha)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a trimap that is known but for a few pixels
             alpha = estimate(small / 255.0, trimap)
-    alpha = np.asarray(alpha, np.float32).clip(0, 1)
+    opacity: NDArray[np.float32] = alpha.clip(0, 1).astype(np.float32)
     if size == image.shape[:2]:
-        return alpha
-    full = guided_upsample(image, alpha, 2, 1e-5)
+        return opacity
+    full = guided_upsample(image, opacity, 2, 1e-5)
     # Where all is known around, the filter has nothing to find.
     sure = resize_map(trimap.astype(np.float32), image.shape[:2])
     return np.where((sure == 0) | (sure == 1), sure, full)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -75,7 +76,9 @@ class _State:
             return
 
     def write(self, smoother: Smoother | None) -> None:
-        last = {} if smoother is None else {"image": smoother.image, "saliency": smoother.saliency}
+        last: dict[str, Any] = {}
+        if smoother is not None:
+            last = {"image": smoother.image, "saliency": smoother.saliency}
         with atomic_path(self.folder / "state.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, settings=self.settings, times=self.times, **last)
 

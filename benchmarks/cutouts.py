@@ -1,4 +1,4 @@
-"""Seconds of CPU and peak memory of cutting out: the guided filter, colours, and the two mattings, each in a process of its own.
+"""CPU seconds and peak memory of cutting out: guided filter, colours, two mattings, each in a process of its own.
 
     python benchmarks/cutouts.py [--megapixels 1 6 24]
 

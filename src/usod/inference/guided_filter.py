@@ -50,7 +50,8 @@ def guided_upsample(
 
 def _smaller(image: NDArray[np.uint8], size: tuple[int, ...]) -> NDArray[np.float32]:
     """(3, h, w) in [0, 1]: the image at `size`, without the rounding to bytes that would drown a faint edge."""
-    return np.stack([resize_map(image[..., c], (size[0], size[1])) for c in range(3)]) / np.float32(255)
+    planes = np.stack([resize_map(image[..., c], (size[0], size[1])) for c in range(3)])
+    return (planes / 255).astype(np.float32)
 
 
 def _coefficients(

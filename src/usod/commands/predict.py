@@ -139,6 +139,8 @@ def predict(
     films = {} if out.suffix == ".h5" else film_names(inputs, out, coded)
     if not films and (coded or smooth != 1):
         raise UsageError(f"{inputs[0]}: --video and --smooth are of films, and there is none")
+    if films and skip_empty:
+        raise UsageError(f"{next(iter(films))}: --skip-empty is of images, a film keeps all frames; leave one out")
     network = Model(model, device, crf=settings, precision=precision.value)
     say(f"{model}: working size {network.size}, on {describe_device(network.device)}")
     if out.suffix == ".h5":

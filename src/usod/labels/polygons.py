@@ -41,8 +41,8 @@ def polygons(mask: NDArray[np.bool_], along: Along = "edges", simplify: float = 
     if along == "edges":
         # OpenCV's contours go through pixels. Where each is four, the inner corner of one of these lies at the edge.
         drawn = drawn.repeat(2, 0).repeat(2, 1)
-    contours, tree = cv2.findContours(drawn, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    rings = [_ring(contour[:, 0], along, simplify) for contour in contours]
+    contours, tree = cv2.findContours(drawn, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    rings = [_ring(contour[:, 0], mask, along, simplify) for contour in contours]
     found = []
     for number, ring in enumerate(rings):
         if tree[0][number][3] < 0:  # no parent: an outer line
@@ -51,13 +51,32 @@ def polygons(mask: NDArray[np.bool_], along: Along = "edges", simplify: float = 
     return found
 
 
-def _ring(points: NDArray, along: Along, simplify: float) -> Ring:
-    if along == "edges":
-        points = (points + 1) // 2
-        points = points[(points != np.roll(points, 1, 0)).any(1)]
+def _ring(points: NDArray, mask: NDArray[np.bool_], along: Along, simplify: float) -> Ring:
+    points = (points + 1) // 2 if along == "edges" else _around_corners(points, mask)
+    moves = (points != np.roll(points, 1, 0)).any(1)
+    points = points[moves] if moves.any() else points[:1]  # of a single pixel
+    came, goes = points - np.roll(points, 1, 0), np.roll(points, -1, 0) - points
+    bends = (came != goes).any(1)
+    points = points[bends] if bends.any() else points
     if simplify:
         points = cv2.approxPolyDP(points.astype(np.int32)[:, None], simplify, closed=True)[:, 0]
     return points.astype(np.float64)
+
+
+def _around_corners(points: NDArray, mask: NDArray[np.bool_]) -> NDArray:
+    """A line from pixel to pixel, its slanted steps led over a third pixel of the mask where there is one.
+
+    Ultralytics puts points between those of a polygon, and rounds them down: on a slanted step one can fall beside the
+    two pixels, on a straight one never.
+    """
+    following = np.roll(points, -1, 0)
+    corners = np.stack([following[:, 0], points[:, 1]], 1)
+    others = np.stack([points[:, 0], following[:, 1]], 1)
+    use_other = ~mask[corners[:, 1], corners[:, 0]]
+    corners[use_other] = others[use_other]
+    inside = mask[corners[:, 1], corners[:, 0]]
+    corners[~inside] = points[~inside]
+    return np.stack([points, corners], 1).reshape(-1, 2)
 
 
 def _three_points(ring: Ring) -> Ring:

@@ -12,7 +12,6 @@ from usod.data.images import read_graded_mask, read_image, resize_map
 from usod.data.mapstore import MapStore
 from usod.data.tree import image_files
 from usod.errors import UsodError
-from usod.inference.predict import Model
 from usod.labels.photos import Names, Photo
 
 
@@ -72,6 +71,8 @@ class _Predicted:
     """What a model says of the images, after its CRF where its file names one."""
 
     def __init__(self, path: Path, photos: Sequence[Photo], device: str):
+        from usod.inference.predict import Model  # PyTorch takes seconds, and masks do not need it
+
         self._model = Model(path, device)
         self.photos = list(photos)
         self.unknown: list[str] = []

@@ -53,7 +53,6 @@ def export(
     """
     import numpy as np
 
-    from usod.devices import start_device
     from usod.errors import UsageError
     from usod.inference.render import binarise
     from usod.labels.exporting import export_labels
@@ -66,7 +65,10 @@ def export(
     binarise(np.zeros((1, 1)), threshold)  # a wrong one is refused before any work
     if not label.strip() or any(mark in label for mark in ":\n\r"):
         raise UsageError(f"--class {label!r}: give a name without colons")
-    start_device(device, threads)
+    if source.suffix == ".safetensors":
+        from usod.devices import start_device
+
+        start_device(device, threads)
     found = open_source(source, photos_of(images, index, root), device)
     if found.unknown:
         say(f"{source}: {len(found.unknown)} maps have no image here and are left out, e.g. {found.unknown[0]}")

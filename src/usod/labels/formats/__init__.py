@@ -2,12 +2,13 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from usod.errors import UsodError
 from usod.labels.formats.base import Format, read_json
+from usod.settings.names import LabelFormat
 
-FORMATS = ("coco", "yolo", "label-studio", "cvat", "cvat-masks", "voc", "fiftyone")
+FORMATS = get_args(LabelFormat)
 
 
 def open_format(name: str) -> Format:

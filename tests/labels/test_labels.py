@@ -54,17 +54,13 @@ def accept(folder):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_masks_come_back_pixel_by_pixel(desk, tmp_path, capsys, name):
-    """Objects, difficult names, EXIF; ids as the workflow gives them; what is empty comes when asked."""
+    """Objects, difficult names, EXIF; ids as the workflow gives them."""
     photos, _, truth = desk
     format = name.removesuffix("-polygons")
     exported(capsys, desk, tmp_path / "out", format, "--instances", *FORMATS[name])
     if format == "label-studio":
         accept(tmp_path / "out")
     back = tmp_path / "back"
-    code, said = call(capsys, "import", tmp_path / "out", "--images", photos, "--out", back)
-    explicit = format in ("label-studio", "cvat-masks", "voc")
-    assert code == 0, said
-    assert (back / "empty.png").exists() == explicit and ("--with-empty" in said) != explicit
     code, said = call(capsys, "import", tmp_path / "out", "--images", photos, "--out", back, "--with-empty")
     assert code == 0, said
     assert {file.relative_to(back).as_posix() for file in back.rglob("*.png")} == {f"{IDS[n]}.png" for n in truth}
@@ -72,6 +68,21 @@ def test_masks_come_back_pixel_by_pixel(desk, tmp_path, capsys, name):
         with Image.open(back / f"{IDS[photo]}.png") as picture:
             assert picture.mode == "L"
             assert np.array_equal(np.asarray(picture), mask * np.uint8(255)), photo
+
+
+@pytest.mark.parametrize(("format", "told"), [("coco", False), ("label-studio", True), ("cvat-masks", True)])
+def test_an_image_without_labels_is_an_empty_mask_where_the_tool_says_that_it_was_looked_at(
+    desk, tmp_path, capsys, format, told
+):
+    (tmp_path / "masks").mkdir()
+    for name in ("holes", "empty"):
+        shutil.copy(desk[1] / f"{name}.png", tmp_path / "masks")
+    exported(capsys, desk, tmp_path / "out", format, source=tmp_path / "masks")
+    if format == "label-studio":
+        accept(tmp_path / "out")
+    code, said = call(capsys, "import", tmp_path / "out", "--images", desk[0], "--out", tmp_path / "back")
+    assert code == 0 and (tmp_path / "back/holes.png").exists()
+    assert (tmp_path / "back/empty.png").exists() == told and ("--with-empty" in said) != told
 
 
 def test_a_zip_file_is_read_and_nothing_is_written_over(desk, tmp_path, capsys):

@@ -211,3 +211,20 @@ def test_wrong_sources_are_told(desk, tmp_path, capsys):
     code, said = call(capsys, "import", tmp_path / "x.txt", "--images", photos, "--out", tmp_path / "back")
     assert code == 1 and "say which with --format" in said
     assert not (tmp_path / "out").exists() and not (tmp_path / "back").exists()
+
+
+def test_a_model_is_asked_about_the_photographs(desk, tmp_path, capsys):
+    import torch
+
+    from usod.models.build import build_network
+    from usod.models.config import NetworkConfig
+    from usod.models.model_file import save_model
+
+    config = NetworkConfig(light_width=8)
+    network = build_network(config)
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)  # says 0.5 everywhere
+    save_model(tmp_path / "m.safetensors", network, config, input_size=64)
+    exported(capsys, desk, tmp_path / "out", "cvat", "--threshold", "0.4", source=tmp_path / "m.safetensors")
+    text = (tmp_path / "out/annotations.xml").read_text()
+    assert 'rle="0, 2400" left="0" top="0" width="60" height="40"' in text and text.count("<mask") == 6

@@ -19,7 +19,8 @@ test-more: setup importers
 	pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "slurm or faults or wheel"
 	USOD_IMPORTERS=$(CURDIR)/.importers pytest tests/labels/test_importers.py
 
-# The readers, in a folder of their own behind the environment's packages: a minute and 700 MB. FiftyOne takes three more:
+# The readers, in a folder of their own behind the environment's packages (pip warns of conflicts that are none then): a
+# minute or two and 700 MB. FiftyOne takes three more:
 # pip install --target .importers fiftyone.
 importers: .importers/installed
 

@@ -12,6 +12,7 @@ from usod.cli import main
 from usod.data.images import read_mask
 from usod.data.index import build_index, write_index
 from usod.data.mapstore import write_maps
+from usod.labels.instances import instances_of
 
 FORMATS = {
     "coco": [],
@@ -228,3 +229,9 @@ def test_a_model_is_asked_about_the_photographs(desk, tmp_path, capsys):
     exported(capsys, desk, tmp_path / "out", "cvat", "--threshold", "0.4", source=tmp_path / "m.safetensors")
     text = (tmp_path / "out/annotations.xml").read_text()
     assert 'rle="0, 2400" left="0" top="0" width="60" height="40"' in text and text.count("<mask") == 6
+
+
+def test_pixels_that_touch_at_a_corner_are_one_object():
+    corner = np.eye(3, 6, dtype=bool) | np.eye(3, 6, 5, dtype=bool)
+    first, second = instances_of(corner, np.full((3, 6), 0.5), split=True)
+    assert first.crop.sum() == 3 and second.box == (5, 0, 1, 1) and first.score == 0.5

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
+from scipy.spatial import cKDTree
 
 Ring = NDArray[np.float64]
 """(n, 2) x and y in pixels, the first point not repeated."""
@@ -47,7 +48,7 @@ def polygons(mask: NDArray[np.bool_], along: Along = "edges", simplify: float = 
     for number, ring in enumerate(rings):
         if tree[0][number][3] < 0:  # no parent: an outer line
             holes = [rings[child] for child in range(len(rings)) if tree[0][child][3] == number]
-            found.append(_three_points(_joined(ring, holes)))
+            found.append(_three_points(_joined(ring, holes, along)))
     return found
 
 
@@ -83,14 +84,23 @@ def _three_points(ring: Ring) -> Ring:
     return ring if len(ring) >= 3 else ring[[*range(len(ring)), *[-1] * (3 - len(ring))]]
 
 
-def _joined(ring: Ring, holes: list[Ring]) -> Ring:
-    """Each hole is joined upwards from its top: there are only pixels of the mask up to the next line."""
+def _joined(ring: Ring, holes: list[Ring], along: Along) -> Ring:
+    """A line with its holes.
+
+    Along edges each is joined where it is nearest. Through centres the cut is drawn: from the hole's top straight up
+    there are only pixels of the mask before the next line.
+    """
     for hole in sorted(holes, key=lambda points: points[:, 1].min()):
-        top = int(hole[:, 1].argmin())
-        around = np.roll(hole, -top, 0)
-        after, meeting = _above(ring, around[0])
+        if along == "edges":
+            distances, nearest = cKDTree(ring).query(hole)
+            start = int(distances.argmin())
+            after, meeting = int(nearest[start]), ring[nearest[start]]
+        else:
+            start = int(hole[:, 1].argmin())
+            after, meeting = _above(ring, hole[start])
+        around = np.roll(hole, -start, 0)
         ring = np.concatenate([ring[: after + 1], [meeting], around, around[:1], [meeting], ring[after + 1 :]])
-    return ring
+    return ring[(ring != np.roll(ring, 1, 0)).any(1)] if holes else ring
 
 
 def _above(ring: Ring, point: NDArray) -> tuple[int, NDArray]:

@@ -39,6 +39,7 @@ for system in SETTINGS.registry.values():
 
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"
+include: "workflow/rules/labels.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/page.smk"
 include: "workflow/rules/ablations.smk"

@@ -146,6 +146,10 @@ class Plan:
         """The folder of a system's masks."""
         return f"results/masks/{dataset}/{system}"
 
+    def labels_for(self, dataset: str, system: str, tool: str) -> str:
+        """The folder of a system's masks in another tool's format."""
+        return f"results/labels/{dataset}/{system}/{tool}"
+
     def file(self, dataset: str, system: str, key: str) -> str:
         """What a part leaves: `labels`, `model`, `history`, `watched`; of a method its maps.
 

@@ -7,6 +7,7 @@ import subprocess
 import time
 from functools import wraps
 from pathlib import Path
+from typing import get_args
 
 from snakemake.exceptions import WorkflowError
 from snakemake.io import get_flag_value
@@ -23,7 +24,7 @@ from usod.provenance import code_digest as code, lead_to_usod
 from usod.reporting.contents import contents, figures, report_path
 from usod.settings.sections import CrfConfig, read_yaml
 from usod.settings.base import deep_merge
-from usod.settings.names import F_OF_PROTOCOL
+from usod.settings.names import F_OF_PROTOCOL, LabelFormat
 from usod.running.supervise import tell_places
 from usod.systems.names import RAW, SystemName, variant_folder, variant_in
 
@@ -97,6 +98,7 @@ if SETTINGS.deterministic:
     os.environ[DETERMINISTIC] = "1"
 
 METHODS = list(SETTINGS.methods)
+LABEL_FORMATS = get_args(LabelFormat)
 # A variant as part of a path -> its configuration; "" is the configuration itself.
 VARIANTS = {variant_folder(name): settings for name, settings in TABLES.settings.items()}
 
@@ -282,6 +284,15 @@ def tags_listing(wildcards):
     """The source of the tags and a digest of its files: a change reruns the rule."""
     source = SETTINGS.datasets[wildcards.dataset].tags
     return [source, files_of(source, "tags")] if source else "scenes"
+
+
+def label_options(wildcards):
+    """The options of `usod labels export` that the configuration sets."""
+    section = SETTINGS.labels
+    words = ["--class", section.class_name, "--smallest", section.smallest, "--image-url", section.image_url]
+    words += ["--simplify", section.simplify, "--threshold", SETTINGS.report.mask_threshold]
+    flags = [f"--{name}" for name in ("instances", "polygons") if getattr(section, name)]
+    return [*map(str, words), *flags]
 
 
 # ---- stages and networks

@@ -113,6 +113,11 @@ def image_size(path: str | Path) -> tuple[int, int]:
     return _upright_size(_open(path, decode=False), path)
 
 
+def orientation(path: str | Path) -> int:
+    """The EXIF orientation, 1 to 8, of an image file; 1 where it says none. No pixel is decoded."""
+    return _orientation(_open(path, decode=False), path)
+
+
 def inspect_image(path: str | Path) -> ImageFacts:
     """Read the file once: its size after EXIF orientation, its SHA-256, and proof that all of it can be decoded.
 
@@ -236,11 +241,15 @@ def _heif_registered() -> bool:
     return True
 
 
-def _upright_size(picture: Image.Image, path: str | Path) -> tuple[int, int]:
+def _orientation(picture: Image.Image, path: str | Path) -> int:
     try:
-        turned = picture.getexif().get(_EXIF_ORIENTATION, 1) in _TURNED
+        return picture.getexif().get(_EXIF_ORIENTATION, 1)
     except _DECODING_ERRORS as error:
         raise _broken(path, error) from error
+
+
+def _upright_size(picture: Image.Image, path: str | Path) -> tuple[int, int]:
+    turned = _orientation(picture, path) in _TURNED
     return (picture.width, picture.height) if turned else (picture.height, picture.width)
 
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from usod.folders import require_folder
 from usod.models.config import NetworkConfig
 from usod.settings.faults import explain
-from usod.settings.names import PATTERN, RESERVED, ProtocolName
+from usod.settings.names import PATTERN, RESERVED, LabelFormat, ProtocolName
 from usod.settings.sections import CrfConfig, Section, nothing_is_empty
 
 if TYPE_CHECKING:
@@ -113,6 +113,20 @@ class ReportConfig(Section):
     )
 
 
+class LabelsConfig(Section):
+    """What the target `labels` writes of the masks of the training images, for other tools (`usod labels export`)."""
+
+    formats: list[LabelFormat] = Field(["coco"], min_length=1, description="Formats, each in a folder of its name")
+    class_name: str = Field("salient", min_length=1, pattern=r"^[^:\n\r]+$", description="Name of the objects' class")
+    instances: bool = Field(True, description="One object per connected component; false: one per image")
+    smallest: float = Field(0.0, ge=0, le=1, description="Components below this share of the image are dropped")
+    polygons: bool = Field(
+        False, description="Polygons instead of run lengths in coco, fiftyone, cvat and label-studio"
+    )
+    simplify: float = Field(0.0, ge=0, description="Tolerance of polygons in pixels; 0: the masks' own pixels")
+    image_url: str = Field("/data/local-files/?d=", description="Label Studio finds images at this, then their names")
+
+
 class Settings(Section):
     """The settings that every system has; a system's description adds its own section and properties."""
 
@@ -140,6 +154,7 @@ class Settings(Section):
     network: Annotated[NetworkConfig, BeforeValidator(nothing_is_empty)] = NetworkConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     report: ReportConfig = ReportConfig()
+    labels: LabelsConfig = LabelsConfig()
     gpu: Literal[0, 1, "auto"] = Field(
         "auto", description="GPUs of a training or prediction job; auto: one where this machine has any, else none"
     )

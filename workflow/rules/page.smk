@@ -26,4 +26,5 @@ rule report:
     input:
         rules.write_page.input,
         rules.write_page.output,
+        rules.make_gallery.output if SETTINGS.report.gallery else [],
     localrule: True

@@ -19,7 +19,7 @@ from usod.folders import below_here, require_folder
 from usod.models.sources import missing_file
 from usod.plan import Plan
 from usod.provenance import code_digest as code, lead_to_usod
-from usod.reporting.contents import contents, figures, report_path
+from usod.reporting.contents import contents, figures, first_pictures, report_path
 from usod.reporting.templates import look
 from usod.settings.sections import CrfConfig, read_yaml
 from usod.settings.base import deep_merge

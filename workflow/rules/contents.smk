@@ -7,11 +7,12 @@ def caption_text(name):
 
 figures, contents = one_line(figures), one_line(contents)
 FIGURES = list(map(report_path, figures(PLAN)))
+FIRST = first_pictures(PLAN)
 
 
-def page(files):
-    """The JSON of `usod report page`; `files`: the figures' paths at run time."""
-    return json.dumps(contents(PLAN, caption_text, files))
+def page(files, first):
+    """The JSON of `usod report page`; `files`: the figures' paths at run time; `first`: those of the first pictures."""
+    return json.dumps(contents(PLAN, caption_text, files, first))
 
 
 ablation_scores, output_scores = one_line(PLAN.ablation_scores), one_line(PLAN.output_scores)

@@ -24,5 +24,6 @@ def strip(maps: Sequence[NDArray], original: Sequence[int], side: int) -> bytes:
 
 def _webp(picture: Image.Image) -> bytes:
     content = io.BytesIO()
-    picture.convert("RGB").save(content, "webp", quality=80, method=2)  # a third of the time of the default for 2 % more bytes
+    # Method 2 takes half the time of the default, for 2 % more bytes.
+    picture.convert("RGB").save(content, "webp", quality=80, method=2)
     return content.getvalue()

@@ -14,7 +14,8 @@ from usod.commands.report import app
 def gallery(
     images: Annotated[Path, typer.Option(help="Images at working size (usod data images).")],
     map_: Annotated[
-        list[str], typer.Option("--map", help="TITLE=maps.h5, each a picture beside the image; the mask is of the first.")
+        list[str],
+        typer.Option("--map", help="TITLE=maps.h5, each shown beside the image; the mask is of the first."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for index.html, images.js and pictures/.")],
     name: Annotated[str, typer.Option(help="Of the data set, as the page's title.")] = "images",
@@ -29,7 +30,7 @@ def gallery(
     masks: Annotated[
         Path | None, typer.Option(help="With --index: the folder of `usod maps export`, to enlarge its masks.")
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="With --masks: the images' folder, as the index was made of it.")] = None,
+    root: Annotated[Path | None, typer.Option(help="With --masks: the folder that the index was made of.")] = None,
     threshold: Annotated[str, typer.Option(help="Of the mask: a number from 0 to 1, adaptive or otsu.")] = "0.5",
     side: Annotated[int, typer.Option(min=64, max=1024, help="Longest side of the small pictures in pixels.")] = 192,
     workers: Workers = 1,
@@ -37,7 +38,7 @@ def gallery(
 ) -> None:
     """Show all images with their masks and maps, to sort, filter and tick: one page that opens from disk.
 
-    Example: usod report gallery --images images.h5 --map fused=fused.h5 --map rbd=rbd.h5 --values doubts.csv --out gallery
+    Example: usod report gallery --images images.h5 --map fused=fused.h5 --map rbd=rbd.h5 --values doubts.csv --out all
     """
     import numpy as np
 

@@ -79,7 +79,8 @@ function condition(word) {
   return () => true;
 }
 
-const names = ids.map((id) => id.toLowerCase());
+// Of photographs with names of their own the id does not say the folder.
+const names = ids.map((id, n) => `${id} ${GALLERY.photographs?.files[n] ?? ""}`.toLowerCase());
 
 function choose() {
   const before = shown[active];

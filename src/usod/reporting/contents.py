@@ -79,6 +79,8 @@ def steps(plan: "Plan") -> list[dict[str, Any]]:
     if links:
         text = "All images with their masks and maps, the most doubtful first; tick those to mend and save the list."
         found.append({"title": "See what went wrong", "text": text, "links": links})
+    text = "Mended masks, PNG files named like the images, are learnt as true in the next run. In the configuration:"
+    found.append({"title": "Correct and train again", "text": text, "command": "corrections: FOLDER"})
     return found
 
 

@@ -40,11 +40,15 @@ ABOUT = {
     "nothing": "how likely the image has no salient object",
     "area": "share of the image that the mask takes",
     "mae": "mean absolute error against the ground truth",
-    "f_fixed": "F (beta2 = 0.3) of the map above 0.5 against the ground truth",
+    "f_adaptive": "F (beta2 = 0.3) against the ground truth, at twice the mean of the map",
+    "s_measure": "S-measure against the ground truth",
 }
 """What the values mean that the workflow knows; any other column of numbers is shown under its name alone."""
 # Of the tables that give values: what others say better.
-_LEFT_OUT = {"rank", "difference", "salient"}
+_LEFT_OUT = {
+    *("rank", "difference", "salient", "precision", "recall"),
+    *("f_fixed", "f_mean", "f_max", "f_weighted", "e_mean", "e_max", "e_adaptive"),
+}
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def make_gallery(
         "side": contents.side,
         "perFolder": PER_FOLDER,
         "layers": contents.layers,
-        "values": {key: ABOUT.get(key, "") for key in table},
+        "values": {key: ABOUT.get(key, "") for key in map(str, table)},
         "ids": ids,
         "sizes": [[int(width), int(height)] for height, width in sizes],
         "columns": {key: [_number(value) for value in table[key]] for key in table},

@@ -54,7 +54,10 @@ def gallery(
         raise UsageError("--masks, --root and --index: give all three, or --index alone")
     with ImageStore(images) as store:
         ids = store.ids
-    photographs = None if index is None else read_index(index).set_index("id")["image"].map(Path).to_dict()
+    photographs = None
+    if index is not None:
+        table = read_index(index)
+        photographs = dict(zip(table["id"], map(Path, table["image"]), strict=True))
     names = names_of_images(index, root, ids) if index and root else {}
     make_gallery(
         Contents(name, images, named_paths(map_, "--map"), partial(binarise, threshold=threshold), truth, side),

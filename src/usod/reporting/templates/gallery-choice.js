@@ -4,7 +4,7 @@ const { ids, sizes, layers, columns, side, perFolder } = GALLERY;
 const $ = (id) => document.getElementById(id);
 const grid = $("grid");
 const VIEWS = ["overlay", "image", "mask", "beside", "stages"];
-const SMALL_IS_TELLING = ["agreement", "f_fixed"]; // low values come first: those are the images to look at
+const SMALL_IS_TELLING = ["agreement", "f_adaptive", "s_measure"]; // low values come first: those are the images to look at
 const count = (number) => number.toLocaleString("en");
 
 // ---- state: in the address, so that a reload or a link shows the same; ticks: in the browser's storage

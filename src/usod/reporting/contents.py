@@ -71,7 +71,7 @@ def steps(plan: "Plan") -> list[dict[str, Any]]:
     for model in plan.models[:1]:
         text = "The network that was learnt, for images that it has not seen:"
         command = f"usod predict {model} MORE --out masks --type mask"
-        found.append({"title": "Make masks of other images", "text": text, "command": command})
+        found.append({"title": "Mask other images", "text": text, "command": command})
     links = [_link("Gallery", "results/report/gallery/index.html")] if plan.settings.report.gallery else []
     if plan.doubted(train):
         table = f"results/report/doubts-{train}.csv"

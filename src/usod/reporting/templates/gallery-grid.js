@@ -15,11 +15,15 @@ function block(name, parent) {
   return made;
 }
 
+const there = new Set(); // large files that have been loaded
+
 function setPicture(element, file, large) {
+  const show = () => Object.assign(element.style, { backgroundImage: `url("${large}")`, backgroundSize: "", backgroundPosition: "" });
+  if (there.has(large)) return show();
   element.style.backgroundImage = `url("${file}")`;
   if (!large) return;
   const probe = new Image(); // the small picture stays where the file has gone, or is of a kind that browsers cannot show
-  probe.onload = () => Object.assign(element.style, { backgroundImage: `url("${large}")`, backgroundSize: "", backgroundPosition: "" });
+  probe.onload = () => { there.add(large); show(); };
   probe.src = large;
 }
 

@@ -129,6 +129,12 @@ class Plan:
             found += [method, *refined]
         return found + [part.name for part in shown if part.method is None]
 
+    def layers(self, dataset: str) -> dict[str, str]:
+        """Name -> maps of the gallery: what the systems end with, each method's stages, then the rest."""
+        chains = {method: [part.name for part in chain] for method, chain in self.chains().items()}
+        columns = [name for shown in self.columns(dataset) for name in (shown, *chains.get(shown, []))]
+        return {name: self.maps(dataset, name) for name in dict.fromkeys([*self.finals, *columns])}
+
     def chains(self) -> dict[str, list[Part]]:
         """Method -> the parts that refine its maps, one after the other, where there are any."""
         chains = {m: [part for part in self.made if part.method == m] for m in self.methods}

@@ -21,7 +21,8 @@ from usod.folders import below_here, require_folder
 from usod.models.sources import missing_file
 from usod.plan import Plan
 from usod.provenance import code_digest as code, lead_to_usod
-from usod.reporting.contents import contents, figures, report_path
+from usod.reporting.contents import contents, figures, first_pictures, report_path
+from usod.reporting.templates import look
 from usod.settings.sections import CrfConfig, read_yaml
 from usod.settings.base import deep_merge
 from usod.settings.names import F_OF_PROTOCOL, LabelFormat
@@ -428,6 +429,7 @@ def places():
     """What a user looks for at the end, and where it is."""
     found = [("Masks", PLAN.masks(SETTINGS.train, system)) for system in PLAN.finals]
     found += [("Model", model) for model in PLAN.models]
+    found += [("Gallery", "results/report/gallery/index.html")] if SETTINGS.report.gallery else []
     return [*found, ("Report", "results/report/report.html")]
 
 

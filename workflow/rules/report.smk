@@ -163,6 +163,42 @@ rule show_doubts:
         " --out {output:q} > {log:q} 2>&1"
 
 
+rule make_gallery:
+    """All training images with their masks and maps: a page that opens from disk."""
+    input:
+        images=f"results/{SETTINGS.train}/images.h5",
+        index=f"results/{SETTINGS.train}/index.csv",
+        maps=PLAN.layers(SETTINGS.train).values(),
+        masks=[PLAN.masks(SETTINGS.train, system) for system in PLAN.finals[:1]],
+        values=gallery_values(),
+        truth=f"results/{SETTINGS.train}/masks.csv" if SETTINGS.train in PLAN.scored_sets() else [],
+        scenes=["results/data/scenes"] if SETTINGS.datasets[SETTINGS.train].root == "demo" else [],
+    output:
+        # Snakemake empties an output folder before the job: pictures of images that were removed go.
+        directory("results/report/gallery"),
+    log:
+        "results/logs/report/gallery.log",
+    benchmark:
+        "results/timings/report/gallery.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 4
+    params:
+        code=code("usod.commands.report.gallery"),
+        look=look("gallery"),
+        name=SETTINGS.train,
+        maps=lambda wildcards, input: pairs("--map", PLAN.layers(SETTINGS.train), input.maps),
+        values=lambda wildcards, input: [word for file in input.values for word in ("--values", file)],
+        truth=lambda wildcards, input: ["--truth", input.truth] if input.truth else [],
+        masks=gallery_masks,
+        threshold=SETTINGS.report.mask_threshold,
+        side=SETTINGS.report.gallery_side,
+    shell:
+        "usod report gallery --images {input.images:q} --index {input.index:q} {params.maps:q} {params.masks:q}"
+        " {params.values:q} {params.truth:q} --threshold {params.threshold} --side {params.side} --name {params.name:q}"
+        " --workers {threads} --out {output:q} > {log:q} 2>&1"
+
+
 rule plot_training:
     """Losses and speed of all trainings."""
     input:

@@ -325,7 +325,7 @@ def _log_since(folder: Path, began: float) -> Path | None:
 def _print_places(folder: Path, places: list[tuple[str, str]]) -> None:
     for what, place in places:
         if (folder / place).exists():
-            print(f"{what + ':':7} {_shown(folder / place)}", flush=True)
+            print(f"{what + ':':8} {_shown(folder / place)}", flush=True)
 
 
 def _shown(path: Path) -> str:

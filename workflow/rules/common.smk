@@ -15,7 +15,7 @@ from usod.settings.config import own_images, parse_config
 from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
 from usod.errors import UsageError, UsodError
-from usod.folders import below_here, require_folder
+from usod.folders import absolute, below_here, require_folder
 from usod.models.sources import missing_file
 from usod.plan import Plan
 from usod.provenance import code_digest as code, lead_to_usod
@@ -229,10 +229,13 @@ def imported_maps(wildcards):
 
 def dataset_options(wildcards):
     section = SETTINGS.datasets[wildcards.dataset]
+    corrected = SETTINGS.corrections.masks if SETTINGS.corrections else ""
     options = ["--layout", section.layout]
     options += ["--split", section.split] if section.split else []
     if section.root != "demo":
         options += [word for place in results() for word in ("--without", place)]
+    if corrected and absolute(corrected).is_relative_to(absolute(section.root)):
+        options += ["--without", corrected]
     return options + (["--masks", section.masks] if section.masks else [])
 
 
@@ -277,6 +280,24 @@ def tags_listing(wildcards):
     """The source of the tags and a digest of its files: a change reruns the rule."""
     source = SETTINGS.datasets[wildcards.dataset].tags
     return [source, files_of(source, "tags")] if source else "scenes"
+
+
+# ---- human masks of some training images
+
+
+def corrections(file):
+    """The human masks of training images, `corrections.h5`, or their table, `.csv`, as an input; nothing without any."""
+
+    def of(wildcards):
+        name = wildcards.get("dataset") or wildcards.testset
+        return f"results/{name}/{file}" if SETTINGS.corrections and name == SETTINGS.train else []
+
+    return of
+
+
+def corrections_option(wildcards, input):
+    """The option by which a job is told of them."""
+    return ["--corrections", input.corrections] if input.corrections else []
 
 
 # ---- stages and networks

@@ -68,6 +68,31 @@ rule index_masks:
         "usod data masks {params.folder:q} {params.options:q} {params.tagged:q} --out {output.masks:q} --workers {threads} > {log:q} 2>&1"
 
 
+rule read_corrections:
+    """Human masks of some training images: what every training learns of these, in place of its labels."""
+    input:
+        masks=lambda wildcards: local(SETTINGS.corrections.masks),
+        index="results/{dataset}/index.csv",
+    output:
+        masks="results/{dataset}/corrections.h5",
+        table="results/{dataset}/corrections.csv",
+    log:
+        "results/logs/{dataset}/corrections.log",
+    benchmark:
+        "results/timings/{dataset}/corrections.tsv"
+    wildcard_constraints:
+        dataset=re.escape(SETTINGS.train) if SETTINGS.corrections else "(?!)",
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.data.corrections"),
+        weight=SETTINGS.corrections.weight if SETTINGS.corrections else 1,
+        listing=lambda wildcards: files_of(SETTINGS.corrections.masks, "maps"),
+    shell:
+        "usod data corrections {input.masks:q} --index {input.index:q} --weight {params.weight} --out {output.masks:q}"
+        " --csv {output.table:q} > {log:q} 2>&1"
+
+
 rule decode_images:
     """Decode the images once, at working size."""
     input:

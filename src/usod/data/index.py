@@ -229,6 +229,14 @@ def read_index(path: str | Path) -> pd.DataFrame:
     return _read_table(Path(path), INDEX_COLUMNS, "usod data index ROOT --out index.csv")
 
 
+def read_ids(path: str | Path) -> set[str]:
+    """The column `id` of any table of images. Raises UsodError where there is none."""
+    try:
+        return set(pd.read_csv(path, dtype=str, keep_default_na=False, usecols=["id"], encoding="utf-8")["id"])
+    except (OSError, ValueError) as error:
+        raise UsodError(f"{path}: no CSV table with a column id ({' '.join(str(error).split())})") from error
+
+
 def split_from(index: pd.DataFrame) -> str:
     """What the splits of an index come from, in words; empty where it does not say."""
     return str(index[SPLIT_FROM].iloc[0]) if SPLIT_FROM in index else ""
@@ -312,11 +320,17 @@ def _of_tags(items: list[Item], tagged: TagChoice | None) -> list[Item]:
 def _foreground_share(item: Item, threshold: float) -> float:
     assert item.mask is not None
     mask = load_mask(item.mask, threshold)
-    size = image_size(item.image)
-    # A copy of the picture at another scale still says where the object is; a turned or foreign mask does not.
-    if abs(mask.shape[0] * size[1] / (mask.shape[1] * size[0]) - 1) > 0.02:
-        raise UsodError(f"{item.mask}: is {_size(mask.shape)}, its image {item.image} is {_size(size)}")
+    require_shape(mask.shape, image_size(item.image), str(item.mask), f"its image {item.image}")
     return float(mask.mean())
+
+
+def require_shape(mask: tuple[int, ...], image: tuple[int, int], name: str, of: str) -> None:
+    """Raise UsodError where a mask (height, width) has another aspect ratio than its image, by more than 2 percent.
+
+    A copy of the picture at another scale still says where the object is; a turned or foreign mask does not.
+    """
+    if abs(mask[0] * image[1] / (mask[1] * image[0]) - 1) > 0.02:
+        raise UsodError(f"{name}: is {_size(mask)}, {of} is {_size(image)}")
 
 
 def _attributes(data: DataSet, split_source: str, notes: list[str], given: str | Path) -> dict[Hashable | None, Any]:

@@ -169,6 +169,7 @@ def evaluate(
     json_path: str | Path | None = None,
     under: Sequence[str] = (),
     empty: Literal["count", "skip"] = "count",
+    left_out: int = 0,
     progress: Callable[[Sequence[str]], Iterable[str]] | None = None,
 ) -> dict[str, Any]:
     """Score the maps of every mask and write the report files.
@@ -184,6 +185,7 @@ def evaluate(
         `curves`
     under : names of `usod.evaluation.protocols.PROTOCOLS`, under which the maps are scored besides
     empty : as for `Benchmark`, under all protocols
+    left_out : images that are not in `masks` as their masks were learnt from (`corrections:`), for the file
     progress : wraps the list of ids, e.g. tqdm
 
     Returns
@@ -217,7 +219,7 @@ def evaluate(
     if json_path is not None:
         curves = {name: np.round(values, 6).tolist() for name, values in benchmark.curves().items()}
         labels, how = getattr(predictions, "labels", "unknown"), describe_protocol(benchmark, resized)
-        document = results | {"labels": labels, "protocol": how, "curves": curves}
+        document = results | {"left_out": left_out, "labels": labels, "protocol": how, "curves": curves}
         write_text(json_path, json.dumps(document, indent=1) + "\n")
     return results
 

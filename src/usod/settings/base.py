@@ -70,6 +70,17 @@ class DatasetConfig(Section):
         return self
 
 
+class CorrectionsConfig(Section):
+    """Human masks of some of the training images, such as the fifty most doubtful ones, mended: the labels there."""
+
+    masks: UserPath = Field(
+        description="Folder of masks, each with the name of a training image: ID.png, at its size or scaled"
+    )
+    weight: float = Field(
+        1.0, gt=0, description="What each counts in every training's loss: as if the image were drawn so often"
+    )
+
+
 class MethodConfig(Section):
     """One source of labels: a handcrafted method, or a folder of maps made elsewhere."""
 
@@ -122,6 +133,17 @@ class Settings(Section):
     datasets: dict[Name, DatasetConfig] = Field(min_length=1, description="Name -> data set")
     train: Name = Field(description="The data set to refine and train on; no masks needed")
     test: list[Name] = Field([], description="The data sets to score on")
+    corrections: Annotated[
+        CorrectionsConfig | None,
+        BeforeValidator(
+            lambda value: {"masks": value} if isinstance(value, str) else value,
+            json_schema_input_type=str | CorrectionsConfig | None,
+        ),
+    ] = Field(
+        None,
+        description="Human masks of some training images, a folder or {masks: FOLDER, weight: 4}: they are the labels "
+        "of these images in every training; null: none",
+    )
     scenes: SceneConfig = SceneConfig()
     size: int = Field(432, ge=32, description="Working size: images and maps are squares of this side (DeepUSPS 4.1)")
     maps: MapsConfig = MapsConfig()
@@ -207,6 +229,8 @@ class Settings(Section):
         """
         from usod.data.layouts import KNOWN_SETS
 
+        if self.corrections is not None:
+            require_folder(self.corrections.masks, "corrections.masks")
         used = dict.fromkeys([self.train, *self.test])
         for name in used:
             known = self.datasets[name].published_as or name.lower().startswith(tuple(KNOWN_SETS))

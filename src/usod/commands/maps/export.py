@@ -26,12 +26,18 @@ def export(
         str,
         typer.Option(help="Write masks: salient above this number from 0 to 1, adaptive (twice the mean), or otsu."),
     ] = "",
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Human masks of some images (usod data corrections), written as they are."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Write the maps as PNG files, at the images' own sizes; with --threshold black and white masks.
 
     Example: usod maps export rbd.h5 --out rbd
     """
+    from contextlib import ExitStack
+
     import numpy as np
 
     from usod.data.images import resize_map
@@ -43,12 +49,17 @@ def export(
         raise UsageError("--index and --root: give both or none")
     if threshold:
         binarise(np.zeros((1, 1)), threshold)  # a wrong one is refused before any work
-    with MapStore(store) as maps:
+    with ExitStack() as stack:
+        maps = stack.enter_context(MapStore(store))
+        human = stack.enter_context(MapStore(corrections)) if corrections else None
         names = names_of_images(index, root, maps.ids) if index and root else {key: f"{key}.png" for key in maps.ids}
         for number, (key, saliency) in enumerate(progress(maps, len(maps), "exporting")):
+            above = threshold
+            if human is not None and key in human:
+                saliency, above = human[key], "0.5"
             if not working_size:
                 saliency = resize_map(saliency, tuple(maps.original_size[number]))
-            write_map(out / names[key], binarise(saliency, threshold).astype(float) if threshold else saliency)
+            write_map(out / names[key], binarise(saliency, above).astype(float) if threshold else saliency)
 
 
 def names_of_images(index: Path, root: Path, ids: list[str]) -> dict[str, str]:

@@ -239,6 +239,18 @@ def dataset_options(wildcards):
     return options + (["--masks", section.masks] if section.masks else [])
 
 
+def rights_option(wildcards):
+    """The option that says whose the images are."""
+    rights = SETTINGS.datasets[wildcards.dataset].rights
+    return ["--rights", rights] if rights else []
+
+
+def rights_listing(wildcards):
+    """A digest of the table of rights: a change reruns the rule."""
+    rights = SETTINGS.datasets[wildcards.dataset].rights or ""
+    return files_of(rights, "maps") if rights.lower().endswith(".csv") else ""
+
+
 def published_option(wildcards):
     """The option by which a split of our own is refused where scores on it would stand under a published name."""
     published = SETTINGS.datasets[wildcards.dataset].published_as

@@ -35,11 +35,13 @@ rule index_images:
         folder=folder,
         options=dataset_options,
         published=published_option,
+        rights=rights_option,
+        rights_listing=rights_listing,
         chosen=chosen_tags,
         tagged=tag_options,
         listing=listing("images"),
     shell:
-        "usod data index {params.folder:q} {params.options:q} {params.published:q} {params.tagged:q} --out {output.index:q}"
+        "usod data index {params.folder:q} {params.options:q} {params.published:q} {params.rights:q} {params.tagged:q} --out {output.index:q}"
         " --workers {threads} > {log:q} 2>&1"
 
 

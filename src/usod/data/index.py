@@ -16,6 +16,7 @@ from usod.data.images import image_size, inspect_image, read_image, read_mask
 from usod.data.lookalikes import REMEDY, masks_among_images
 from usod.data.pairing import DataSet, Item, find_dataset, overlays
 from usod.data.parallel import READERS, read_all
+from usod.data.rights import rights_of
 from usod.data.splits import Splits, assign_splits
 from usod.data.tags import TagChoice
 from usod.data.tree import Folders, left_out
@@ -23,8 +24,8 @@ from usod.errors import UsageError, UsodError
 from usod.files import atomic_path
 
 INDEX_COLUMNS = ("id", "image", "height", "width", "sha256", "split")
-SPLIT_FROM = "split_from"
-"""A further column: what the splits come from."""
+SPLIT_FROM, DHASH, RIGHTS = "split_from", "dhash", "rights"
+"""Further columns: what the splits come from; what the image looks like (`difference_hash`); licence and author."""
 MASK_COLUMNS = ("id", "mask", "threshold", "foreground_share")
 _PATH_COLUMNS = ("image", "mask")
 STORAGE = ".snakemake"
@@ -41,6 +42,7 @@ def build_index(
     workers: int = READERS,
     published_as: str | None = None,
     tagged: TagChoice | None = None,
+    rights: str | None = None,
 ) -> pd.DataFrame:
     """The images below `root`, each decoded once to prove that it can be; no mask is opened.
 
@@ -54,11 +56,13 @@ def build_index(
     workers : threads that read
     published_as : the name in published tables under which scores on this split will stand
     tagged : keep only the images of certain tags
+    rights : licence and author: of all images in words, or a CSV (id, rights), see `usod.data.rights`
 
     Returns
     -------
     One row per image in order of id: id (str, unique), image (absolute path), height, width (pixels, upright), sha256
-    (of the file's bytes), split, split_from (in words). `attrs` holds layout, data_set, split_source, notes (list of
+    (of the file's bytes), split, split_from (in words), dhash (`usod.data.images.difference_hash`) and, where they are
+    given, rights. `attrs` holds layout, data_set, split_source, notes (list of
     str), and whether the folder was given by a relative path.
 
     Raises
@@ -86,9 +90,11 @@ def build_index(
             "sha256": [fact.sha256 for fact in facts],
             "split": [splits.of[item.id] for item in items],
             SPLIT_FROM: splits.unpublished or splits.source,
-        },
-        columns=[*INDEX_COLUMNS, SPLIT_FROM],
+            DHASH: [fact.dhash for fact in facts],
+        }
     )
+    if rights is not None:
+        table[RIGHTS] = rights_of(rights, list(table["id"]))
     table.attrs = _attributes(data, splits.source, _notes(data, splits), root)
     return table
 

@@ -53,6 +53,12 @@ class DatasetConfig(Section):
         [], description="Use only the images with any of these tags, such as categories that no training has seen"
     )
     without_tags: list[str] = Field([], description="Leave out the images with any of these tags, in all steps")
+    rights: UserPath | None = Field(
+        None,
+        min_length=1,
+        description="Licence and author of the images, for the report and the cards of networks that learn them: a CSV "
+        "(id,rights), or words that hold for all; null: not said",
+    )
     has_masks: bool = Field(True, description="false: an unlabelled set; nothing is evaluated on it")
     published_as: str | None = Field(
         None,
@@ -239,6 +245,8 @@ class Settings(Section):
                 folder = getattr(self.datasets[name], key)
                 if folder not in (None, "demo"):
                     require_folder(folder, f"datasets.{name}.{key}", hint=hint)
+            if (rights := self.datasets[name].rights) and rights.lower().endswith(".csv"):
+                require_folder(rights, f"datasets.{name}.rights", or_file=True)
             if (tags := self.datasets[name].tags) not in (None, "folders"):
                 require_folder(str(tags), f"datasets.{name}.tags", or_file=True)
         hint = "; docs/reproduce.md says how the maps of published methods lie"

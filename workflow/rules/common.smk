@@ -96,6 +96,11 @@ METHODS = list(SETTINGS.methods)
 VARIANTS = {variant_folder(name): settings for name, settings in TABLES.settings.items()}
 
 
+# Data sets that are folders; the others are several of them together.
+SINGLE = "|".join(re.escape(name) for name, section in SETTINGS.datasets.items() if not section.of) or "(?!)"
+JOINED = "|".join(re.escape(name) for name, section in SETTINGS.datasets.items() if section.of) or "(?!)"
+
+
 wildcard_constraints:
     dataset="|".join(map(re.escape, SETTINGS.datasets)),
     testset="|".join(map(re.escape, SETTINGS.datasets)),
@@ -169,7 +174,12 @@ def pairs(option, names, files):
 def scenes_of(wildcards):
     """The folder of drawn scenes, an input of the rules that open files of the demo's data sets."""
     name = wildcards.get("dataset") or wildcards.testset
-    return ["results/data/scenes"] if SETTINGS.datasets[name].root == "demo" else []
+    return ["results/data/scenes"] if "demo" in roots_of(name) else []
+
+
+def roots_of(name):
+    """The folders of a data set, as the configuration has them."""
+    return [SETTINGS.datasets[part].root for part in SETTINGS.single(name)]
 
 
 # Snakemake takes a parameter that is made from `input` or `output` for a consequence of them, not for a reason to run
@@ -184,6 +194,27 @@ def root(wildcards):
 def folder(wildcards, input):
     """Folder of a data set as the job sees it: the input of drawn scenes, or the user's own folder."""
     return str(input.scenes) or root(wildcards)
+
+
+def roots(wildcards):
+    """The folders of a data set as they are told to a job; relative paths where they lie below the working folder."""
+    return [below_here(root) for root in roots_of(wildcards.dataset)]
+
+
+def placed_below(wildcards, input):
+    """The options that name the folders below which the images of a data set lie."""
+    found = [str(input.scenes) if root == "demo" else below_here(root) for root in roots_of(wildcards.dataset)]
+    if not SETTINGS.datasets[wildcards.dataset].of:
+        return ["--root", *found]
+    return pairs("--part", SETTINGS.single(wildcards.dataset), found)
+
+
+def parts_of(wildcards):
+    """The files that a joined data set's file is put together of; masks of those that have any."""
+    named = SETTINGS.single(wildcards.dataset)
+    if wildcards.file == "masks.csv":
+        named = [name for name in named if SETTINGS.datasets[name].has_masks]
+    return {name: f"results/{name}/{wildcards.file}" for name in named}
 
 
 def results():

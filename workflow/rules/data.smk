@@ -26,6 +26,8 @@ rule index_images:
         "results/logs/{dataset}/index.log",
     benchmark:
         "results/timings/{dataset}/index.tsv"
+    wildcard_constraints:
+        dataset=SINGLE,
     conda:
         "../../envs/usod.yaml"
     threads: 4
@@ -55,6 +57,8 @@ rule index_masks:
         "results/logs/{dataset}/masks.log",
     benchmark:
         "results/timings/{dataset}/masks.tsv"
+    wildcard_constraints:
+        dataset=SINGLE,
     conda:
         "../../envs/usod.yaml"
     threads: 4
@@ -106,6 +110,8 @@ rule decode_images:
         "results/logs/{dataset}/images.log",
     benchmark:
         "results/timings/{dataset}/images.tsv"
+    wildcard_constraints:
+        dataset=SINGLE,
     conda:
         "../../envs/usod.yaml"
     threads: 4
@@ -115,3 +121,30 @@ rule decode_images:
     shell:
         "usod data images --index {input.index:q} --size {params.size} --out {output.images:q} --workers {threads}"
         " > {log:q} 2>&1"
+
+
+rule join_sets:
+    """Several data sets as one: their lists, images, maps or features, each computed once for the set alone."""
+    input:
+        parts=lambda wildcards: list(parts_of(wildcards).values()),
+        # Features say which images they are of.
+        images=lambda wildcards: "results/{dataset}/images.h5" if wildcards.file.startswith("features/") else [],
+        scenes=scenes_of,
+    output:
+        "results/{dataset}/{file}",
+    log:
+        "results/logs/{dataset}/joined/{file}.log",
+    benchmark:
+        "results/timings/{dataset}/joined/{file}.tsv"
+    wildcard_constraints:
+        dataset=JOINED,
+        file=r"(index|masks|tags)\.csv|images\.h5|(maps|features)/[^/]+\.h5",
+    conda:
+        "../../envs/usod.yaml"
+    params:
+        code=code("usod.commands.data.join"),
+        parts=lambda wildcards, input: pairs("--part", parts_of(wildcards), input.parts),
+        names=lambda wildcards: list(parts_of(wildcards)),
+        images=lambda wildcards, input: ["--images", input.images] if input.images else [],
+    shell:
+        "usod data join {params.parts:q} {params.images:q} --out {output:q} > {log:q} 2>&1"

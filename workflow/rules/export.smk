@@ -16,12 +16,12 @@ rule export_masks:
         "../../envs/usod.yaml"
     params:
         code=code("usod.commands.maps.export"),
-        root=root,
-        folder=folder,
+        roots=roots,
+        placed=placed_below,
         threshold=SETTINGS.report.mask_threshold,
         corrections=corrections_option,
     shell:
-        "usod maps export {input.maps:q} --out {output.masks:q} --index {input.index:q} --root {params.folder:q}"
+        "usod maps export {input.maps:q} --out {output.masks:q} --index {input.index:q} {params.placed:q}"
         " --threshold {params.threshold} {params.corrections:q} > {log:q} 2>&1"
 
 

@@ -2,9 +2,7 @@ rule score_table:
     """All systems' scores on a data set in one table, beside the published ones."""
     input:
         scores=lambda wildcards: PLAN.score_files(wildcards.testset),
-        leaks=lambda wildcards: (
-            "results/report/leaks-{testset}.csv" if wildcards.testset != SETTINGS.train else []
-        ),
+        leaks=lambda wildcards: ("results/report/leaks-{testset}.csv" if wildcards.testset != SETTINGS.train else []),
     output:
         csv="results/report/scores-{testset}.csv",
         markdown=report(

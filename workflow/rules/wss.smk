@@ -9,6 +9,8 @@ rule index_tags:
         "results/logs/{dataset}/tags.log",
     benchmark:
         "results/timings/{dataset}/tags.tsv"
+    wildcard_constraints:
+        dataset=SINGLE,
     conda:
         "../../envs/usod.yaml"
     params:

@@ -7,7 +7,6 @@ most).
 """
 
 from collections.abc import Iterator
-
 from pathlib import Path
 
 import numpy as np

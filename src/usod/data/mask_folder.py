@@ -72,6 +72,8 @@ def corrections_in_folder(folder: str | Path, index: pd.DataFrame) -> pd.DataFra
     if not files:
         raise UsodError(f"{folder}: no masks (PNG or the like) in this folder of corrections")
     found = match_masks(files, folder, list(index["id"]))
+    exact = {found[key] for key in found if _place(found[key], folder) == key}
+    found = {key: file for key, file in found.items() if file not in exact or _place(file, folder) == key}
     count = Counter(found.values())
     if unknown := [str(file.relative_to(folder)) for file in files if file not in count]:
         raise UsodError(
@@ -87,11 +89,15 @@ def corrections_in_folder(folder: str | Path, index: pd.DataFrame) -> pd.DataFra
 
 def match_masks(files: Sequence[Path], folder: Path, ids: Sequence[str]) -> dict[str, Path]:
     """id -> its mask among `files`: by relative path without ending, else by a file name that is there once."""
-    by_path = {p.relative_to(folder).with_suffix("").as_posix(): p for p in files}
+    by_path = {_place(file, folder): file for file in files}
     count = Counter(p.stem for p in files)
     by_stem = {p.stem: p for p in files if count[p.stem] == 1}
     found = {key: by_path.get(key) or by_stem.get(Path(key).name) for key in ids}
     return {key: mask for key, mask in found.items() if mask is not None}
+
+
+def _place(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).with_suffix("").as_posix()
 
 
 def _files(folder: Path) -> list[Path]:

@@ -85,8 +85,8 @@ def _corrected(corrections: dict[str, Any] | None) -> str:
     names = [f"`{name}`" for name in corrections["images"]]
     more = f" and {len(names) - _NAMED} more, which corrections.csv of the training set names" if names[_NAMED:] else ""
     return (
-        f"\n\nHuman masks of {len(names)} training images were its labels there, each counted "
-        f"{corrections['weight']:g} times: {', '.join(names[:_NAMED])}{more}."
+        f"\n\nIts labels of these training images were human masks, each counted {corrections['weight']:g} times: "
+        f"{', '.join(names[:_NAMED])}{more}."
     )
 
 

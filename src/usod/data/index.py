@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from usod.data.images import image_size, inspect_image, read_image, read_mask
+from usod.data.images import ImageFacts, image_size, inspect_image, read_image, read_mask
 from usod.data.lookalikes import REMEDY, masks_among_images
 from usod.data.pairing import DataSet, Item, find_dataset, overlays
 from usod.data.parallel import READERS, read_all
@@ -51,9 +51,8 @@ def build_index(
     root : folder of the data set, as unpacked, or any tree of images
     layout, without : see `usod.data.pairing.find_dataset`
     split : keep only the images of this split, or of several: train+val
-    progress : show progress (`usod.progress.progress`)
     masks_dir : the folder of masks, where the layout does not say it; its files are no images of the data set
-    workers : threads that read
+    progress, workers : show progress (`usod.progress.progress`); threads that read
     published_as : the name in published tables under which scores on this split will stand
     tagged : keep only the images of certain tags
     rights : licence and author: of all images in words, or a CSV (id, rights), see `usod.data.rights`
@@ -81,7 +80,15 @@ def build_index(
         raise UsageError(_not_published(data, f"its split {split} ({splits.source})", published_as))
     items = _of_tags(_of_split(data.items, splits.of, split), tagged)
     facts = read_all(lambda item: inspect_image(item.image), items, "indexing", progress, workers)
-    table = pd.DataFrame(
+    table = _table(items, facts, splits)
+    if rights is not None:
+        table[RIGHTS] = rights_of(rights, list(table["id"]))
+    table.attrs = _attributes(data, splits.source, _notes(data, splits), root)
+    return table
+
+
+def _table(items: list[Item], facts: Sequence[ImageFacts], splits: Splits) -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "id": [item.id for item in items],
             "image": [str(_absolute(item.image)) for item in items],
@@ -93,10 +100,6 @@ def build_index(
             DHASH: [fact.dhash for fact in facts],
         }
     )
-    if rights is not None:
-        table[RIGHTS] = rights_of(rights, list(table["id"]))
-    table.attrs = _attributes(data, splits.source, _notes(data, splits), root)
-    return table
 
 
 def build_masks(

@@ -185,7 +185,7 @@ def evaluate(
         `curves`
     under : names of `usod.evaluation.protocols.PROTOCOLS`, under which the maps are scored besides
     empty : as for `Benchmark`, under all protocols
-    left_out : images that are not in `masks` as their masks were learnt from (`corrections:`), for the file
+    left_out : images that are not in `masks` as theirs were learnt from (`corrections:`), for the file
     progress : wraps the list of ids, e.g. tqdm
 
     Returns
@@ -214,14 +214,18 @@ def evaluate(
         tally.step(stored, above)
     results = benchmark.results() | {"protocols": tally.results()}
     if per_image_csv is not None:
-        with atomic_path(per_image_csv) as temporary:
-            benchmark.per_image().to_csv(temporary, index=False, float_format="%.6f")
+        _write_rows(benchmark, per_image_csv)
     if json_path is not None:
         curves = {name: np.round(values, 6).tolist() for name, values in benchmark.curves().items()}
         labels, how = getattr(predictions, "labels", "unknown"), describe_protocol(benchmark, resized)
         document = results | {"left_out": left_out, "labels": labels, "protocol": how, "curves": curves}
         write_text(json_path, json.dumps(document, indent=1) + "\n")
     return results
+
+
+def _write_rows(benchmark: Benchmark, path: str | Path) -> None:
+    with atomic_path(path) as temporary:
+        benchmark.per_image().to_csv(temporary, index=False, float_format="%.6f")
 
 
 class MaskTable(Mapping[str, NDArray[np.bool_]]):

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, ValidationError, model_validator
 
 from usod.folders import require_folder
 from usod.models.config import NetworkConfig
@@ -73,11 +73,17 @@ class DatasetConfig(Section):
         "that of MSRA-B without its list files",
     )
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        section = super().__get_pydantic_json_schema__(core_schema, handler)
+        section |= {"type": "object", "anyOf": [{"required": ["root"]}, {"required": ["of"]}]}
+        return section
+
     @model_validator(mode="after")
     def _is_a_folder_or_several_sets(self) -> Self:
         if not self.of:
             if not self.root:
-                raise ValueError("root: is missing; give the folder of the images, or of: the names of data sets")
+                raise ValueError("root: is required, the folder of the images; or of:, the names of data sets")
             return self
         if len(set(self.of)) < max(2, len(self.of)):
             raise ValueError("of: name two data sets or more, each once")

@@ -179,14 +179,12 @@ def refine(
     later = Binarisation(threshold=config.later_threshold)
     gamma = thresholds(labels["labels"], later if stage else config, corrections)
     say(f"stage {stage}: labels are salient above {gamma.mean():.3f}")
-    _say_empty(f"stage {stage}", labels["labels"], gamma, corrections)
-    corrections.put(labels["labels"])
+    targets = _targets(f"stage {stage}", labels["labels"], gamma, device, corrections)
     # Re-initialised at every stage from the pretrained weights (3.2); the new layers start anew each time.
     of_stage = seed * 1009 + stage
     net = new_network(network, of_stage)
     crf = crf_of(pixels, config.crf, device, crf_memory_gb)
     average = MovingAverage(len(pixels), images.size, config.alpha, config.bias_correction, device)
-    targets = PseudoLabels(labels["labels"], gamma, device, corrections.nothing(len(pixels)))
     objective = Refinement(targets, average, crf, config)
     schedule = Schedule.of(config, config.lr_of_stage(stage), of_stage)
     inputs = Inputs.with_features(pixels, images, net, device, features)
@@ -228,11 +226,9 @@ def fuse(
     raw = unrefined or {}
     refined = Binarisation(threshold=config.threshold)
     gammas = {name: thresholds(maps, raw.get(name, refined), corrections) for name, maps in labels.items()}
-    for name, maps in labels.items():
-        _say_empty(f"fusion, {name}", maps, gammas[name], corrections)
-        corrections.put(maps)
-    nothing = corrections.nothing(len(pixels))
-    targets = [PseudoLabels(maps, gammas[name], process.device, nothing) for name, maps in labels.items()]
+    targets = [
+        _targets(f"fusion, {name}", maps, gammas[name], process.device, corrections) for name, maps in labels.items()
+    ]
     weights = None
     if config.weights == "agreement":
         weights = Kept(_agreement(list(labels.values()), list(gammas.values())), process.device)
@@ -250,11 +246,18 @@ def _of_enough_epochs(config: RefineConfig, images: int) -> RefineConfig:
     return longer.model_copy(update={"alpha": config.alpha ** (config.epochs / longer.epochs)})
 
 
-def _say_empty(where: str, maps: np.ndarray, gamma: np.ndarray, corrections: Corrections) -> None:
-    """Count the labels without a salient pixel: their loss is 1 whatever is predicted, so they teach nothing."""
+def _targets(
+    where: str, maps: np.ndarray, gamma: np.ndarray, device: torch.device, corrections: Corrections
+) -> PseudoLabels:
+    """What is learnt of a source's maps, human masks in the place of some.
+
+    A method's labels without a salient pixel are counted: their loss is 1 whatever is predicted, they teach nothing.
+    """
     empty = sum(int(maps[row].max()) <= 255 * gamma[row] for row in corrections.others(len(maps)))
     if empty:
         say(f"{where}: {empty} of {len(maps)} labels are empty, nothing is learnt from them")
+    corrections.put(maps)
+    return PseudoLabels(maps, gamma, device, corrections.nothing(len(maps)))
 
 
 def _agreement(labels: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]) -> np.ndarray:

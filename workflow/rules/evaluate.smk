@@ -84,7 +84,7 @@ rule score_maps:
         without=lambda wildcards, input: ["--without", input.corrections] if input.corrections else [],
     shell:
         "usod evaluate {input.maps:q} --index {input.masks:q} --per-image {output.per_image:q} --json {output.summary:q}"
-        " {params.without:q} {params.protocols} > {log:q} 2>&1"
+        " {params.without:q} {params.protocols} --workers {threads} > {log:q} 2>&1"
 
 
 rule rank_doubts:

@@ -92,6 +92,7 @@ rule rank_doubts:
     input:
         labels=lambda wildcards: list(PLAN.doubted(wildcards.dataset).values()),
         before=lambda wildcards: list(PLAN.doubted_before(wildcards.dataset).values()),
+        learnt=lambda wildcards: list(PLAN.learnt(wildcards.dataset).values()),
         index="results/{dataset}/index.csv",
         corrections=corrections("corrections.csv"),
     output:
@@ -106,9 +107,10 @@ rule rank_doubts:
         code=code("usod.commands.maps.agree"),
         labels=lambda wildcards, input: pairs("--labels", PLAN.doubted(wildcards.dataset), input.labels),
         before=lambda wildcards, input: pairs("--before", PLAN.doubted_before(wildcards.dataset), input.before),
+        learnt=lambda wildcards, input: pairs("--learnt", PLAN.learnt(wildcards.dataset), input.learnt),
         corrections=corrections_option,
     shell:
-        "usod maps agree {params.labels:q} {params.before:q} {params.corrections:q} --index {input.index:q} --csv {output.csv:q} > {log:q} 2>&1"
+        "usod maps agree {params.labels:q} {params.before:q} {params.learnt:q} {params.corrections:q} --index {input.index:q} --csv {output.csv:q} > {log:q} 2>&1"
 
 
 rule benchmark:

@@ -53,4 +53,5 @@ def in_sum(rights: Iterable[str]) -> str:
     """How many images have which rights, the most frequent first: `200 CC-BY 4.0, 100 unknown`."""
     counts = Counter(rights).most_common()
     more = [f"{sum(count for _, count in counts[_SHOWN:])} others"] if len(counts) > _SHOWN else []
-    return ", ".join([*(f"{count} {text}" for text, count in counts[:_SHOWN]), *more])
+    between = "; " if any("," in text for text, _ in counts) else ", "
+    return between.join([*(f"{count} {text}" for text, count in counts[:_SHOWN]), *more])

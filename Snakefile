@@ -17,6 +17,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/datasets.smk"
 include: "workflow/rules/contents.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/data.smk"

@@ -1,6 +1,6 @@
 """Which images to look at without ground truth: methods differ on them, or their labels change between stages."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -59,15 +59,19 @@ def _nothing(labels: Maps, learnt: Maps) -> float:
     return nothing_where_none_agree(maps, final)
 
 
-def ranked(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+def ranked(rows: Sequence[Mapping[str, object]], corrected: Collection[str] | None = None) -> pd.DataFrame:
     """The rows of `agreement` with their `id`, the most doubtful image first.
 
     `doubt` is 1 - agreement, or the movement where there is one method only; `rank` counts from 1. Images of equal
-    doubt are ordered by movement, then by id.
+    doubt are ordered by movement, then by id. Images in `corrected` have human masks already: they come last, and
+    the column `corrected` is true for them.
     """
     table = pd.DataFrame(rows)
+    table["corrected"] = table["id"].isin(list(corrected or ()))
     table["doubt"] = (1 - table["agreement"]).fillna(table["movement"])
-    table = table.sort_values(["doubt", "movement", "id"], ascending=[False, False, True], ignore_index=True)
+    order = ["corrected", "doubt", "movement", "id"]
+    table = table.sort_values(order, ascending=[True, False, False, True], ignore_index=True)
+    table = table if corrected is not None else table.drop(columns="corrected")
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     return table
 

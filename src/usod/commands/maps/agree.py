@@ -25,6 +25,10 @@ def agree(
     index: Annotated[
         Path | None, typer.Option(help="index.csv: adds the images' paths as the column filepath (FiftyOne).")
     ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="CSV with a column id: images that are mended already. They come last, marked `corrected`."),
+    ] = None,
     arrays: Annotated[
         Path | None, typer.Option(help="Folder for labels.npy and pred_probs.npy, as cleanlab takes them.")
     ] = None,
@@ -41,7 +45,7 @@ def agree(
     from numpy.typing import NDArray
 
     from usod.data.images import resize_map
-    from usod.data.index import read_index
+    from usod.data.index import read_ids, read_index
     from usod.data.mapstore import MapStore
     from usod.evaluation.agreement import agreement, ranked, write_arrays
     from usod.files import atomic_path
@@ -74,7 +78,7 @@ def agree(
             {"id": key, **agreement(maps(key, now), maps(key, earlier), maps(key, final))}
             for key in progress(ids, len(ids), "comparing")
         ]
-        table = ranked(rows)
+        table = ranked(rows, read_ids(corrections) if corrections else None)
         if index is not None:
             images = read_index(index).set_index("id")["image"]
             table.insert(2, "filepath", [images.get(key, "") for key in table["id"]])

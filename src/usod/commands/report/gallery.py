@@ -58,7 +58,7 @@ def gallery(
     if index is not None:
         table = read_index(index)
         photographs = dict(zip(table["id"], map(Path, table["image"]), strict=True))
-    names = names_of_images(index, root, ids) if index and root else {}
+    names = names_of_images(index, {"": root}, ids) if index and root else {}
     make_gallery(
         Contents(name, images, named_paths(map_, "--map"), partial(binarise, threshold=threshold), truth, side),
         out,

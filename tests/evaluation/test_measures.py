@@ -10,32 +10,31 @@ from usod.evaluation import measures as m
 
 psm = pytest.importorskip("py_sod_metrics", reason="the oracle, pysodmetrics==1.6.2, is not installed")
 
-RNG = np.random.default_rng(0)
 SHAPES = [(300, 400), (37, 53), (64, 64), (5, 3), (2, 2), (1, 7), (1, 1)]
 MASKS = ("ellipse", "scattered", "empty", "full", "one pixel")
 PREDICTIONS = ("noise", "zero", "one", "half", "0.3", "noisy mask", "8 bit", "mask", "inverse")
 
 
-def make_mask(kind, shape):
+def make_mask(kind, shape, rng):
     y, x = np.mgrid[: shape[0], : shape[1]]
     return {
         "ellipse": ((y - shape[0] * 0.4) / (shape[0] * 0.3)) ** 2 + ((x - shape[1] * 0.6) / (shape[1] * 0.2)) ** 2 < 1,
-        "scattered": RNG.random(shape) > 0.7,
+        "scattered": rng.random(shape) > 0.7,
         "empty": np.zeros(shape, bool),
         "full": np.ones(shape, bool),
         "one pixel": (y == 0) & (x == 0),
     }[kind]
 
 
-def make_prediction(kind, mask):
+def make_prediction(kind, mask, rng):
     return {
-        "noise": RNG.random(mask.shape),
+        "noise": rng.random(mask.shape),
         "zero": np.zeros(mask.shape),
         "one": np.ones(mask.shape),
         "half": np.full(mask.shape, 0.5),
         "0.3": np.full(mask.shape, 0.3),
-        "noisy mask": np.clip(mask + 0.4 * RNG.standard_normal(mask.shape), 0, 1),
-        "8 bit": RNG.integers(0, 256, mask.shape) / 255,
+        "noisy mask": np.clip(mask + 0.4 * rng.standard_normal(mask.shape), 0, 1),
+        "8 bit": rng.integers(0, 256, mask.shape) / 255,
         "mask": mask.astype(float),
         "inverse": 1 - mask.astype(float),
     }[kind]
@@ -63,11 +62,11 @@ def oracle(p, g):
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_all_measures_equal_pysodmetrics(shape):
+def test_all_measures_equal_pysodmetrics(shape, rng):
     with np.errstate(all="ignore"):
         for kind, other in itertools.product(MASKS, PREDICTIONS):
-            g = make_mask(kind, shape)
-            p = make_prediction(other, g)
+            g = make_mask(kind, shape, rng)
+            p = make_prediction(other, g, rng)
             expected = oracle(p, g)
             hits, predicted = m.threshold_counts(p, g)
             precision, recall = m.precision_recall_curve(hits, predicted, g.sum())
@@ -92,18 +91,18 @@ def test_all_measures_equal_pysodmetrics(shape):
                 np.testing.assert_allclose(ours, theirs, atol=1e-9, rtol=0, err_msg=f"{name}: {other} of {kind}")
 
 
-def test_curve_counts_are_those_of_256_binarisations():
-    g = make_mask("ellipse", (23, 31))
-    levels = RNG.integers(0, 256, g.shape)
+def test_curve_counts_are_those_of_256_binarisations(rng):
+    g = make_mask("ellipse", (23, 31), rng)
+    levels = rng.integers(0, 256, g.shape)
     hits, predicted = m.threshold_counts((levels / 255).astype(np.float32), g)
     for k in range(256):
         assert predicted[k] == (levels >= k).sum()
         assert hits[k] == ((levels >= k) & g).sum()
 
 
-def test_e_measure_of_a_count_is_the_sum_over_pixels():
+def test_e_measure_of_a_count_is_the_sum_over_pixels(rng):
     """The definition of Fan et al. pixel by pixel: bias matrices, alignment, enhanced alignment."""
-    g, p = RNG.random((13, 17)) > 0.6, RNG.random((13, 17)) > 0.4
+    g, p = rng.random((13, 17)) > 0.6, rng.random((13, 17)) > 0.4
     phi_g, phi_p = g - g.mean(), p - p.mean()
     alignment = 2 * phi_g * phi_p / (phi_g**2 + phi_p**2)
     expected = ((1 + alignment) ** 2 / 4).sum() / (g.size - 1)
@@ -132,9 +131,9 @@ def test_s_measure_is_finite_with_the_centroid_in_the_last_corner():
     assert 0 < m.s_measure(np.full(g.shape, 0.5), g) < 1
 
 
-def test_all_measures_of_an_image_take_well_under_60_ms():
-    g = make_mask("ellipse", (300, 400))
-    p = make_prediction("noisy mask", g)
+def test_all_measures_of_an_image_take_well_under_60_ms(rng):
+    g = make_mask("ellipse", (300, 400), rng)
+    p = make_prediction("noisy mask", g, rng)
 
     def once():
         start = time.perf_counter()

@@ -10,7 +10,6 @@ from usod.data.lookalikes import masks_among_images
 from usod.data.pairing import find_dataset
 from usod.errors import UsodError
 
-
 NOISE = {}
 
 

@@ -96,14 +96,6 @@ def test_a_frame_is_cut_off_and_put_back(disc: tuple[np.ndarray, np.ndarray]) ->
     assert saliency[9:-9, 9:-9][inside].mean() > 0.9
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (3, 60), (40, 40)])
-def test_small_and_plain_images(shape: tuple[int, int]) -> None:
-    assert not rbd(np.full((*shape, 3), 90, np.uint8)).any()
-    saliency = rbd(np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8))
-    assert saliency.shape == shape
-    assert saliency.min() >= 0 and saliency.max() <= 1
-
-
 @pytest.mark.real_data
 def test_reproduces_the_authors_maps(original_maps) -> None:  # type: ignore[no-untyped-def]
     # Most maps agree in every grey level. SED2's were made with superpixels of 550 pixels, the others with 600; where

@@ -165,7 +165,7 @@ class _Trials(_NoWorkers):
                     os._exit(self._try(session, fault, live, told))
                 code = _ended(child, start + self.limit)
             by = told.read_text(encoding="utf-8") if told.exists() else ""
-            outcome = {0: "SURVIVES", 1: "noticed", None: "noticed, time is up"}.get(code, "apart")
+            outcome = {0: "SURVIVES", 1: "noticed"}.get(code, "apart")
             record = [fault.number, outcome, time.monotonic() - start, by]
             with (self.tree / "outcomes.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
@@ -258,7 +258,7 @@ def _whole(code: CodeType) -> tuple:
 
 
 def _ended(child: int, deadline: float) -> int | None:
-    """The exit code of a process, None where the time was up; what it has left behind is ended with it."""
+    """The exit code of a process, None where the time was up (of a busy machine, say); what it has left behind is ended with it."""
     code = None
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -314,7 +314,7 @@ def try_faults(faults: Sequence[Fault], folder: Path, limit: float) -> list[Outc
     found = {number: (number, outcome, seconds, by) for number, outcome, seconds, by in map(json.loads, lines)}
     # What passes is tried once more in a process of its own, as is what cannot be exchanged in a running one.
     for fault in faults:
-        if fault.number not in found or not found[fault.number][1].startswith("noticed"):
+        if fault.number not in found or found[fault.number][1] != "noticed":
             found[fault.number] = try_apart(fault, tree, untouched, limit)
     return [found[fault.number] for fault in faults]
 
@@ -325,7 +325,7 @@ def try_apart(fault: Fault, tree: Path, untouched: Path, limit: float) -> Outcom
     with in_place(fault, tree, untouched):
         code = run_tests(tree, fault.tests, limit, output)
     failed = [line.split()[1] for line in output.read_text(errors="replace").splitlines() if line.startswith("FAILED")]
-    outcome = {0: "SURVIVES", 1: "noticed", None: "noticed, time is up"}.get(code, f"ERROR {code}")
+    outcome = {0: "SURVIVES", 1: "noticed", None: "TIME IS UP"}.get(code, f"ERROR {code}")
     return fault.number, outcome, time.monotonic() - start, failed[0] if failed else ""
 
 
@@ -373,7 +373,7 @@ def _try_all(faults: Sequence[Fault], folder: Path, jobs: int, limit: float) -> 
             for number, outcome, seconds, test in found:
                 outcomes[number] = outcome
                 print(f"{outcome:9s} {seconds:5.1f} s  {of_number[number]}  {test}", flush=True)
-    bad = [fault for fault in faults if not outcomes[fault.number].startswith("noticed")]
+    bad = [fault for fault in faults if outcomes[fault.number] != "noticed"]
     print("\n| package | faults | noticed | survivors |\n|---|---:|---:|---:|")
     for package in [*dict.fromkeys(fault.package for fault in faults), "all"]:
         count = sum(package in (fault.package, "all") for fault in faults)

@@ -22,6 +22,7 @@ from usod.crf import CRFParams, DenseCRF, refine
 from usod.crf.superpixel import SuperpixelParams, features, refine_with_superpixels, superpixels, unary
 from usod.data.images import read_image
 from usod.handcrafted import METHODS
+from usod.handcrafted.frame import find_frame, sobel_edges
 
 FILE = Path(__file__).with_name("golden.npz")
 SCENES = tuple(Path(__file__).with_name(f"scene{i}.png") for i in range(3))
@@ -94,6 +95,8 @@ def results(scene: Path) -> Iterator[tuple[str, np.ndarray]]:
         for step in steps:
             if step in found:  # some are for images of a kind only
                 yield f"{name}/{method}/{step}", found[step]
+    yield f"{name}/frame", as_array(find_frame(image))
+    yield f"{name}/frame/edges", as_array(sobel_edges(image @ np.array([0.299, 0.587, 0.114])))
     yield from crf_results(name, image)
 
 

@@ -19,16 +19,11 @@ from skimage import color
 from sklearn.cluster import KMeans
 
 from usod.handcrafted.detector import detector
-from usod.handcrafted.graph import min_max, paint
 from usod.handcrafted.lasso import lasso
-from usod.handcrafted.superpixels import (
-    border_regions,
-    region_centre,
-    region_mean,
-    rgb_to_lab,
-    slic,
-    slic_lab,
-)
+from usod.regions.graph import min_max, paint
+from usod.regions.lab import rgb_to_lab
+from usod.regions.labels import border_regions, region_centre, region_mean
+from usod.regions.superpixels import slic, slic_lab
 
 SCALES = ((50, 10.0), (100, 10.0), (150, 20.0), (200, 20.0), (250, 25.0), (300, 25.0), (350, 30.0), (400, 30.0))
 """(number of superpixels, SLIC compactness) of each scale."""

@@ -23,9 +23,9 @@ from skimage.color.colorconv import rgb2luv
 from skimage.segmentation import watershed
 
 from usod.handcrafted.detector import detector
-from usod.handcrafted.graph import min_max
 from usod.handcrafted.region_merging import merge_small_regions, region_scale
-from usod.handcrafted.superpixels import region_centre, region_mean, region_size
+from usod.regions.graph import min_max
+from usod.regions.labels import region_centre, region_mean, region_size
 
 __all__ = [
     "SCALE_THRESHOLDS",

@@ -15,8 +15,8 @@ from skimage.morphology import reconstruction
 from usod.data.images import resize_image, resize_map
 from usod.handcrafted.detector import detector
 from usod.handcrafted.frame import Frame, find_frame
-from usod.handcrafted.graph import min_max
-from usod.handcrafted.superpixels import rgb_to_lab
+from usod.regions.graph import min_max
+from usod.regions.lab import rgb_to_lab
 
 Map = NDArray[np.float64]
 

@@ -37,10 +37,10 @@ def rgb_to_lab(rgb: NDArray, curve: Curve = "srgb") -> NDArray[np.float64]:
     return linear_to_lab(_LINEAR[curve](np.asarray(rgb, dtype=np.float64)))
 
 
-def linear_to_lab(linear: NDArray[np.float64]) -> NDArray[np.float64]:
-    """CIE L*a*b* of RGB in units of light, (..., 3) float64 about 0..1, as `rgb_to_lab`."""
+def linear_to_lab(linear: NDArray[np.float64], matrix: NDArray[np.float64] = _FROM_LINEAR) -> NDArray[np.float64]:
+    """CIE L*a*b* of RGB in units of light, (..., 3) float64 about 0..1; `matrix` makes XYZ, in units of the white's."""
     lab = np.empty(linear.shape)
-    _to_lab(linear.reshape(-1, 3), _FROM_LINEAR, _ROOTS, lab.reshape(-1, 3).T)
+    _to_lab(linear.reshape(-1, 3), matrix, _ROOTS, lab.reshape(-1, 3).T)
     return lab
 
 

@@ -65,17 +65,41 @@ def neighbour_pairs(labels: NDArray[np.integer], connectivity: Literal[4, 8] = 4
     """
     if connectivity not in (4, 8):
         raise ValueError(f"connectivity must be 4 or 8, got {connectivity}")
-    sides = [(labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])]
-    if connectivity == 8:
-        sides += [(labels[:-1, :-1], labels[1:, 1:]), (labels[:-1, 1:], labels[1:, :-1])]
-    n = int(labels.max()) + 1
-    codes = []
-    for a, b in sides:
-        differ = a != b
-        first, second = a[differ].astype(np.int64), b[differ].astype(np.int64)
-        codes.append(np.minimum(first, second) * n + np.maximum(first, second))
-    code = np.unique(np.concatenate(codes))
-    return np.stack([code // n, code % n], axis=1)
+    return _pairs(np.ascontiguousarray(labels), int(labels.max()) + 1, connectivity == 8)
+
+
+@njit(cache=True)
+def _pairs(labels, n, diagonally):  # type: ignore[no-untyped-def]
+    """`neighbour_pairs`: the larger labels of the pairs, gathered by the smaller one, each set without repeats."""
+    height, width = labels.shape
+    steps = np.array([(0, 1), (1, 0), (1, 1), (1, -1)])[: 4 if diagonally else 2]
+    ends = np.zeros(n + 1, np.int64)
+    for down, right in steps:
+        for r in range(height - down):
+            for c in range(max(0, -right), width - max(0, right)):
+                a, b = labels[r, c], labels[r + down, c + right]
+                if a != b:
+                    ends[min(a, b) + 1] += 1
+    ends = np.cumsum(ends)
+    larger, filled = np.empty(ends[n], np.int64), ends[:-1].copy()
+    for down, right in steps:
+        for r in range(height - down):
+            for c in range(max(0, -right), width - max(0, right)):
+                a, b = labels[r, c], labels[r + down, c + right]
+                if a != b:
+                    larger[filled[min(a, b)]] = max(a, b)
+                    filled[min(a, b)] += 1
+    pairs, count = np.empty((ends[n], 2), np.int64), 0
+    latest = np.full(n, -1, np.int64)  # the smaller label with which a larger one was last seen
+    for a in range(n):
+        first = count
+        for b in larger[ends[a] : ends[a + 1]]:
+            if latest[b] != a:
+                latest[b] = a
+                pairs[count] = a, b
+                count += 1
+        pairs[first:count, 1] = np.sort(pairs[first:count, 1])
+    return pairs[:count].copy()
 
 
 def adjacency(labels: NDArray[np.integer], connectivity: Literal[4, 8] = 4) -> NDArray[np.bool_]:

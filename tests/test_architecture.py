@@ -17,6 +17,18 @@ MODULES = sorted(
 
 FORBIDDEN = {
     "data": ("handcrafted", "crf", "models", "training", "systems", "evaluation", "reporting", "inference", "commands"),
+    "regions": (
+        "handcrafted",
+        "crf",
+        "models",
+        "training",
+        "systems",
+        "evaluation",
+        "reporting",
+        "inference",
+        "commands",
+        "data",
+    ),
     "handcrafted": ("crf", "models", "training", "systems", "evaluation", "reporting", "inference", "commands"),
     "crf": ("handcrafted", "models", "training", "systems", "evaluation", "reporting", "inference", "commands"),
     "models": ("handcrafted", "crf", "training", "systems", "evaluation", "reporting", "inference", "commands"),

@@ -11,8 +11,8 @@ from usod.handcrafted._mc import (
     mc,
     mid_grey_score,
 )
-from usod.handcrafted.graph import pairwise_distance
-from usod.handcrafted.superpixels import adjacency
+from usod.regions.graph import pairwise_distance
+from usod.regions.labels import adjacency
 
 GRID = np.arange(25, dtype=np.int32).reshape(5, 5)
 """Labels of 25 regions of one pixel each."""

@@ -15,7 +15,7 @@ from usod.handcrafted._rbd import (
     smoothness_weight,
     weighted_contrast,
 )
-from usod.handcrafted.graph import pairwise_distance
+from usod.regions.graph import pairwise_distance
 
 PATH = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=bool)
 COLOURS = pairwise_distance(np.array([[0.0], [2.0], [32.0]]))

@@ -258,7 +258,7 @@ def _whole(code: CodeType) -> tuple:
 
 
 def _ended(child: int, deadline: float) -> int | None:
-    """The exit code of a process, None where the time was up (of a busy machine, say); what it has left behind is ended with it."""
+    """The exit code of a process, None where the time was up; what it has left behind is ended with it."""
     code = None
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)

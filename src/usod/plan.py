@@ -250,6 +250,10 @@ class Plan:
         before = {method: [method, *(part.name for part in chain)][-2] for method, chain in self.chains().items()}
         return {method: self.labels(dataset, name) for method, name in before.items()}
 
+    def learnt(self, dataset: str) -> dict[str, str]:
+        """Name -> the maps of the first final network of the systems asked for: what became of those labels."""
+        return {name: self.maps(dataset, name) for name in self.exported[:1]}
+
     def stages(self, dataset: str, method: str) -> dict[str, str]:
         """Heading -> the labels of a method after every stage."""
         return {heading: self.labels(dataset, name) for heading, name in self._stages(method).items()}

@@ -89,6 +89,7 @@ rule rank_doubts:
     input:
         labels=lambda wildcards: list(PLAN.doubted(wildcards.dataset).values()),
         before=lambda wildcards: list(PLAN.doubted_before(wildcards.dataset).values()),
+        learnt=lambda wildcards: list(PLAN.learnt(wildcards.dataset).values()),
         index="results/{dataset}/index.csv",
     output:
         csv="results/report/doubts-{dataset}.csv",
@@ -102,8 +103,9 @@ rule rank_doubts:
         code=code("usod.commands.maps.agree"),
         labels=lambda wildcards, input: pairs("--labels", PLAN.doubted(wildcards.dataset), input.labels),
         before=lambda wildcards, input: pairs("--before", PLAN.doubted_before(wildcards.dataset), input.before),
+        learnt=lambda wildcards, input: pairs("--learnt", PLAN.learnt(wildcards.dataset), input.learnt),
     shell:
-        "usod maps agree {params.labels:q} {params.before:q} --index {input.index:q} --csv {output.csv:q} > {log:q} 2>&1"
+        "usod maps agree {params.labels:q} {params.before:q} {params.learnt:q} --index {input.index:q} --csv {output.csv:q} > {log:q} 2>&1"
 
 
 rule benchmark:

@@ -9,19 +9,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from usod.data.images import resize_map
+from usod.emptiness import nothing_in_map, nothing_where_none_agree, soft_iou
 from usod.errors import UsageError, UsodError
 from usod.files import atomic_path
 
 Maps = Mapping[str, NDArray]
 
 
-def agreement(labels: Maps, before: Maps) -> dict[str, float]:
+def agreement(labels: Maps, before: Maps, learnt: Maps | None = None) -> dict[str, float]:
     """How sure the labels of one image are.
 
     Parameters
     ----------
     labels : method -> its label (H, W) in [0, 1]
     before : method -> the label of the stage before; those that are not in `labels` are ignored
+    learnt : system -> what a network that learnt from them says (H, W), for `nothing` only
 
     Returns
     -------
@@ -31,22 +33,30 @@ def agreement(labels: Maps, before: Maps) -> dict[str, float]:
     movement : mean over the methods of the mean absolute difference to the stage before; NaN without one
     undecided : share of pixels whose mean label is within 0.25 of 0.5
     salient : mean of all labels
+    nothing : in [0, 1], how likely it is that nothing is salient (`usod.emptiness`): by the agreement of all labels and
+        `learnt` maps; by the map where there is only one
     """
     pairs = [(labels[a], labels[b]) for a, b in combinations(labels, 2)]
     moved = [np.abs(labels[name] - old).mean() for name, old in before.items() if name in labels]
     mean = np.mean(list(labels.values()), axis=0)
     return {
-        "agreement": float(np.mean([_soft_iou(a, b) for a, b in pairs])) if pairs else float("nan"),
+        "agreement": float(np.mean([soft_iou(a, b) for a, b in pairs])) if pairs else float("nan"),
         "difference": float(np.mean([np.abs(a - b).mean() for a, b in pairs])) if pairs else float("nan"),
         "movement": float(np.mean(moved)) if moved else float("nan"),
         "undecided": float((np.abs(mean - 0.5) < 0.25).mean()),
         "salient": float(mean.mean()),
+        "nothing": _nothing(labels, learnt or {}),
     }
 
 
-def _soft_iou(a: NDArray, b: NDArray) -> float:
-    union = np.maximum(a, b).sum()
-    return float(np.minimum(a, b).sum() / union) if union > 0 else 1.0
+def _nothing(labels: Maps, learnt: Maps) -> float:
+    final = np.mean(list((learnt or labels).values()), axis=0)
+    maps = [*labels.values(), *learnt.values()]
+    if len(maps) == 1:
+        return nothing_in_map(final)
+    if not any(saliency.any() for saliency in maps):  # they agree, on nothing
+        return 1.0
+    return nothing_where_none_agree(maps, final)
 
 
 def ranked(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:

@@ -18,6 +18,10 @@ def agree(
     before: Annotated[
         list[str] | None, typer.Option(help="METHOD=labels.h5 of the stage before, for what still moves.")
     ] = None,
+    learnt: Annotated[
+        list[str] | None,
+        typer.Option(help="SYSTEM=maps.h5 of a network that learnt from the labels, for the column nothing."),
+    ] = None,
     index: Annotated[
         Path | None, typer.Option(help="index.csv: adds the images' paths as the column filepath (FiftyOne).")
     ] = None,
@@ -29,6 +33,8 @@ def agree(
     quiet: Quiet = False,
 ) -> None:
     """Rank the images by how much the methods disagree on them: those to look at where there are no masks.
+
+    The column nothing is how likely it is that an image shows nothing salient, from 0 to 1.
 
     Example: usod maps agree --labels rbd=rbd.h5 --labels mc=mc.h5 --index index.csv --csv doubts.csv
     """
@@ -42,13 +48,17 @@ def agree(
     from usod.progress import progress
 
     with ExitStack() as stack:
-        now, earlier = (
+        now, earlier, final = (
             {name: stack.enter_context(MapStore(path)) for name, path in named_paths(given_paths, option).items()}
-            for given_paths, option in ((labels, "--labels"), (before or [], "--before"))
+            for given_paths, option in (
+                (labels, "--labels"),
+                (before or [], "--before"),
+                (learnt or [], "--learnt"),
+            )
         )
         first = next(iter(now.values()))
         ids = first.ids
-        for store in [*now.values(), *earlier.values()]:
+        for store in [*now.values(), *earlier.values(), *final.values()]:
             store.require(ids)
 
         def maps(key: str, stores: dict[str, MapStore]) -> dict[str, NDArray]:
@@ -61,7 +71,8 @@ def agree(
             return (maps(key, now) for key in ids)
 
         rows = [
-            {"id": key, **agreement(maps(key, now), maps(key, earlier))} for key in progress(ids, len(ids), "comparing")
+            {"id": key, **agreement(maps(key, now), maps(key, earlier), maps(key, final))}
+            for key in progress(ids, len(ids), "comparing")
         ]
         table = ranked(rows)
         if index is not None:

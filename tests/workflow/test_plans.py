@@ -143,7 +143,10 @@ LEFT_OUT_OF = {
     "vote make": {"--labels", "--soft"},
     "report watched": {"--beside", "--epochs", "--masks"},
     "ldps refine": {"--batch"},
-    "predict": {"--type", "--threshold", "--smallest", "--fill", "--edges", "--overwrite"},
+    "predict": {
+        *("--type", "--threshold", "--smallest", "--fill", "--edges", "--overwrite"),
+        *("--alpha", "--skip-empty", "--empty-above", "--video", "--smooth"),
+    },
     "export": {"--rembg"},
     "maps export": {"--working-size"},
     "maps agree": {"--arrays", "--given", "--side"},

@@ -29,6 +29,7 @@ def test_empty_labels_agree_and_one_method_has_no_agreement():
     assert np.isnan(single["agreement"]) and single["movement"] == pytest.approx(0.2)
     table = ranked([{"id": "still", **single, "movement": 0.1}, {"id": "moving", **single}])
     assert list(table["id"]) == ["moving", "still"] and list(table["rank"]) == [1, 2]
+    assert list(table["doubt"]) == pytest.approx([0.2, 0.1]), "there is no agreement to be in doubt of"
 
 
 @pytest.fixture
@@ -86,6 +87,18 @@ def test_the_most_doubtful_image_comes_first_with_the_path_that_fiftyone_reads(l
     assert list(table["doubt"]) == pytest.approx([1, 1 - 56 / 72, 0], abs=1e-6)
     assert table["nothing"].between(0, 1).all() and table["nothing"][0] > table["nothing"][2]
     assert table["filepath"][0] == str(labels / "photos/torn.png")
+
+
+def test_maps_of_another_size_are_compared_at_that_of_the_first_method(labels):
+    """One method's maps, two times as large: a block of four pixels of theirs is one of the others'."""
+    ids, disc = ["agreed", "near", "torn"], np.zeros((16, 16))
+    disc[4:12, 4:12] = 1
+    with write_maps(labels / "b.h5", ids, (32, 32), [[16, 16]] * 3, ATTRIBUTES) as rows:
+        for key in ids:
+            rows[key] = disc.repeat(2, 0).repeat(2, 1)
+    done = agree(labels)
+    assert done.returncode == 0, done.stderr
+    assert (pd.read_csv(labels / "doubts.csv")["doubt"] < 0.2).all()
 
 
 def test_cleanlab_reads_the_arrays_and_finds_the_image(labels):

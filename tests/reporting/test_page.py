@@ -58,6 +58,11 @@ def test_the_page_holds_everything_and_loads_nothing(files):
     assert "<script" not in text and "<title>T &amp; t</title>" in text
 
 
+def test_a_picture_is_shown_at_the_size_it_was_drawn_for(files):
+    Image.fromarray(np.zeros((6, 40), np.uint8)).save(files / "fine.png", dpi=(192, 192))
+    assert 'width="20"' in make_page(plan(files / "fine.png")) and 'width="4"' in make_page(plan(files / "a.png"))
+
+
 def test_what_is_missing_or_foreign_is_one_line(files):
     with pytest.raises(UsodError, match=r"none.png: cannot be read for the report"):
         make_page(plan(files / "none.png"))

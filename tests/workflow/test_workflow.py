@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import PurePath
 
 import pandas as pd
 import pytest
@@ -80,10 +81,16 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert done.returncode == 0 and "Nothing to be done" in done.stdout
 
 
-def test_every_rule_has_written_its_log_and_its_timing(finished):
+def test_every_job_has_written_its_log_and_its_timing(finished):
+    """As the plan of all jobs names them; costs are summed and origins written of what the others have left."""
     results = finished.folder / "results"
-    for kind in ("logs", "timings"):
-        assert len(list((results / kind).rglob("*.*"))) >= 30
+    planned = finished.snakemake("--dry-run", "--forceall").stdout
+    named = {
+        kind: set(re.findall(rf"^    {kind}: results/(\S+)$", planned, re.MULTILINE)) for kind in ("log", "benchmark")
+    }
+    assert len(named["log"]) > 60 and all((results / name).is_file() for name in named["log"] | named["benchmark"])
+    untimed = {PurePath(name).stem for name in named["log"]} - {PurePath(name).stem for name in named["benchmark"]}
+    assert untimed == {"costs", "provenance", "report"}
 
 
 def test_epochs_of_one_method_touch_that_method_only(restored):

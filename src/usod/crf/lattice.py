@@ -151,7 +151,7 @@ def _build_on_cpu(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Vertices, barycentric weights and neighbours as in a `Lattice`: compiled loops, vertices numbered as met."""
     origin, rank, weights, lowest, highest = simplices(features.contiguous().numpy())
     cell, strides = _radix((highest - lowest + 4).tolist())
-    vertices, neighbours = numbered(origin, rank, lowest - 2, np.array([*strides, 0]), cell)
+    vertices, neighbours = numbered(origin, rank, len(weights), lowest - 2, np.array([*strides, 0]), cell)
     return torch.from_numpy(vertices), torch.from_numpy(weights), torch.from_numpy(neighbours)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+_BLOCK = 512  # points whose coordinates lie in the nearest cache together
 Integers = NDArray[np.int64]
 
 
@@ -19,69 +20,118 @@ def simplices(
 
     Returns
     -------
-    origin : (N, d+1) int32: its remainder-0 vertex, divided by d + 1
-    rank : (N, d+1) int8: the place of each coordinate when the remainders are sorted in descending order
+    origin : (d+1, at least N) int32: its remainder-0 vertex, divided by d + 1
+    rank : (d+1, at least N) int8: the place of each coordinate when the remainders are sorted in descending order
     barycentric : (N, d+1) float32: the weight of the vertex of each remainder 0..d
     lowest, highest : (d,) int64: of the first d coordinates of all origins
     """
     d, n = features.shape
     deviation = float(np.float32(math.sqrt(2.0 / 3.0) * (d + 1)))
     scales = np.array([1.0 / math.sqrt(j * (j + 1.0)) * deviation for j in range(1, d + 1)], np.float32)
-    origin, rank = np.empty((n, d + 1), np.int32), np.empty((n, d + 1), np.int8)
-    barycentric = np.empty((n, d + 1), np.float32)
+    room = n + -n % _BLOCK  # whole blocks; what fills up the last one is the last point, repeated
+    origin, rank = np.empty((d + 1, room), np.int32), np.empty((d + 1, room), np.int8)
+    barycentric = np.empty((room, d + 1), np.float32)
     _simplices(features, scales, origin, rank, barycentric)
-    return origin, rank, barycentric, *(bound(origin[:, :d], axis=0).astype(np.int64) for bound in (np.min, np.max))
+    bounds = (bound(origin[:d], axis=1).astype(np.int64) for bound in (np.min, np.max))
+    return origin, rank, barycentric[:n], *bounds
 
 
 @njit(cache=True, nogil=True)
 def _simplices(features, scales, origin, rank, barycentric):  # type: ignore[no-untyped-def]
-    d, n = features.shape
-    one, inverse = np.float32(1.0), np.float32(1.0 / (d + 1))
-    elevated, remainder = np.empty(d + 1, np.float32), np.empty(d + 1, np.float32)
-    whole, ascending = np.empty(d + 1, np.float32), np.empty(d + 1, np.float32)
-    for i in range(n):
-        total = np.float32(0.0)
-        for j in range(d, 0, -1):
-            scaled = features[j - 1, i] * scales[j - 1]
-            elevated[j] = total - np.float32(j) * scaled
-            total += scaled
-        elevated[0] = total
-        excess = np.float32(0.0)
-        for j in range(d + 1):
-            whole[j] = np.rint(elevated[j] * inverse)
-            remainder[j] = elevated[j] - whole[j] * np.float32(d + 1)
-            excess += whole[j]
-        places = rank[i]
-        places[:] = np.int8(excess)
-        for j in range(d + 1):
-            for k in range(j + 1, d + 1):
-                if remainder[j] < remainder[k]:
-                    places[j] += 1
-                else:
-                    places[k] += 1
-        for j in range(d + 1):
-            # Coordinates that rounding has put off the hyperplane are brought back where this moves the point least.
-            if places[j] < 0:
-                places[j] += d + 1
-                whole[j] += one
-            elif places[j] > d:
-                places[j] -= d + 1
-                whole[j] -= one
-            origin[i, j] = np.int32(whole[j])
-            ascending[d - places[j]] = (elevated[j] - whole[j] * np.float32(d + 1)) * inverse
-        barycentric[i, 0] = ascending[0] + (one - ascending[d])
-        for j in range(1, d + 1):
-            barycentric[i, j] = ascending[j] - ascending[j - 1]
+    """Fill the last three, block by block. A block's steps are loops over its points, which are done side by side."""
+    corners, n = len(origin), features.shape[1]
+    values = np.empty((corners - 1, _BLOCK), np.float32)
+    elevated, remainder = np.empty((corners, _BLOCK), np.float32), np.empty((corners, _BLOCK), np.float32)
+    whole, ascending = np.empty((corners, _BLOCK), np.float32), np.empty((corners, _BLOCK), np.float32)
+    places = np.empty((corners, _BLOCK), np.int32)
+    for start in range(0, origin.shape[1], _BLOCK):
+        for j in range(corners - 1):
+            for i in range(_BLOCK):
+                values[j, i] = features[j, min(start + i, n - 1)]
+        _elevate(values, scales, elevated)
+        _round(elevated, whole, remainder, places)
+        for j in range(corners):
+            for k in range(j + 1, corners):
+                _compare(remainder[j], remainder[k], places[j], places[k])
+        ascending[:] = 0
+        for j in range(corners):
+            _bring_back(elevated[j], whole[j], places[j], corners, ascending)
+            rank[j, start : start + _BLOCK] = places[j]
+            origin[j, start : start + _BLOCK] = whole[j]
+        part = barycentric[start : start + _BLOCK]
+        for i in range(_BLOCK):
+            part[i, 0] = ascending[0, i] + (np.float32(1.0) - ascending[corners - 1, i])
+            for m in range(1, corners):
+                part[i, m] = ascending[m, i] - ascending[m - 1, i]
+
+
+@njit(cache=True, nogil=True)
+def _elevate(features, scales, elevated):  # type: ignore[no-untyped-def]
+    """Embed points in the lattice's hyperplane."""
+    total = np.zeros(_BLOCK, np.float32)
+    for j in range(len(scales), 0, -1):
+        values, out, scale, factor = features[j - 1], elevated[j], scales[j - 1], np.float32(j)
+        for i in range(_BLOCK):
+            scaled = values[i] * scale
+            out[i] = total[i] - factor * scaled
+            total[i] += scaled
+    elevated[0] = total
+
+
+@njit(cache=True, nogil=True)
+def _round(elevated, whole, remainder, places):  # type: ignore[no-untyped-def]
+    """Round to the nearest remainder-0 vertex; the ranks begin with how far rounding has left the hyperplane."""
+    corners = len(elevated)
+    inverse, size = np.float32(1.0 / corners), np.float32(corners)
+    excess = np.zeros(_BLOCK, np.float32)
+    for j in range(corners):
+        values, near, rest = elevated[j], whole[j], remainder[j]
+        for i in range(_BLOCK):
+            near[i] = np.rint(values[i] * inverse)
+            rest[i] = values[i] - near[i] * size
+            excess[i] += near[i]
+    for j in range(corners):
+        out = places[j]
+        for i in range(_BLOCK):
+            out[i] = np.int32(excess[i])
+
+
+@njit(cache=True, nogil=True)
+def _compare(first, second, first_place, second_place):  # type: ignore[no-untyped-def]
+    """Of two coordinates, the one of the smaller remainder is further down."""
+    for i in range(_BLOCK):
+        below = np.int32(first[i] < second[i])
+        first_place[i] += below
+        second_place[i] += np.int32(1) - below
+
+
+@njit(cache=True, nogil=True)
+def _bring_back(elevated, whole, places, corners, ascending):  # type: ignore[no-untyped-def]
+    """A coordinate that rounding has put off the hyperplane comes back where this moves the point least.
+
+    Its offset from the vertex goes to the place of its rank in `ascending`.
+    """
+    inverse, size, d = np.float32(1.0 / corners), np.float32(corners), np.int32(corners - 1)
+    offset = np.empty(_BLOCK, np.float32)
+    for i in range(_BLOCK):
+        shift = np.int32(places[i] < 0) - np.int32(places[i] > d)
+        places[i] += shift * np.int32(corners)
+        whole[i] += np.float32(shift)
+        offset[i] = (elevated[i] - whole[i] * size) * inverse
+    for m in range(corners):
+        out, place = ascending[m], d - np.int32(m)
+        for i in range(_BLOCK):
+            out[i] = offset[i] if places[i] == place else out[i]
 
 
 def numbered(
-    origin: NDArray[np.int32], rank: NDArray[np.int8], lowest: Integers, steps: Integers, cell: int
+    origin: NDArray[np.int32], rank: NDArray[np.int8], n: int, lowest: Integers, steps: Integers, cell: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Numbers of the simplices' corners, and the vertices' neighbours.
 
     Parameters
     ----------
-    origin, rank : as `simplices` gives them
+    origin, rank : as `simplices` gives them, of n points
     lowest : (d,) what the digits of the keys count from
     steps, cell : (d+1,) weight of each coordinate's digit in a key, 0 for the last; and that of the remainder
 
@@ -90,7 +140,7 @@ def numbered(
     vertices : (N, d+1) int32 in [0, M), numbered as they are met
     neighbours : (d+1, 2, M) int32, M where there is none
     """
-    vertices, keys, table = _numbered(origin, rank, lowest, steps, cell)
+    vertices, keys, table = _numbered(origin, rank, n, lowest, steps, cell)
     return vertices, _neighbours(keys, table, steps, cell)
 
 
@@ -106,21 +156,21 @@ def _place(table_keys, table, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _numbered(origin, rank, lowest, steps, cell):  # type: ignore[no-untyped-def]
-    n, corners = origin.shape
+def _numbered(origin, rank, n, lowest, steps, cell):  # type: ignore[no-untyped-def]
+    corners = len(origin)
     d = corners - 1
     vertices = np.empty((n, corners), np.int32)
-    keys = np.empty(1 << 15, np.int64)  # of the vertices, as far as they are numbered
-    table = np.full(1 << 16, -1, np.int32)  # open addressing, at most half full
+    keys = np.empty(1 << 12, np.int64)  # of the vertices, as far as they are numbered
+    table = np.full(1 << 14, -1, np.int32)  # open addressing, at most a quarter full
     latest = np.full(corners, -1, np.int64)  # the keys of the point before: neighbours share most corners
     falling = np.empty(corners, np.int64)
     count = 0
     for i in range(n):
         key = np.int64(0)
         for j in range(corners):
-            falling[d - rank[i, j]] = steps[j]
+            falling[d - rank[j, i]] = steps[j]
             if j < d:
-                key += (origin[i, j] - lowest[j]) * steps[j]
+                key += (origin[j, i] - lowest[j]) * steps[j]
         for m in range(corners):
             # From the vertex of remainder m - 1 to that of m all coordinates rise by 1, and then the one of rank
             # d + 1 - m falls by d + 1: the digit m rises by 1, and one quotient falls by 1.
@@ -137,7 +187,7 @@ def _numbered(origin, rank, lowest, steps, cell):  # type: ignore[no-untyped-def
                 count += 1
                 if count == len(keys):
                     keys = np.concatenate((keys, np.empty(count, np.int64)))
-                    table = np.full(4 * count, -1, np.int32)
+                    table = np.full(8 * count, -1, np.int32)
                     for k in range(count):
                         table[_place(keys, table, keys[k])] = k
                 vertices[i, m] = count - 1

@@ -92,8 +92,17 @@ except UsodError as error:
     raise WorkflowError(str(error)) from None
 
 METHODS = list(SETTINGS.methods)
+
+
+class Known(dict):
+    """Settings by name; a name that nothing has ends the workflow with one line."""
+
+    def __missing__(self, name):
+        raise WorkflowError(f"{name}: no table of variants has such a row")
+
+
 # A variant as part of a path -> its configuration; "" is the configuration itself.
-VARIANTS = {variant_folder(name): settings for name, settings in TABLES.settings.items()}
+VARIANTS = Known({variant_folder(name): settings for name, settings in TABLES.settings.items()})
 
 
 wildcard_constraints:
@@ -103,7 +112,8 @@ wildcard_constraints:
     stage=r"\d+",
     seed=r"\d+",
     system=r"[^/]+",
-    variant="|".join(map(re.escape, VARIANTS)),
+    # Not the hundred names that there are: every pattern with a variant would be compiled with them.
+    variant="(variants/[^/]+/)?",
     table="|".join(map(re.escape, TABLES.tables)),
 
 
@@ -390,6 +400,7 @@ def reads(what, part):
     return lambda wildcards: list(sources(wildcards, what, part).values())
 
 
+@one_line
 def sources(wildcards, what, part):
     """Name -> file that a part of the wildcards' variant is made from; variants with equal settings share it."""
     name = part.format_map(dict(wildcards.items()))

@@ -62,6 +62,7 @@ tell_places(places())
 
 
 onstart:
+    forget(Path(PLACE))
     download_weights()
 
 

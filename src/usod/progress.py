@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from usod.heartbeat import tell
+
 T = TypeVar("T")
 INTERVAL = 20.0  # seconds between the lines of a log
 
@@ -52,8 +54,9 @@ def progress(items: Iterable[T], total: int, what: str, unit: str = "image") -> 
         yield item
         done += 1
         now = time.monotonic()
+        speed = done / max(now - start, 1e-9)
+        tell(what=what, done=done, total=total, unit=units, speed=speed, left=(total - done) / speed)
         if now - last >= INTERVAL:
-            speed = done / (now - start)
             say(f"{what}: {done}/{total}, {speed:.2f} {units}/s, {duration((total - done) / speed)} left")
             last = now
     took = time.monotonic() - start

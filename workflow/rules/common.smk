@@ -15,6 +15,7 @@ from usod.settings.config import own_images, parse_config
 from usod.data.listing import fingerprint
 from usod.devices import machine_has_gpu
 from usod.errors import UsageError, UsodError
+from usod.heartbeat import PLACE, forget, gather
 from usod.folders import below_here, require_folder
 from usod.models.sources import missing_file
 from usod.plan import Plan
@@ -45,6 +46,7 @@ ABLATIONS = (
 ENOUGH_MB = 64_000
 
 lead_to_usod(workflow.resource_settings.cores)
+gather(Path(PLACE))
 
 
 def one_line(function):

@@ -1,0 +1,123 @@
+"""Make the pictures of docs/tutorial.md: `python docs/make_tutorial.py --help`.
+
+It does what the page says, on photographs that scikit-image and scikit-learn bring with them. With the file of weights
+the settings are those of `usod run`, and the pictures are those of the page. Without, where no weights can be
+downloaded, a small network learns from scratch: all the same steps, and masks that are not worth showing.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image, ImageDraw
+from skimage import data
+from sklearn.datasets import load_sample_image
+
+# Without DINOv2: as small as it goes, and no spectral labels, which need an encoder that has learnt.
+SMALL = """
+size: 64
+network: {name: light, light_width: 8, weights: none, frozen: false}
+deepusps: {labels: [rbd, mc], fuse: {epochs: 2, min_steps: 0, size: null, batch_size: 4}}
+"""
+SIDE = 220  # pixels of a picture's cell
+
+
+def photographs() -> dict[str, Image.Image]:
+    """Name -> eight photographs, of free licences: docs/tutorial.md names them."""
+    names = ("astronaut", "camera", "cat", "clock", "coffee", "coins", "rocket")
+    found = {name: Image.fromarray(getattr(data, name)()).convert("RGB") for name in names}
+    return found | {"flower": Image.fromarray(load_sample_image("flower.jpg"))}
+
+
+def usod(*words: object) -> None:
+    """Run `usod WORDS`, and stop where it fails."""
+    subprocess.run([sys.executable, "-m", "usod", *map(str, words)], check=True)
+
+
+def sheet(rows: list[tuple[str, list[Image.Image]]]) -> Image.Image:
+    """Pictures in rows, each row with its name below its first picture."""
+    height = SIDE + 16
+    out = Image.new("RGB", (max(len(cells) for _, cells in rows) * (SIDE + 4), len(rows) * height), "white")
+    for row, (name, cells) in enumerate(rows):
+        for column, cell in enumerate(cells):
+            small = cell.convert("RGB").copy()
+            small.thumbnail((SIDE, SIDE))
+            out.paste(small, (column * (SIDE + 4), row * height))
+        ImageDraw.Draw(out).text((2, row * height + SIDE + 2), name, fill="black")
+    return out
+
+
+def two_columns(rows: list[tuple[str, list[Image.Image]]]) -> Image.Image:
+    """The rows, the second half of them beside the first."""
+    half = -(-len(rows) // 2)
+    left, right = sheet(rows[:half]), sheet(rows[half:])
+    out = Image.new("RGB", (left.width + right.width + 12, left.height), "white")
+    out.paste(left, (0, 0))
+    out.paste(right, (left.width + 12, 0))
+    return out
+
+
+def marked(photograph: Image.Image, mask: Image.Image) -> Image.Image:
+    """The photograph, darkened where the mask is black."""
+    return Image.composite(photograph, photograph.point(lambda value: value // 4), mask.convert("L"))
+
+
+def on_chequers(cut: Image.Image, size: int = 16) -> Image.Image:
+    """A picture with transparency as image editors show it."""
+    out = Image.new("RGB", cut.size, "white")
+    draw = ImageDraw.Draw(out)
+    for top in range(0, cut.height, size):
+        for left in range(top // size % 2 * size, cut.width, 2 * size):
+            draw.rectangle((left, top, left + size - 1, top + size - 1), fill=(205, 205, 205))
+    out.paste(cut, mask=cut.getchannel("A"))
+    return out
+
+
+def main() -> None:
+    """Do the steps of the page and draw its pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="folder for photographs and results")
+    parser.add_argument("--weights", type=Path, help="dinov2_vits14.safetensors; without it a small network")
+    parser.add_argument("--out", type=Path, help="folder of the pictures; none: WORK/pictures")
+    given = parser.parse_args()
+    work, out = given.work, given.out or given.work / "pictures"
+    for folder in ("photographs", "new"):
+        (work / folder).mkdir(parents=True, exist_ok=True)
+    taken = photographs()
+    for name, photograph in taken.items():
+        photograph.save(work / f"photographs/{name}.png")
+    Image.fromarray(load_sample_image("china.jpg")).save(work / "new/temple.png")
+
+    settings = work / "settings.yaml"
+    whole = f"network: {{weights: {given.weights.absolute()}}}\n" if given.weights else SMALL
+    settings.write_text(whole, encoding="utf-8")
+    usod("run", work / "photographs", "--out", work, "--configfile", settings)
+    usod("status", work, "--once")
+    results = work / "results"
+    model = results / "models/photographs/deepusps-seed0.safetensors"
+    usod("predict", model, work / "new", "--out", work / "cut", "--type", "rgba")
+
+    out.mkdir(parents=True, exist_ok=True)
+    masks = {name: Image.open(results / f"masks/photographs/deepusps-seed0/{name}.png") for name in taken}
+    rows = [(name, [taken[name], masks[name], marked(taken[name], masks[name])]) for name in taken]
+    save(two_columns(rows), out / "masks.png")
+    doubts = pd.read_csv(results / "report/doubts-photographs.csv")
+    order = [str(name) for name in doubts["id"] if str(name) in taken][:3]
+    save(
+        sheet([(f"doubt {number}: {name}", [taken[name], masks[name]]) for number, name in enumerate(order, 1)]),
+        out / "doubts.png",
+    )
+    cut = Image.open(work / "cut/temple.png")
+    save(sheet([("a new image", [Image.open(work / "new/temple.png"), on_chequers(cut)])]), out / "new.png")
+
+
+def save(picture: Image.Image, file: Path) -> None:
+    """A PNG of 128 colours: a third of the size, and enough to look at."""
+    picture.quantize(128, dither=Image.Dither.FLOYDSTEINBERG).save(file, optimize=True)
+    print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

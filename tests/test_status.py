@@ -117,7 +117,8 @@ def test_without_a_lock_the_run_has_ended(place):
 
 def test_a_killed_job_leaves_its_last_word_and_one_that_ends_nothing(place):
     """Until the next run begins."""
-    code = "import time; from usod.heartbeat import *; k = beating(%r); k.__enter__(); tell(epoch=4); print(1, flush=True); time.sleep(60)"
+    code = "import time; from usod.heartbeat import *; k = beating(%r); k.__enter__(); tell(epoch=4)"
+    code += "; print(1, flush=True); time.sleep(60)"
     environment = {**os.environ, "USOD_JOBS": str(place / PLACE)}
     child = subprocess.Popen([sys.executable, "-c", code % WORDS], env=environment, stdout=subprocess.PIPE)
     assert child.stdout.readline()

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from usod.commands.options import Quiet
+
 
 def status(
     results: Annotated[Path, typer.Argument(help="The --out of usod run, or the results in it.")] = Path(),
@@ -13,6 +15,7 @@ def status(
     ] = False,
     json: Annotated[bool, typer.Option(help="Print it once, as JSON.")] = False,
     every: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks.")] = 3.0,
+    quiet: Quiet = False,
 ) -> None:
     """Show what a run is doing: its jobs, their epoch, loss, speed and time left, what failed, what is done.
 
@@ -32,6 +35,8 @@ def status(
     from usod.running.status import folder_of, read_status
 
     folder = folder_of(results)
+    if quiet:
+        return
     console = Console()
     if json:
         import json as text

@@ -26,6 +26,8 @@ def status(
 
     Example: usod status project --once
     """
+    import signal
+    import sys
     import time
 
     from rich.console import Console
@@ -48,6 +50,7 @@ def status(
             screen(read_status(folder), 10**6)
         )
         return
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))  # the way to end a look is no error
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             live.update(screen(read_status(folder), console.height), refresh=True)

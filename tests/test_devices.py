@@ -4,12 +4,13 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
 
-from usod.devices import as_memory_allows, lease, physical_keys, pick_device, visible_devices
+from usod.devices import AsMemoryAllows, lease, physical_keys, pick_device, start_device, visible_devices
 from usod.errors import UsageError, UsodError
 
 
@@ -131,15 +132,47 @@ def test_work_that_does_not_fit_is_halved_until_it_does(capsys):
         seen.append((part.start, part.stop))
         return list(range(part.start, part.stop))
 
+    as_memory_allows = AsMemoryAllows()
     assert [n for part in as_memory_allows(work, 7) for n in part] == list(range(7))
     assert seen == [(0, 2), (2, 4), (4, 6), (6, 7)]
     assert "going on with 2 at a time" in capsys.readouterr().err
+    assert [n for part in as_memory_allows(work, 3) for n in part] == list(range(3))
+    assert seen[4:] == [(0, 2), (2, 3)] and not capsys.readouterr().err  # it knows what fits
 
     def hopeless(part):
         raise torch.OutOfMemoryError
 
     with pytest.raises(torch.OutOfMemoryError):
-        list(as_memory_allows(hopeless, 4))
+        list(AsMemoryAllows()(hopeless, 4))
+
+
+def test_what_failed_work_had_in_memory_is_free_before_it_is_tried_again():
+    held = []
+
+    class Large:
+        pass
+
+    def work(part):
+        assert not held or held[0]() is None
+        large = Large()
+        held.append(weakref.ref(large))
+        if part.stop - part.start > 1:
+            raise torch.OutOfMemoryError
+
+    list(AsMemoryAllows()(work, 2))
+    assert len(held) == 3
+
+
+def test_determinism_is_asked_for_by_the_environment(monkeypatch):
+    try:
+        start_device("cpu", 0)
+        assert not torch.are_deterministic_algorithms_enabled()
+        monkeypatch.setenv("USOD_DETERMINISTIC", "1")
+        monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+        start_device("cpu", 0)
+        assert torch.are_deterministic_algorithms_enabled() and os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_a_device_that_is_not_there_is_an_error(monkeypatch):

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Precision = Literal["auto", "float32", "bf16"]
+DETERMINISTIC = "USOD_DETERMINISTIC"
+"""Environment variable that asks for the same bits in every run, also on a GPU."""
 LOCKS = Path(tempfile.gettempdir()) / "usod-devices"
 
 
@@ -66,12 +68,23 @@ def autocast(device: "torch.device", precision: Precision) -> Any:
 
 
 def start_device(name: str, threads: int) -> "torch.device":
-    """`pick_device` for a command: also sets PyTorch's CPU threads (0: its own choice), to no more than `cpu_cores`."""
+    """`pick_device` for a command, which then works there.
+
+    It becomes the current CUDA device, which times and memory are measured on. PyTorch's CPU threads are set (0: its
+    own choice), to no more than `cpu_cores`. Where the environment has `USOD_DETERMINISTIC`, algorithms are used that
+    give the same bits every time, slower ones on a GPU; PyTorch stops where it has none.
+    """
     import torch
 
     if threads:
         torch.set_num_threads(min(threads, cpu_cores()))
-    return pick_device(name)
+    if os.environ.get(DETERMINISTIC):
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+        torch.use_deterministic_algorithms(True)
+    device = pick_device(name)
+    if device.index is not None:
+        torch.cuda.set_device(device)
+    return device
 
 
 def cpu_cores() -> int:
@@ -91,30 +104,41 @@ def describe_device(device: "torch.device") -> str:
     return f"cuda ({torch.cuda.get_device_name(device)})"
 
 
-def as_memory_allows(work: Callable[[slice], Result], count: int) -> Iterator[Result]:
-    """`work` on `count` items: on all at once, and while the device runs out of memory on half as many at a time.
+class AsMemoryAllows:
+    """`work` on many items: on all at once, and once the device has run out of memory on no more than it had room for.
 
-    Raises
-    ------
-    torch.OutOfMemoryError
-        If a single item is too much.
+    What fitted is remembered from call to call.
     """
-    import torch
 
-    start, size = 0, count
-    while start < count:
-        try:
-            result = work(slice(start, min(start + size, count)))
-        except torch.OutOfMemoryError:
-            if size == 1:
-                raise
-            size = -(-size // 2)
+    def __init__(self) -> None:
+        self._most: int | None = None
+
+    def __call__(self, work: Callable[[slice], Result], count: int) -> Iterator[Result]:
+        """Results for consecutive parts of `count` items, in order.
+
+        Raises
+        ------
+        torch.OutOfMemoryError
+            If a single item is too much.
+        """
+        import torch
+
+        start, size = 0, min(count, self._most or count)
+        while start < count:
+            try:
+                result = work(slice(start, min(start + size, count)))
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+            else:
+                yield result
+                start += size
+                continue
+            # After the except clause: as long as the error is at hand, so is what the failed work had in memory.
+            self._most = size = -(-size // 2)
             say(f"the GPU is out of memory; going on with {size} at a time")
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            continue
-        yield result
-        start += size
 
 
 def seed_everything(seed: int) -> None:

@@ -229,6 +229,18 @@ def test_evaluate_reads_the_mask_table(tmp_path):
     assert (results["n"], results["mae"], results["f_fixed"]) == (1, 0, 1)
 
 
+def test_threads_change_nothing(tmp_path):
+    rng = np.random.default_rng(6)
+    masks = {f"im{i}": rng.random((20, 30)) > 0.5 for i in range(30)}
+    maps = Maps({key: rng.random((25, 20), np.float32) for key in masks})
+    found = [
+        evaluate(maps, masks, per_image_csv=tmp_path / f"{threads}.csv", under=["deepusps", "a2s"], threads=threads)
+        for threads in (1, 4)
+    ]
+    assert found[0] == found[1]
+    assert (tmp_path / "1.csv").read_text() == (tmp_path / "4.csv").read_text()
+
+
 def test_missing_maps_are_counted_and_named_and_nothing_is_written(tmp_path):
     masks = {f"im{i}": np.ones((2, 2), bool) for i in range(9)}
     with pytest.raises(UsodError, match=r"maps\.h5: 8 of 9 .*im1, im2"):

@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn import functional
 
 from usod.models.heads import FCNHead, PatchHead, SkipHead
+from usod.models.logit import ToLogit
 
 
 def test_fcn_logit_is_the_two_channel_softmax_and_moves_with_it_under_adam():
@@ -79,3 +80,14 @@ def test_a_patch_is_judged_by_its_features_and_the_mean_of_the_image(context):
         hidden = hidden + (x.mean((2, 3)) @ head.context.weight[..., 0, 0].T)[..., None, None]
     expected = torch.einsum("k,bkhw->bhw", head.classify.weight[0, :, 0, 0], hidden.relu()) + head.classify.bias
     torch.testing.assert_close(head([x] * 5, (4, 6))[:, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_the_last_convolution_is_in_single_precision_under_autocast(kernel):
+    torch.manual_seed(0)
+    layer, features = ToLogit(16, kernel), torch.randn(2, 16, 5, 7).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = layer(features)
+    expected = functional.conv2d(features.double(), layer.weight.double(), layer.bias.double(), padding=kernel // 2)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits.double(), expected, rtol=1e-5, atol=1e-5)

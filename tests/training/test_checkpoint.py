@@ -42,6 +42,21 @@ def test_a_state_of_other_settings_is_not_used(work, capsys):
     assert str(work / "state.pt") in line and "other settings" in line
 
 
+def test_a_state_is_that_of_when_it_was_saved_whatever_is_saved_later(work):
+    weights, channels_last = torch.zeros(3), torch.arange(24.0).view(1, 2, 3, 4).to(memory_format=torch.channels_last)
+    checkpoint, history = Checkpoint(work, {}), []
+    for epoch in range(3):
+        history.append({"epoch": epoch})
+        checkpoint.save({"weights": weights, "more": [channels_last, weights], "history": history})
+        weights += 1  # as a training does, while the file is written
+        channels_last += 1
+        checkpoint.flush()
+        state = Checkpoint(work, {}).load()
+        assert state["weights"].tolist() == [epoch] * 3 and state["more"][1].tolist() == [epoch] * 3
+        assert torch.equal(state["more"][0], torch.arange(24.0).view(1, 2, 3, 4) + epoch)
+        assert state["history"] == history
+
+
 @pytest.mark.parametrize("damage", [lambda content: content[:200], lambda _: b"", lambda _: b"\x80\x02}q\x00."])
 def test_a_damaged_state_is_said_and_not_used(work, capsys, damage):
     checkpoint = Checkpoint(work, {})

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import time
 from functools import wraps
@@ -13,7 +14,7 @@ from snakemake.io import get_flag_value
 from usod.settings.ablations import Variants, check_table_names, find_tables, read_ablation
 from usod.settings.config import own_images, parse_config
 from usod.data.listing import fingerprint
-from usod.devices import machine_has_gpu
+from usod.devices import DETERMINISTIC, machine_has_gpu
 from usod.errors import UsageError, UsodError
 from usod.heartbeat import PLACE, forget, gather
 from usod.folders import below_here, require_folder
@@ -92,6 +93,10 @@ try:
     SETTINGS.check_paths(PLAN.tested)
 except UsodError as error:
     raise WorkflowError(str(error)) from None
+
+if SETTINGS.deterministic:
+    # Jobs inherit it. A job on another machine reads this file, too.
+    os.environ[DETERMINISTIC] = "1"
 
 METHODS = list(SETTINGS.methods)
 

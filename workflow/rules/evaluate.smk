@@ -81,7 +81,7 @@ rule score_maps:
         protocols=[f"--protocol {name}" for name in SETTINGS.benchmark.protocols],
     shell:
         "usod evaluate {input.maps:q} --index {input.masks:q} --per-image {output.per_image:q} --json {output.summary:q}"
-        " {params.protocols} > {log:q} 2>&1"
+        " {params.protocols} --workers {threads} > {log:q} 2>&1"
 
 
 rule rank_doubts:

@@ -64,12 +64,13 @@ def _refine_small(
     import numpy as np
 
     from usod.data.mapstore import ImageStore, MapStore, write_maps
-    from usod.devices import as_memory_allows
+    from usod.devices import AsMemoryAllows
     from usod.progress import progress
 
     with MapStore(maps) as store, ImageStore(images) as pixels:
         store.serve_at(pixels.size)
         pixels.require_like(store)
+        as_memory_allows = AsMemoryAllows()
         with write_maps(out, store.ids, store.size, store.original_size, attributes) as rows:
             parts = [store.ids[i : i + batch] for i in range(0, len(store), batch)]
             for ids in progress(parts, len(parts), "CRF", f"batch of {batch}"):

@@ -22,6 +22,7 @@ def evaluate(
         ),
     ] = [],  # noqa: B006 - typer's way to say what is there without the option
     skip_empty: Annotated[bool, typer.Option(help="Leave out images whose mask is empty.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Threads that score; 0: one per core.")] = 0,
     quiet: Quiet = False,
 ) -> None:
     """Score maps against masks: every F-measure of the field, S, E and MAE.
@@ -32,6 +33,7 @@ def evaluate(
     """
     from usod.data.mapstore import open_maps
     from usod.data.mask_folder import given_masks
+    from usod.devices import cpu_cores
     from usod.evaluation.benchmark import evaluate as run
     from usod.progress import progress
 
@@ -45,6 +47,7 @@ def evaluate(
         under=protocol,
         empty="skip" if skip_empty else "count",
         progress=lambda ids: progress(ids, len(ids), "scoring"),
+        threads=workers or cpu_cores(),
     )
     if not quiet:
         under = result.pop("protocols")

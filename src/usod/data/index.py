@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from usod.data.images import image_size, inspect_image, read_image, read_mask
+from usod.data.images import image_size, inspect_image, read_graded_mask, read_image
 from usod.data.lookalikes import REMEDY, masks_among_images
 from usod.data.pairing import DataSet, Item, find_dataset, overlays
 from usod.data.parallel import READERS, read_all
@@ -152,12 +152,17 @@ def build_masks(
 
 
 def load_mask(mask: str | Path, threshold: float = 0.5) -> np.ndarray:
-    """The mask that a row of masks.csv names, from its columns `mask` and `threshold`: (H, W) bool.
+    """The mask that a row of masks.csv names, from its columns `mask` and `threshold`: (H, W) bool."""
+    return load_graded_mask(mask) > threshold
 
-    A folder holds one colour overlay per annotator (`merge_votes`), a file is read by `read_mask`.
+
+def load_graded_mask(mask: str | Path) -> np.ndarray:
+    """The values, (H, W) float32 in [0, 1], that `load_mask` compares with its threshold.
+
+    A folder holds one colour overlay per annotator (`merge_votes`: 0 or 1), a file is read by `read_graded_mask`.
     """
     path = Path(mask)
-    return merge_votes(path) if path.is_dir() else read_mask(path, threshold)
+    return merge_votes(path).astype(np.float32) if path.is_dir() else read_graded_mask(path)
 
 
 def load_masks(masks: str | Path, ids: Sequence[str]) -> list[np.ndarray]:

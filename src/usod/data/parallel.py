@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver
 from typing import TypeVar
@@ -34,14 +34,28 @@ def parallel_map(work: Callable[[A], B], items: Sequence[A], workers: int, impor
         return
     pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=_context(imports), initializer=_one_thread)
     try:
-        waiting = [pool.submit(work, item) for item in items[: 4 * workers]]
+        yield from _in_order(pool, work, items, 4 * workers)
+    except BrokenProcessPool as error:
+        raise UsodError("a worker process was killed (out of memory?); use fewer workers") from error
+
+
+def threaded_map(work: Callable[[A], B], items: Sequence[A], threads: int) -> Iterator[B]:
+    """`parallel_map` in threads, for work that leaves the interpreter lock: reading files, NumPy, compiled loops."""
+    if threads <= 1 or len(items) <= 1:
+        yield from map(work, items)
+        return
+    yield from _in_order(ThreadPoolExecutor(min(threads, len(items))), work, items, 2 * threads)
+
+
+def _in_order(pool: Executor, work: Callable[[A], B], items: Sequence[A], ahead: int) -> Iterator[B]:
+    """Results in the order of the items, of which only some are handed to the pool `ahead`; the pool is shut down."""
+    try:
+        waiting = [pool.submit(work, item) for item in items[:ahead]]
         for following in range(len(waiting), len(items) + len(waiting)):
             done = waiting.pop(0).result()
             if following < len(items):
                 waiting.append(pool.submit(work, items[following]))
             yield done
-    except BrokenProcessPool as error:
-        raise UsodError("a worker process was killed (out of memory?); use fewer workers") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

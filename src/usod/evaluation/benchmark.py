@@ -14,8 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from usod.data.images import resize_map
-from usod.data.index import load_mask
+from usod.data.index import load_graded_mask, load_mask
 from usod.data.mapstore import Maps
+from usod.data.parallel import threaded_map
 from usod.data.store import require_ids
 from usod.errors import UsageError, UsodError
 from usod.evaluation import measures
@@ -95,13 +96,22 @@ class Benchmark:
         key, prediction, mask = image if len(image) == 3 else (str(len(self._rows)), *image)
         if key in self._rows:
             raise UsodError(f"image {key!r} is scored twice; give every image an id of its own")
+        self.add(key, *self.measure(key, prediction, mask))
+
+    def measure(
+        self, key: str, prediction: NDArray, mask: NDArray[np.bool_]
+    ) -> tuple[dict[str, float], NDArray[np.float64]]:
+        """What `add` takes, without adding it: several threads may do so at once. Arrays and errors as in `score`."""
         try:
             row, curves = _measure(as_unit(prediction, mask, self.normalize), mask)
         except UsodError as error:
             raise type(error)(f"image {key!r}: {error}") from None
-        counted = self.empty == "count" or bool(mask.any())
-        self._rows[key] = {**row, "empty_mask": not mask.any()}
-        if counted:
+        return {**row, "empty_mask": not mask.any()}, curves
+
+    def add(self, key: str, row: dict[str, float], curves: NDArray[np.float64]) -> None:
+        """Add the measures of an image."""
+        self._rows[key] = row
+        if self.empty == "count" or not row["empty_mask"]:
             self._curve_sum += curves
 
     def __len__(self) -> int:
@@ -170,6 +180,7 @@ def evaluate(
     under: Sequence[str] = (),
     empty: Literal["count", "skip"] = "count",
     progress: Callable[[Sequence[str]], Iterable[str]] | None = None,
+    threads: int = 1,
 ) -> dict[str, Any]:
     """Score the maps of every mask and write the report files.
 
@@ -180,11 +191,11 @@ def evaluate(
     predictions : maps by id, e.g. `usod.data.mapstore.open_maps(path)`; ids without a mask are ignored
     masks : the table of `usod.data.index.read_masks`, or any mapping of id to (H, W) bool
     per_image_csv : file for `Benchmark.per_image`
-    json_path : file for the results, `labels` (`usod.human_labels`), `protocol` (how, in words), `protocols` and
-        `curves`
+    json_path : file for the results, `labels` (`usod.human_labels`), `protocol` (in words), `protocols` and `curves`
     under : names of `usod.evaluation.protocols.PROTOCOLS`, under which the maps are scored besides
     empty : as for `Benchmark`, under all protocols
     progress : wraps the list of ids, e.g. tqdm
+    threads : images that are scored at once
 
     Returns
     -------
@@ -195,31 +206,41 @@ def evaluate(
     UsageError
         If `under` names no protocol.
     UsodError
-        If predictions lack some of the ids, if an image cannot be scored, or if a file cannot be written.
+        If predictions lack some of the ids, an image cannot be scored, or a file cannot be written.
     """
     tally = Tally(under, empty)
     lookup = MaskTable(masks) if isinstance(masks, pd.DataFrame) else masks
     ids = list(lookup)
     require_ids(predictions, ids)
-    benchmark = Benchmark(empty=empty)
-    resized = 0
-    for key in progress(ids) if progress else ids:
-        mask, stored = lookup[key], predictions[key]
-        prediction = resize_map(stored, mask.shape) if stored.shape != mask.shape else stored
-        resized += stored.shape != mask.shape
-        benchmark.step(key, prediction, mask)
-        above = partial(lookup.above, key) if isinstance(lookup, MaskTable) else lambda _, mask=mask: mask
-        tally.step(stored, above)
+    benchmark, resized = Benchmark(empty=empty), 0
+    measured = threaded_map(partial(_measure_stored, benchmark, tally, lookup, predictions), ids, threads)
+    for key, (scores, under_protocols, fitted) in zip(progress(ids) if progress else ids, measured, strict=True):
+        benchmark.add(key, *scores)
+        tally.add(under_protocols)
+        resized += fitted
     results = benchmark.results() | {"protocols": tally.results()}
     if per_image_csv is not None:
         with atomic_path(per_image_csv) as temporary:
             benchmark.per_image().to_csv(temporary, index=False, float_format="%.6f")
     if json_path is not None:
-        curves = {name: np.round(values, 6).tolist() for name, values in benchmark.curves().items()}
-        labels, how = getattr(predictions, "labels", "unknown"), describe_protocol(benchmark, resized)
-        document = results | {"labels": labels, "protocol": how, "curves": curves}
-        write_text(json_path, json.dumps(document, indent=1) + "\n")
+        how = {"labels": getattr(predictions, "labels", "unknown"), "protocol": describe_protocol(benchmark, resized)}
+        _write_summary(json_path, results | how, benchmark.curves())
     return results
+
+
+def _measure_stored(
+    benchmark: Benchmark, tally: Tally, masks: Mapping[str, NDArray[np.bool_]], predictions: Maps, key: str
+) -> tuple[Any, Any, bool]:
+    """What `Benchmark.add` and `Tally.add` take of an image, and whether its map had another size than its mask."""
+    above = masks.reader(key) if isinstance(masks, MaskTable) else lambda _: masks[key]
+    mask, stored = above(None), predictions[key]
+    prediction = resize_map(stored, mask.shape) if stored.shape != mask.shape else stored
+    return benchmark.measure(key, prediction, mask), tally.measure(stored, above), prediction is not stored
+
+
+def _write_summary(path: str | Path, results: dict[str, Any], curves: Mapping[str, NDArray[np.float64]]) -> None:
+    rounded = {name: np.round(values, 6).tolist() for name, values in curves.items()}
+    write_text(path, json.dumps(results | {"curves": rounded}, indent=1) + "\n")
 
 
 class MaskTable(Mapping[str, NDArray[np.bool_]]):
@@ -231,12 +252,13 @@ class MaskTable(Mapping[str, NDArray[np.bool_]]):
         }
 
     def __getitem__(self, key: str) -> NDArray[np.bool_]:
-        return self.above(key, None)
+        return load_mask(*self._files[key])
 
-    def above(self, key: str, share: float | None) -> NDArray[np.bool_]:
-        """The mask whose grey values are salient above `share` of their range; None: as its table says."""
+    def reader(self, key: str) -> Callable[[float | None], NDArray[np.bool_]]:
+        """Share of the grey values' range -> the mask above it; None: as its table says. The file is read once."""
         file, threshold = self._files[key]
-        return load_mask(file, threshold if share is None else share)
+        graded = load_graded_mask(file)
+        return lambda share: graded > (threshold if share is None else share)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from usod.evaluation import loops
+
 BETA2 = 0.3
 """The weight beta^2 of precision against recall that the field uses since Achanta et al."""
 
@@ -31,7 +33,7 @@ Mask = NDArray[np.bool_]
 
 def mae(p: Map, g: Mask) -> float:
     """Mean absolute error, mean |p - g| in [0,1]; lower is better."""
-    return float(np.abs(p - g).mean(dtype=np.float64))
+    return float(loops.absolute_error(p, g) / g.size)
 
 
 def f_measure(precision: ArrayLike, recall: ArrayLike, beta2: float = BETA2) -> NDArray[np.float64]:
@@ -74,8 +76,7 @@ def threshold_counts(p: Map, g: Mask) -> tuple[NDArray[np.int64], NDArray[np.int
     true positives (256,) and predicted positives (256,), int64
     """
     levels = (p * (LEVELS - 1)).astype(np.uint8)
-    joint = np.bincount(levels.ravel() + LEVELS * g.ravel().astype(np.int64), minlength=2 * LEVELS)
-    background, foreground = joint.reshape(2, LEVELS)[:, ::-1].cumsum(axis=1)[:, ::-1]
+    background, foreground = loops.joint_histogram(levels, g)[:, ::-1].cumsum(axis=1)[:, ::-1]
     return foreground, foreground + background
 
 
@@ -140,16 +141,25 @@ def weighted_f_measure(p: Map, g: Mask, beta2: float = 1.0) -> float:
     """
     if not g.any():
         return 0.0
-    error = np.abs(p - g)
-    distance, nearest = ndimage.distance_transform_edt(~g, return_indices=True)
-    smoothed = _gaussian_7x7(error[nearest[0], nearest[1]])
-    inside = np.minimum(error, smoothed)[g]
-    outside = (error * (2 - np.exp(np.log(0.5) / 5 * distance)))[~g]
+    squared = loops.squared_distances(g)
+    box = _around(g, loops.REACH)
+    missed = 1 - p[box]
+    smoothed = _gaussian_7x7(loops.spread_errors(missed, g[box], squared[box]))
+    inside = np.minimum(missed, smoothed)[g[box]]
 
-    hits, false_alarms = g.sum() - inside.sum(), outside.sum()
+    hits = inside.size - inside.sum()
     recall = 1 - inside.mean()
-    precision = hits / (hits + false_alarms + EPS)
+    precision = hits / (hits + loops.false_alarms(p, squared) + EPS)
     return float((1 + beta2) * recall * precision / (recall + beta2 * precision + EPS))
+
+
+def _around(g: Mask, margin: int) -> tuple[slice, slice]:
+    """The bounding box of a mask that is not empty, wider by some pixels where the image goes on."""
+    rows, columns = (np.flatnonzero(g.any(axis=others)) for others in (1, 0))
+    return (
+        slice(max(int(rows[0]) - margin, 0), int(rows[-1]) + margin + 1),
+        slice(max(int(columns[0]) - margin, 0), int(columns[-1]) + margin + 1),
+    )
 
 
 def _gaussian_7x7(image: Map, sigma: float = 5.0) -> Map:
@@ -170,36 +180,52 @@ def s_measure(p: Map, g: Mask, alpha: float = 0.5) -> float:
         return 1 - float(p.mean())
     if share == 1:
         return float(p.mean())
-    objects = share * _object_similarity(p[g]) + (1 - share) * _object_similarity(1 - p[~g])
-    return max(0.0, alpha * objects + (1 - alpha) * _region_similarity(p, g))
+    parts = [loops.moments(p[quadrant], g[quadrant]) for quadrant in _quadrants(g)]
+    moments = [np.array(table) for table in zip(*parts, strict=True)]  # (4, 2) each
+    outside, inside = (_mean_and_spread(*(table[:, i] for table in moments)) for i in (0, 1))
+    objects = share * _similarity(*inside) + (1 - share) * _similarity(1 - outside[0], outside[1])
+    regions = sum(part[0].sum() / g.size * _ssim(*part) for part in parts)
+    return max(0.0, float(alpha * objects + (1 - alpha) * regions))
 
 
-def _object_similarity(values: Map) -> float:
+def _quadrants(g: Mask) -> list[tuple[slice, slice]]:
+    """The four quadrants around the mask's centroid."""
+    halves = []
+    for others in (1, 0):
+        along = np.count_nonzero(g, axis=others)
+        # The authors' MATLAB slices 1:c include the centroid's own row and column, hence the + 1.
+        middle = int((along @ np.arange(len(along)) / along.sum()).round()) + 1
+        halves.append((slice(0, middle), slice(middle, None)))
+    return [(rows, columns) for rows in halves[0] for columns in halves[1]]
+
+
+def _mean_and_spread(counts: NDArray, means: NDArray, deviations: NDArray) -> tuple[float, float]:
+    """Mean and standard deviation (of n - 1) of parts taken together, from theirs."""
+    total = counts.sum()
+    mean = (counts * means).sum() / total
+    squares = (deviations + counts * (means - mean) ** 2).sum()
+    return mean, float(np.sqrt(squares / (total - 1))) if total > 1 else 0.0
+
+
+def _similarity(mean: float, spread: float) -> float:
     """2 m / (m^2 + 1 + s) of the predictions on the object (2 lambda = 1, as in the authors' code)."""
-    mean = values.mean()
-    spread = values.std(ddof=1) if values.size > 1 else 0.0
-    return float(2 * mean / (mean**2 + 1 + spread + EPS))
+    return 2 * mean / (mean**2 + 1 + spread + EPS)
 
 
-def _region_similarity(p: Map, g: Mask) -> float:
-    """The structural similarity of four quadrants around the mask's centroid, weighted by area."""
-    height, width = g.shape
-    rows, columns = np.nonzero(g)
-    # The authors' MATLAB slices 1:c include the centroid's own row and column, hence the + 1.
-    row, column = int(rows.mean().round()) + 1, int(columns.mean().round()) + 1
-    quadrants = [(slice(0, row), slice(0, column)), (slice(0, row), slice(column, width))]
-    quadrants += [(slice(row, height), slice(0, column)), (slice(row, height), slice(column, width))]
-    # A centroid on the last row or column leaves quadrants without pixels: their weight is 0.
-    return sum(_ssim(p[q], g[q]) * g[q].size / g.size for q in quadrants if g[q].size)
+def _ssim(counts: NDArray, means: NDArray, deviations: NDArray) -> float:
+    """4 x y s_xy / ((x^2 + y^2)(s_x + s_y)) of a quadrant, from the moments of p outside and inside the mask.
 
-
-def _ssim(p: Map, g: Mask) -> float:
-    """4 x y s_xy / ((x^2 + y^2)(s_x + s_y)): 1 if numerator and denominator are 0, 0 if only the first."""
-    x, y = p.mean(), g.mean()
-    dx, dy = p - x, g - y
-    freedom = g.size - 1 + EPS
-    variances = ((dx**2).sum() + (dy**2).sum()) / freedom
-    numerator = 4 * x * y * (dx * dy).sum() / freedom
+    1 if numerator and denominator are 0, 0 if only the first, or if the centroid leaves the quadrant no pixel.
+    """
+    total = counts.sum()
+    if not total:
+        return 0.0
+    x, y = (counts * means).sum() / total, counts[1] / total
+    # The mask is 0 or 1: its own deviations, and those with p, are what lies between the two groups of pixels.
+    between, freedom = counts[0] * counts[1] / total, total - 1 + EPS
+    step = means[1] - means[0]
+    variances = (deviations.sum() + between * step**2 + between) / freedom
+    numerator = 4 * x * y * between * step / freedom
     denominator = (x**2 + y**2) * variances
     if numerator == 0:
         return 1.0 if denominator == 0 else 0.0

@@ -138,14 +138,31 @@ class Tally:
         self.rows: dict[str, list[dict[str, float]]] = {name: [] for name in names}
 
     def step(self, prediction: NDArray, mask_above: Callable[[float | None], Mask]) -> None:
-        """Score one image: its map (h, w), uint8 (0..255 = [0, 1]) or in [0, 1], and its mask above a share of grey."""
+        """Score one image: `measure` and `add`."""
+        self.add(self.measure(prediction, mask_above))
+
+    def measure(self, prediction: NDArray, mask_above: Callable[[float | None], Mask]) -> dict[str, dict[str, float]]:
+        """Protocol -> `KEYS` of one image, without those that its empty mask leaves it out of; for several threads.
+
+        Parameters
+        ----------
+        prediction : (h, w), uint8 (0..255 = [0, 1]) or in [0, 1]
+        mask_above : gives the mask above a share of grey (`Protocol.mask_above`)
+        """
         unit = prediction / 255 if prediction.dtype == np.uint8 else prediction.astype(np.float64)
         masks = {share: mask_above(share) for share in {PROTOCOLS[name].mask_above for name in self.rows}}
-        for name, rows in self.rows.items():
+        found = {}
+        for name in self.rows:
             protocol = PROTOCOLS[name]
             mask = masks[protocol.mask_above]
             if mask.any() or self.empty == "count":
-                rows.append(protocol.measure(*protocol.prepare(unit, mask)))
+                found[name] = protocol.measure(*protocol.prepare(unit, mask))
+        return found
+
+    def add(self, scores: dict[str, dict[str, float]]) -> None:
+        """Add what `measure` gave of an image."""
+        for name, row in scores.items():
+            self.rows[name].append(row)
 
     def results(self) -> dict[str, dict[str, float]]:
         """Protocol -> the `KEYS`, means over images."""

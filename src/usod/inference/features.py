@@ -11,7 +11,7 @@ import torch
 
 from usod.data.features import write_features
 from usod.data.mapstore import ImageStore
-from usod.devices import as_memory_allows
+from usod.devices import AsMemoryAllows
 from usod.models.frozen import FrozenEncoder
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import progress
@@ -45,6 +45,8 @@ def write_features_of(
     def computed(ids: list[str], part: slice) -> np.ndarray:
         pixels = torch.from_numpy(np.stack([images[key] for key in ids[part]])).to(device)
         return encoder.features(network.as_input(pixels)).permute(0, 2, 3, 1).cpu().numpy()
+
+    as_memory_allows = AsMemoryAllows()
 
     def all_rows() -> Iterator[tuple[str, np.ndarray]]:
         for start in range(0, len(images), batch):

@@ -17,7 +17,7 @@ from usod.data.images import read_image, resize_image, resize_map, tell_broken
 from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
 from usod.data.tree import image_files, png_names
-from usod.devices import Precision, as_memory_allows, autocast, pick_device
+from usod.devices import AsMemoryAllows, Precision, autocast, pick_device
 from usod.errors import UsodError
 from usod.files import atomic_path
 from usod.inference.render import render
@@ -54,6 +54,7 @@ class Model:
         said = self.metadata.get("crf")
         self.crf = (None if said is None else CrfConfig(**said)) if crf == "model" else crf
         self.precision = precision
+        self._as_memory_allows = AsMemoryAllows()
 
     def _trained_size(self, path: str | Path) -> int:
         if not self.metadata["input_size"]:
@@ -121,7 +122,7 @@ class Model:
             given = None if features is None else np.stack([features[key] for key in keys[part]])
             return self.predict_batch(np.stack(images[part]), given)
 
-        parts = list(as_memory_allows(predicted, len(items)))
+        parts = list(self._as_memory_allows(predicted, len(items)))
         yield from zip(keys, np.concatenate(parts), strict=True)
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from usod.models.logit import ToLogit
 from usod.models.pooling import GlobalPooling, Pooling
 from usod.models.ram import resize
 
@@ -21,7 +22,7 @@ class Tagged(NamedTuple):
 
 def foreground_layer(channels: int) -> nn.Sequential:
     """The foreground inference net's own layers: a convolution to one channel and a batch norm; then a sigmoid."""
-    layer = nn.Conv2d(channels, 1, 3, padding=1, bias=False)
+    layer = ToLogit(channels, 3, bias=False)
     nn.init.kaiming_normal_(layer.weight)
     return nn.Sequential(layer, nn.BatchNorm2d(1))
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from usod.models.light import conv_norm
+from usod.models.logit import ToLogit
 
 
 class GuidedHead(nn.Module):
@@ -30,12 +31,12 @@ class GuidedHead(nn.Module):
         self.norm = nn.GroupNorm(1, channels, affine=False)
         self.hidden = nn.Conv2d(channels, width, 1)
         self.context = nn.Conv2d(channels, width, 1, bias=False)
-        self.coarse = nn.Conv2d(width, 1, 1)
+        self.coarse = ToLogit(width)
         self.at_half = nn.Sequential(conv_norm(3, detail // 2, stride=2), nn.ReLU())
         self.at_quarter = nn.Sequential(conv_norm(detail // 2, detail, stride=2), nn.ReLU())
         self.join_quarter = nn.Sequential(conv_norm(width + detail, detail), nn.ReLU())
         self.join_half = nn.Sequential(conv_norm(detail + detail // 2, detail // 2), nn.ReLU())
-        self.fine = nn.Conv2d(detail // 2, 1, 1)
+        self.fine = ToLogit(detail // 2)
         nn.init.zeros_(self.fine.weight)
         assert self.fine.bias is not None
         nn.init.zeros_(self.fine.bias)

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from usod.models.light import GROUPS, conv_norm
+from usod.models.logit import ToLogit
 
 
-def _to_logit(channels: int) -> nn.Conv2d:
-    classify = nn.Conv2d(channels, 1, 1)
+def _to_logit(channels: int) -> ToLogit:
+    classify = ToLogit(channels)
     assert classify.bias is not None
     nn.init.zeros_(classify.bias)
     return classify

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from usod.models.logit import ToLogit
+
 WIDTH = 32
 DILATIONS = (6, 12, 18)
 
@@ -93,7 +95,7 @@ class RelationHead(nn.Module):
         self.certain = nn.Sequential(*(Residual() for _ in range(blocks)))
         self.every = nn.Sequential(*(Residual() for _ in range(blocks)))
         layers = [conv(2 * WIDTH, 2 * WIDTH) for _ in range(1 if released else 4)]
-        self.discriminator = nn.Sequential(*layers, nn.Conv2d(2 * WIDTH, 1, 1))
+        self.discriminator = nn.Sequential(*layers, ToLogit(2 * WIDTH))
 
     def forward(self, stages: Sequence[Tensor], size: Sequence[int], prior: Tensor) -> Tensor:
         """Logits of "drawn together with the foreground", (B, 1, H, W).

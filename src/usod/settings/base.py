@@ -143,6 +143,11 @@ class Settings(Section):
     gpu: Literal[0, 1, "auto"] = Field(
         "auto", description="GPUs of a training or prediction job; auto: one where this machine has any, else none"
     )
+    deterministic: bool = Field(
+        False,
+        description="The same bits in every run on GPUs of one kind, too, by slower algorithms (on a CPU it is so "
+        "anyway). Makes nothing again that is there",
+    )
 
     @model_validator(mode="after")
     def _datasets_fit(self) -> Self:

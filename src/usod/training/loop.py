@@ -130,8 +130,10 @@ class Trainer:
             f"{schedule.epochs} epochs from {first}, on {describe_device(self.device)}"
         )
         if self.device.type == "cuda":
-            torch.backends.cudnn.benchmark = True  # all batches but the last are of one shape
-            say(f"{self.name}: sums on a GPU are not deterministic; another run may differ in the last digits")
+            exact = torch.are_deterministic_algorithms_enabled()
+            torch.backends.cudnn.benchmark = not exact  # all batches but the last are of one shape
+            if not exact:
+                say(f"{self.name}: sums on a GPU are not deterministic (deterministic: true); last digits may differ")
         self.network.train()
         self._forward = self.process.connect(self.network, self.optimiser)
         if first == 0:

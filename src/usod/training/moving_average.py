@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from usod.training.objective import OnePass
-from usod.training.placement import fetch, place
+from usod.training.placement import ROWS, fetch, place
 
 if TYPE_CHECKING:
     from usod.crf import DenseCRF
@@ -61,7 +61,7 @@ class MovingAverage:
         keep = keep.to(past.device, non_blocking=True)
         updated = (keep * past + (1 - keep) * now).half()
         where = self.average.device
-        self.average.index_copy_(0, rows.to(where, non_blocking=True), updated.to(where))
+        self.average.index_copy_(0, ROWS.on(rows, where), updated.to(where))
         self.updates[rows] += 1
 
     def __getitem__(self, rows: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Where a training keeps what it holds of every image: on its device where that fits, else in the machine's memory."""
 
+import weakref
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,8 +26,25 @@ def place(values: Tensor, device: torch.device) -> Tensor:
 def fetch(values: Tensor, rows: Tensor, device: torch.device) -> Tensor:
     """`values[rows]` on the device, for rows (B,) on the CPU, without waiting for the device."""
     if values.device.type == device.type:  # `cuda` and `cuda:0` are not equal, and the same
-        return values[_sent(rows, device)]
+        return values[ROWS.on(rows, device)]
     return _sent(values[rows], device)
+
+
+class SentRows:
+    """Row numbers on the device. Images, labels and averages ask for those of the same batch: it is sent once."""
+
+    def __init__(self) -> None:
+        self._of: weakref.ref[Tensor] | None = None
+        self._as: tuple[int, torch.device, Tensor] | None = None
+
+    def on(self, rows: Tensor, device: torch.device) -> Tensor:
+        """`rows` (B,), on the CPU, on a device."""
+        if self._of is None or self._as is None or self._of() is not rows or self._as[:2] != (rows._version, device):
+            self._of, self._as = weakref.ref(rows), (rows._version, device, _sent(rows, device))
+        return self._as[2]
+
+
+ROWS = SentRows()
 
 
 def _sent(values: Tensor, device: torch.device) -> Tensor:

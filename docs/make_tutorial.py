@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from skimage import data
 from sklearn.datasets import load_sample_image
 
@@ -21,7 +21,8 @@ size: 64
 network: {name: light, light_width: 8, weights: none, frozen: false}
 deepusps: {labels: [rbd, mc], fuse: {epochs: 2, min_steps: 0, size: null, batch_size: 4}}
 """
-SIDE = 220  # pixels of a picture's cell
+SIDE = 220  # pixels of a picture's longer side
+GREY = (225, 225, 225)  # white masks are seen on it
 
 
 def photographs() -> dict[str, Image.Image]:
@@ -38,14 +39,15 @@ def usod(*words: object) -> None:
 
 def sheet(rows: list[tuple[str, list[Image.Image]]]) -> Image.Image:
     """Pictures in rows, each row with its name below its first picture."""
-    height = SIDE + 16
-    out = Image.new("RGB", (max(len(cells) for _, cells in rows) * (SIDE + 4), len(rows) * height), "white")
-    for row, (name, cells) in enumerate(rows):
+    small = [(name, [ImageOps.contain(cell.convert("RGB"), (SIDE, SIDE)) for cell in cells]) for name, cells in rows]
+    heights = [max(cell.height for cell in cells) + 18 for _, cells in small]
+    out = Image.new("RGB", (max(len(cells) for _, cells in small) * (SIDE + 4) - 4, sum(heights)), GREY)
+    top = 0
+    for (name, cells), height in zip(small, heights, strict=True):
         for column, cell in enumerate(cells):
-            small = cell.convert("RGB").copy()
-            small.thumbnail((SIDE, SIDE))
-            out.paste(small, (column * (SIDE + 4), row * height))
-        ImageDraw.Draw(out).text((2, row * height + SIDE + 2), name, fill="black")
+            out.paste(cell, (column * (SIDE + 4), top))
+        ImageDraw.Draw(out).text((2, top + height - 16), name, fill="black")
+        top += height
     return out
 
 
@@ -53,7 +55,7 @@ def two_columns(rows: list[tuple[str, list[Image.Image]]]) -> Image.Image:
     """The rows, the second half of them beside the first."""
     half = -(-len(rows) // 2)
     left, right = sheet(rows[:half]), sheet(rows[half:])
-    out = Image.new("RGB", (left.width + right.width + 12, left.height), "white")
+    out = Image.new("RGB", (left.width + right.width + 12, max(left.height, right.height)), GREY)
     out.paste(left, (0, 0))
     out.paste(right, (left.width + 12, 0))
     return out
@@ -98,24 +100,29 @@ def main() -> None:
     results = work / "results"
     model = results / "models/photographs/deepusps-seed0.safetensors"
     usod("predict", model, work / "new", "--out", work / "cut", "--type", "rgba")
+    draw(taken, work, out)
 
+
+def draw(taken: dict[str, Image.Image], work: Path, out: Path) -> None:
+    """The pictures of the page, of what lies in `work`."""
+    results = work / "results"
     out.mkdir(parents=True, exist_ok=True)
     masks = {name: Image.open(results / f"masks/photographs/deepusps-seed0/{name}.png") for name in taken}
     rows = [(name, [taken[name], masks[name], marked(taken[name], masks[name])]) for name in taken]
-    save(two_columns(rows), out / "masks.png")
+    save(two_columns(rows), out / "masks.jpg")
     doubts = pd.read_csv(results / "report/doubts-photographs.csv")
     order = [str(name) for name in doubts["id"] if str(name) in taken][:3]
     save(
         sheet([(f"doubt {number}: {name}", [taken[name], masks[name]]) for number, name in enumerate(order, 1)]),
-        out / "doubts.png",
+        out / "doubts.jpg",
     )
     cut = Image.open(work / "cut/temple.png")
-    save(sheet([("a new image", [Image.open(work / "new/temple.png"), on_chequers(cut)])]), out / "new.png")
+    save(sheet([("a new image", [Image.open(work / "new/temple.png"), on_chequers(cut)])]), out / "new.jpg")
 
 
 def save(picture: Image.Image, file: Path) -> None:
-    """A PNG of 128 colours: a third of the size, and enough to look at."""
-    picture.quantize(128, dither=Image.Dither.FLOYDSTEINBERG).save(file, optimize=True)
+    """A JPEG, and its size for the person who commits it."""
+    picture.save(file, quality=88)
     print(f"{file}: {file.stat().st_size / 1000:.0f} kB")
 
 

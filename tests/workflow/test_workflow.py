@@ -83,7 +83,7 @@ def test_a_second_run_has_nothing_to_do(finished):
 
 def test_its_status_is_read_from_what_it_leaves(finished):
     status = read_status(finished.folder)
-    assert status.state == "finished" and status.done == status.total > 50 and not status.failed
+    assert status.state == "finished" and status.done == status.total and not status.failed
     assert not status.jobs and not status.stopped, "jobs that have ended are gone"
     assert {"demo/deepusps/rbd/iter0", "demo/a2s/stage1"} <= {training.name for training in status.trainings}
 

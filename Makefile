@@ -4,7 +4,7 @@ CORES ?= all
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup demo test test-more dist lint format clean
+.PHONY: setup demo test test-more importers dist lint format clean
 
 demo: setup
 	snakemake --cores $(CORES) --quiet rules
@@ -13,10 +13,21 @@ test: setup
 	pytest -n 2 --dist loadgroup -m "not slurm and not faults and not conda and not wheel"
 
 # Some minutes more: a Slurm of its own on this machine (needs root, slurm-wlm and munge; skips with a reason elsewhere),
-# runs that are killed again and again, what a change makes again, a system of one's own, and the whole workflow from an
-# installed wheel.
-test-more: setup
+# runs that are killed again and again, what a change makes again, a system of one's own, the whole workflow from an
+# installed wheel, and exported labels opened by the tools' own readers.
+test-more: setup importers
 	pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "slurm or faults or wheel"
+	USOD_IMPORTERS=$(CURDIR)/.importers pytest tests/labels/test_importers.py
+
+# The readers, in a folder of their own behind the environment's packages (pip warns of conflicts that are none then): a
+# minute or two and 700 MB. FiftyOne takes three more:
+# pip install --target .importers fiftyone.
+importers: .importers/installed
+
+.importers/installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --target .importers datumaro==1.13.12 label-studio-sdk==2.1.2
+	$(BIN)/python -m pip install --quiet --target .importers --no-deps ultralytics==8.4.190 ultralytics-thop==2.2.3
+	touch $@
 
 # The source archive, and the wheel built from it.
 dist: setup
@@ -58,4 +69,4 @@ endif
 	touch $@
 
 clean:
-	rm -rf .venv .snakemake results/* build dist
+	rm -rf .venv .importers .snakemake results/* build dist

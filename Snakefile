@@ -17,6 +17,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/datasets.smk"
 include: "workflow/rules/contents.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/data.smk"
@@ -39,6 +40,7 @@ for system in SETTINGS.registry.values():
 
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"
+include: "workflow/rules/labels.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/page.smk"
 include: "workflow/rules/ablations.smk"

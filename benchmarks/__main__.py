@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("handcrafted.py", "crf.py", "storage.py", "training.py", "networks.py", "evaluation.py")
+SCRIPTS = ("handcrafted.py", "crf.py", "storage.py", "training.py", "networks.py", "evaluation.py", "cutouts.py")
 
 
 def main() -> None:

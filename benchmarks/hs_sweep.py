@@ -27,8 +27,8 @@ from usod.handcrafted._hs import (
     region_layers,
     region_parents,
 )
-from usod.handcrafted.graph import min_max
-from usod.handcrafted.superpixels import region_centre, region_mean, region_size
+from usod.regions.graph import min_max
+from usod.regions.labels import region_centre, region_mean, region_size
 
 # The defaults, and changes of them.
 DEFAULTS: dict[str, Any] = {

@@ -99,6 +99,8 @@ def main() -> None:
     usod("status", work, "--once")
     results = work / "results"
     model = results / "models/photographs/deepusps-seed0.safetensors"
+    masks = results / "masks/photographs/deepusps-seed0"
+    usod("labels", "export", masks, "--images", work / "photographs", "--out", work / "ls", "--format", "label-studio")
     usod("predict", model, work / "new", "--out", work / "cut", "--type", "rgba")
     draw(taken, work, out)
 

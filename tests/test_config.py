@@ -140,6 +140,20 @@ def test_the_data_set_is_called_after_its_folder(tmp_path, monkeypatch, given, n
     assert Path(found.datasets[found.train].root).is_dir()
 
 
+def test_several_folders_are_one_training(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("photos", "old/photos", "more"):
+        (tmp_path / folder).mkdir(parents=True)
+    found = parse_config(own_images(["photos", "more"], load(PRESET), {"corrections": "mended"}))
+    assert (found.train, found.single(found.train)) == ("photos-and-more", ["photos", "more"])
+    assert not found.datasets[found.train].has_masks and found.corrections.masks == "mended"
+    assert found == parse_config(found.model_dump(exclude_unset=True)), "the long form says the same"
+    alike = parse_config(own_images(["photos", "old/photos"], load(PRESET), {}))
+    assert len(set(alike.single(alike.train))) == 2, "folders of one name stay two"
+    masks = {"datasets": {"a": {"root": "x"}, "b": {"root": "y", "has_masks": False}}, "train": ["a", "b"]}
+    assert parse_config(masks).datasets["a-and-b"].has_masks, "those of a can be scored"
+
+
 def test_data_sets_of_ones_own_stay_beside_the_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("ECSSD", "x/ECSSD"):
@@ -161,15 +175,16 @@ def test_a_folder_that_is_none_is_one_line_with_the_users_word(tmp_path, monkeyp
     with pytest.raises(UsageError) as caught:
         own_images(given, load(PRESET), {})
     line = str(caught.value)
-    assert line.startswith(f"images={given}: " if given and not isinstance(given, list) else "images=: give one folder")
+    word = given[0] if isinstance(given, list) else given
+    assert line.startswith(f"images={word}: " if given else "images=: give one folder")
     assert "\n" not in line and "None" not in line and "datasets" not in line
-    for word, parts in {
+    for named, parts in {
         "p0.jpg": (str(tmp_path / "p0.jpg"), "is a file; give its folder"),
         "nowhere": (str(tmp_path / "nowhere"), "--directory changes: give the whole path"),
         "/nowhere": ("no folder /nowhere;",),
         7: ("images=./7",),
     }.items():
-        assert given != word or all(part in line for part in parts)
+        assert given != named or all(part in line for part in parts)
 
 
 def test_a_relative_path_typed_elsewhere_is_found(tmp_path, monkeypatch):
@@ -275,8 +290,13 @@ def test_the_schema_file_is_the_generated_one():
         ({"network": {"name": "vgg"}}, "network.name"),
         ({"deepusps": {"refine": {"lr": [1e-6]}}}, "lr lists 1 values for 3 stages"),
         ({"datasets": {"a b": {"root": "x"}}}, "datasets.a b"),
-        ({"datasets": {"a": {}}}, "datasets.a.root: is required"),
-        ({"datasets": {"a": None}}, "datasets.a.root: is required"),
+        ({"datasets": {"a": {}}}, "datasets.a: root: is required"),
+        ({"datasets": {"a": None}}, "datasets.a: root: is required"),
+        ({"datasets": {"a": {"root": "x", "of": ["b", "c"]}}}, "datasets.a: root: not beside of:"),
+        ({"datasets": {"a": {"of": ["b"]}}}, "datasets.a: of: name two data sets or more"),
+        ({"train": ["a", "b"]}, "datasets.a-and-b.of: no folder 'b'; datasets has a"),
+        ({"corrections": {"weight": 4}}, "corrections.masks: is required"),
+        ({"corrections": {"masks": "x", "weight": 0}}, "corrections.weight: must be above 0, not 0"),
         ({"size": None}, "size: has nothing behind it"),
         ({"ablations": "a2s_table4"}, "ablations: must be a list, not 'a2s_table4'; write [a2s_table4]"),
         (

@@ -14,5 +14,5 @@ def test_the_reference_in_the_docs_is_the_one_of_this_configuration():
 def test_it_names_every_key_with_its_default():
     text = config_reference()
     assert "| `batch_size` | whole number | `20` | Images per step (4.1) |" in text
-    assert "| `root` | text | required |" in text and "## `deepusps.refine.crf`" in text
+    assert "| `train` | text | required |" in text and "## `deepusps.refine.crf`" in text
     assert all(f"| `{name}` |" in text for name in Config.model_fields)

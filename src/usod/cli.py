@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 # `usod GROUP VERB` is in commands/GROUP.py or, where that is a folder, in commands/GROUP/VERB.py.
 GROUPS = (
-    *("data", "maps", "crf"),
+    *("data", "maps", "labels", "crf"),
     *("deepusps", "a2s", "wss", "ldps", "spectral", "vote", "distil"),
     *("weights", "config", "devices", "report"),
 )

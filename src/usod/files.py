@@ -14,8 +14,8 @@ from usod.errors import UsodError
 
 _HOST = re.sub(r"[^A-Za-z0-9_.]", "_", platform.node())
 # It can only be read by setting it, which at any later time another thread could see.
-_UMASK = os.umask(0)
-os.umask(_UMASK)
+UMASK = os.umask(0)
+os.umask(UMASK)
 
 
 @contextlib.contextmanager
@@ -40,7 +40,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         # mkstemp makes private files; a result is as readable as any other file of the user's.
-        temporary.chmod(0o666 & ~_UMASK)
+        temporary.chmod(0o666 & ~UMASK)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -19,6 +19,11 @@ def join(*labels: str) -> str:
     return "+".join(dict.fromkeys(kinds)) or "none"
 
 
+def human_masks(count: int) -> str:
+    """What masks of training images that people drew or mended are called: `50 human masks`."""
+    return f"{count} human mask{'s' if count > 1 else ''}"
+
+
 def of_inputs(inputs: Mapping[str, str | Path]) -> str:
     """The human labels behind the named input files of a step.
 

@@ -129,6 +129,12 @@ class Plan:
             found += [method, *refined]
         return found + [part.name for part in shown if part.method is None]
 
+    def layers(self, dataset: str) -> dict[str, str]:
+        """Name -> maps of the gallery: what the systems end with, each method's stages, then the rest."""
+        chains = {method: [part.name for part in chain] for method, chain in self.chains().items()}
+        columns = [name for shown in self.columns(dataset) for name in (shown, *chains.get(shown, []))]
+        return {name: self.maps(dataset, name) for name in dict.fromkeys([*self.finals, *columns])}
+
     def chains(self) -> dict[str, list[Part]]:
         """Method -> the parts that refine its maps, one after the other, where there are any."""
         chains = {m: [part for part in self.made if part.method == m] for m in self.methods}
@@ -145,6 +151,10 @@ class Plan:
     def masks(self, dataset: str, system: str) -> str:
         """The folder of a system's masks."""
         return f"results/masks/{dataset}/{system}"
+
+    def labels_for(self, dataset: str, system: str, tool: str) -> str:
+        """The folder of a system's masks in another tool's format."""
+        return f"results/labels/{dataset}/{system}/{tool}"
 
     def file(self, dataset: str, system: str, key: str) -> str:
         """What a part leaves: `labels`, `model`, `history`, `watched`; of a method its maps.
@@ -249,6 +259,10 @@ class Plan:
         """Method -> the labels of the stage before."""
         before = {method: [method, *(part.name for part in chain)][-2] for method, chain in self.chains().items()}
         return {method: self.labels(dataset, name) for method, name in before.items()}
+
+    def learnt(self, dataset: str) -> dict[str, str]:
+        """Name -> the maps of the first final network of the systems asked for: what became of those labels."""
+        return {name: self.maps(dataset, name) for name in self.exported[:1]}
 
     def stages(self, dataset: str, method: str) -> dict[str, str]:
         """Heading -> the labels of a method after every stage."""

@@ -40,12 +40,12 @@ def duration(seconds: float) -> str:
 
 
 def progress(items: Iterable[T], total: int, what: str, unit: str = "image") -> Iterator[T]:
-    """Pass `items` on, showing how many of `total` are done, how fast, and how long the rest takes."""
+    """Pass `items` on, showing how many of `total` (0: unknown) are done, how fast, and how long the rest takes."""
     if _Quiet.on:
         yield from items
         return
     if sys.stderr.isatty():
-        yield from tqdm(items, total=total, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True)
+        yield from tqdm(items, total=total or None, desc=what, unit=unit, file=sys.stderr, dynamic_ncols=True)
         return
     units = f"{unit}es" if unit.endswith("ch") else f"{unit}s"
     start = last = time.monotonic()
@@ -55,9 +55,11 @@ def progress(items: Iterable[T], total: int, what: str, unit: str = "image") -> 
         done += 1
         now = time.monotonic()
         speed = done / max(now - start, 1e-9)
-        tell(what=what, done=done, total=total, unit=units, speed=speed, left=(total - done) / speed)
+        known = {"total": total, "left": max(total - done, 0) / speed} if total else {}
+        tell(what=what, done=done, unit=units, speed=speed, **known)
         if now - last >= INTERVAL:
-            say(f"{what}: {done}/{total}, {speed:.2f} {units}/s, {duration((total - done) / speed)} left")
+            left = f", {duration(max(total - done, 0) / speed)} left" if total else ""
+            say(f"{what}: {done}{f'/{total}' if total else ''}, {speed:.2f} {units}/s{left}")
             last = now
     took = time.monotonic() - start
     say(f"{what}: {done} {units} in {took:.1f} s ({done / max(took, 1e-9):.2f} {units}/s)")

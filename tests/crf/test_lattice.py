@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from usod.crf import lattice as lattice_module
 from usod.crf.lattice import Lattice, build, join
 
 
@@ -82,6 +83,18 @@ def test_scatters_of_the_gpu_sum_to_the_same(monkeypatch):
     for values in (torch.randn(301, generator=generator), torch.randn(2, 301, generator=generator).t()):
         by_loops = lattice.filter(values)
         torch.testing.assert_close(lattice._slice(lattice._blur(lattice._splat(values))), by_loops)
+
+
+@pytest.mark.parametrize("n", [1, 301, 512, 1500])
+def test_the_gpus_way_of_building_gives_the_same_lattice(monkeypatch, n):
+    generator = torch.Generator().manual_seed(0)
+    features, values = torch.randn(5, n, generator=generator) * 8, torch.randn(n, generator=generator)
+    by_loops = build(features)
+    monkeypatch.setattr(lattice_module, "_build_on_cpu", lattice_module._build_by_sorting)
+    by_sorting = build(features)
+    assert by_sorting.n_vertices == by_loops.n_vertices
+    assert torch.equal(by_sorting.weights, by_loops.weights)
+    assert torch.equal(by_sorting.filter(values), by_loops.filter(values))
 
 
 def test_joined_lattices_filter_apart():

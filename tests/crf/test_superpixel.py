@@ -19,25 +19,23 @@ from usod.crf.superpixel import (
 )
 from usod.data.mapstore import MapStore, write_images, write_maps
 
-RNG = np.random.default_rng(0)
-
 
 @pytest.fixture
-def scene():
+def scene(rng):
     """A red disc with a yellow spot on blue ground, its mask, a saliency map of its left and of some ground."""
     y, x = np.mgrid[:120, :160]
     mask = np.hypot(y - 60, x - 80) < 36
     image = np.where(mask[..., None], (200, 50, 40), (40, 70, 160)).astype(float)
     image[np.hypot(y - 60, x - 95) < 12] = (210, 190, 40)
-    image = (image + RNG.normal(0, 8, image.shape)).clip(0, 255).astype(np.uint8)
+    image = (image + rng.normal(0, 8, image.shape)).clip(0, 255).astype(np.uint8)
     saliency = np.where(mask & (x < 104), 0.8, 0.1)
     saliency[5:25, 5:25] = 0.9
     return image, saliency, mask
 
 
-def test_kernels_are_those_of_the_paper():
+def test_kernels_are_those_of_the_paper(rng):
     """Eqs. 8 and 9 written out."""
-    colours, positions = RNG.random((4, 6)), RNG.random((4, 2))
+    colours, positions = rng.random((4, 6)), rng.random((4, 2))
     p = SuperpixelParams(rho1=1.5, gamma1=0.3, gamma2=0.4, rho2=0.7, gamma3=0.2)
     found = pairwise(colours, positions, p)
     for i, j in itertools.product(range(4), repeat=2):
@@ -47,10 +45,10 @@ def test_kernels_are_those_of_the_paper():
         assert found[i, j] == pytest.approx(0 if i == j else 1.5 * g1 + 0.7 * g2)
 
 
-def test_mean_field_is_algorithm_1():
+def test_mean_field_is_algorithm_1(rng):
     """Lines 4 to 8 with loops: P(a) ~ exp(-psi_u(a) - sum_j k_ij P_j(not a)), normalised."""
     n, steps = 6, 5
-    energy, kernel = RNG.random((n, 2)), RNG.random((n, n))
+    energy, kernel = rng.random((n, 2)), rng.random((n, n))
     kernel = (kernel + kernel.T) * (1 - np.eye(n))
     p = np.exp(-energy)
     p /= p.sum(axis=1, keepdims=True)
@@ -64,9 +62,9 @@ def test_mean_field_is_algorithm_1():
     assert mean_field(energy, kernel, steps) == pytest.approx(p[:, 1])
 
 
-def test_mean_field_of_weak_kernels_is_near_the_exact_marginals():
+def test_mean_field_of_weak_kernels_is_near_the_exact_marginals(rng):
     n = 5
-    energy, kernel = RNG.random((n, 2)), 0.05 * RNG.random((n, n))
+    energy, kernel = rng.random((n, 2)), 0.05 * rng.random((n, n))
     kernel = (kernel + kernel.T) * (1 - np.eye(n))
     weights, marginal = 0.0, np.zeros(n)
     for labels in itertools.product((0, 1), repeat=n):
@@ -77,12 +75,12 @@ def test_mean_field_of_weak_kernels_is_near_the_exact_marginals():
     assert mean_field(energy, kernel, 20) == pytest.approx(marginal / weights, abs=2e-3)
 
 
-def test_the_unary_term_compares_two_densities():
+def test_the_unary_term_compares_two_densities(rng):
     """With one Gaussian each the densities are SciPy's."""
     from scipy.stats import multivariate_normal
 
     labels = np.arange(40) < 15
-    colours = RNG.random((40, 6)) * 0.2 + np.where(labels, 0.6, 0.2)[:, None]
+    colours = rng.random((40, 6)) * 0.2 + np.where(labels, 0.6, 0.2)[:, None]
     found = unary(colours, labels, SuperpixelParams(components=1))
     density = []
     for label in (False, True):

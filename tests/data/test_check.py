@@ -98,3 +98,10 @@ def test_a_clean_set_of_images_only_is_ok(tmp_path):
     assert report.ok
     assert report.lines()[-1] == "ok"
     assert "without mask" not in "\n".join(report.lines())
+
+
+def test_a_mask_of_another_size_alone_is_a_problem(tmp_path):
+    put(tmp_path / "images" / "a.png")
+    put(tmp_path / "masks" / "a.png", (6, 5), 255, "L")
+    report = check(tmp_path)
+    assert not report.ok and report.lines()[-1] == "problems found"

@@ -45,6 +45,7 @@ def test_int8_is_off_by_half_a_scale_of_its_channel(tmp_path):
             step = np.abs(row).max((0, 1)) / 127
             assert (np.abs(store[key] - row) <= 0.51 * np.maximum(step, 6e-8)).all()
             assert store.raw(key).max() <= 127 and store.raw(key).min() >= -127
+        assert np.array_equal(store.scales(["deep/c", "a"]), store.scale[[2, 0]])
 
 
 @pytest.mark.parametrize("largest", [0.0, 1e-9, 1e-3, 127.0, 6e4])

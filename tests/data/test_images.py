@@ -15,6 +15,7 @@ from usod.data.images import (
     read_graded_mask,
     read_image,
     read_mask,
+    reduced_size,
     resize_image,
     resize_map,
 )
@@ -192,3 +193,28 @@ def test_resizing_keeps_range_mean_and_constants():
     half[:, :4] = True
     np.testing.assert_array_equal(resize_map(half, (16, 16)) > 0.5, np.kron(half, np.ones((2, 2))) > 0)
     assert resize_image(np.full((6, 8, 3), 77, np.uint8), (3, 4)).tolist() == np.full((3, 4, 3), 77).tolist()
+
+
+def test_a_smaller_image_is_a_mean_of_what_it_replaces():
+    stripes = np.tile(np.array([0, 200], np.uint8)[None, :, None], (8, 4, 3))
+    small = resize_image(stripes, (4, 4))
+    assert small.shape == (4, 4, 3) and (np.abs(small[:, 1:-1].astype(int) - 100) <= 1).all()
+
+
+def test_the_longer_side_is_what_is_limited():
+    assert reduced_size((300, 600), 150) == (75, 150) and reduced_size((600, 300), 150) == (150, 75)
+    assert reduced_size((30, 60), 150) == (30, 60) and reduced_size((3000, 1), 0) == (3000, 1)
+
+
+def test_sixteen_bits_keep_their_exposure(tmp_path):
+    """A dark photograph of 16 bits stays dark: 32768 of 65535 is 128 of 255, although nothing is brighter."""
+    dark = save(tmp_path / "dark.png", np.array([[0, 32768]], np.uint16))
+    assert read_image(dark)[..., 0].tolist() == [[0, 128]]
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    """Pillow itself only warns up to twice its limit."""
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    with pytest.raises(UsodError, match="large.png: has more than"):
+        read_image(save(tmp_path / "large.png", np.zeros((11, 10), np.uint8)))
+    assert read_image(save(tmp_path / "fits.png", np.zeros((10, 10), np.uint8))).shape == (10, 10, 3)

@@ -269,3 +269,18 @@ def test_real_sets():
         if masks:
             table = build_masks(data / name)
             assert (len(table), (table["foreground_share"] == 0).sum()) == (masks, empty)
+
+
+def test_two_splits_are_chosen_together_and_a_hash_is_no_published_one(small_set):
+    (small_set / "train.txt").write_text("0002\n")
+    (small_set / "valid.txt").write_text("NA\n")
+    assert list(build_index(small_set, split="train+val", published_as="ECSSD")["id"]) == ["0002", "NA"]
+    for name in ("train.txt", "valid.txt"):
+        (small_set / name).unlink()
+    with pytest.raises(UsageError, match="is not that of ECSSD in published tables"):
+        build_index(small_set, split="train", published_as="ECSSD")
+
+
+def test_the_threshold_of_masks_goes_with_them(small_set):
+    table = build_masks(small_set, threshold=0.2)
+    assert set(table["threshold"]) == {0.2}

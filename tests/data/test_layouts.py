@@ -222,3 +222,17 @@ def test_errors(tmp_path):
         find_dataset(tmp_path / "none")
     with pytest.raises(UsageError, match="layout 'ecsd' is unknown"):
         find_dataset(tmp_path, "ecsd")
+
+
+def test_folders_of_other_bytes_have_the_same_name(tmp_path):
+    """As of an archive from macOS, where `ö` is two characters; both folders hold a file of the stem."""
+    composed, decomposed = (unicodedata.normalize(form, "Köln") for form in ("NFC", "NFD"))
+    data = find_dataset(
+        tree(tmp_path, f"images/{composed}/a.jpg", "images/x/a.jpg", f"masks/{decomposed}/a.png", "masks/x/a.png")
+    )
+    assert [item.mask.parent.name for item in data.items] == [decomposed, "x"]
+
+
+def test_two_images_that_claim_one_mask_have_none(tmp_path):
+    data = find_dataset(tree(tmp_path, "images/a.jpg", "images/a.webp", "images/b.jpg", "masks/a.png", "masks/b.png"))
+    assert {item.image.name for item in data.items if item.mask} == {"b.jpg"}

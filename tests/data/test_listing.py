@@ -27,6 +27,13 @@ def touch(path):
     os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
 
 
+def longer(path):
+    """A file of another size that was put there with the date of the one before."""
+    before = path.stat().st_mtime_ns
+    path.write_text("longer than before")
+    os.utime(path, ns=(0, before))
+
+
 def changed(root, before, **options):
     return {kind for kind, text in prints(root, **options).items() if text != before[kind]}
 
@@ -35,6 +42,7 @@ def changed(root, before, **options):
     ("change", "kinds"),
     [
         (lambda root: touch(root / "images/a.jpg"), {"images"}),
+        (lambda root: longer(root / "images/a.jpg"), {"images"}),
         (lambda root: put(root, "images/c.jpg"), {"images"}),
         (lambda root: touch(root / "masks/a.png"), {"masks"}),
         (lambda root: (root / "masks/a.png").write_text("longer than before"), {"masks"}),

@@ -10,11 +10,16 @@ from usod.data.lookalikes import masks_among_images
 from usod.data.pairing import find_dataset
 from usod.errors import UsodError
 
-RNG = np.random.default_rng(0)
+NOISE = {}
+
+
+@pytest.fixture(autouse=True)
+def _the_same_noise_in_every_test(rng):
+    NOISE["rng"] = rng
 
 
 def photograph(grey=False):
-    pixels = RNG.integers(0, 256, (16, 16, 3), np.uint8)
+    pixels = NOISE["rng"].integers(0, 256, (16, 16, 3), np.uint8)
     return Image.fromarray(pixels).convert("L") if grey else Image.fromarray(pixels)
 
 

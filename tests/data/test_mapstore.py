@@ -224,3 +224,28 @@ def test_a_store_of_another_version_says_the_way_out(tmp_path, version, way_out,
     told = str(caught.value)
     assert told.startswith(f"{path}: of version {version} of the format, this usod reads 2: ") and way_out in told
     assert f"make it again with '{maker.partition(',')[0]}'" in told and "\n" not in told
+
+
+def test_a_map_of_colours_counts_with_their_mean(tmp_path):
+    Image.new("RGB", (3, 2), (255, 51, 0)).save(tmp_path / "a.png")
+    np.testing.assert_allclose(open_maps(tmp_path)["a"], (255 + 51) / 3 / 255)
+
+
+def test_values_beyond_the_range_are_clipped():
+    assert to_uint8(np.array([-0.5, 0.2, 1.5])).tolist() == [0, 51, 255]
+
+
+@pytest.mark.parametrize(("ids", "line"), [(["a", "a"], "same id"), (["a", "../b"], "no relative path")])
+def test_ids_that_cannot_name_files_are_not_written(tmp_path, ids, line):
+    with pytest.raises(UsodError, match=line):
+        write(tmp_path / "a.h5", np.zeros((2, 4, 4)), ids=ids)
+    assert not list(tmp_path.iterdir())
+
+
+def test_maps_of_one_other_size_do_not_fit(tmp_path):
+    write(tmp_path / "maps.h5", np.zeros((1, 4, 5)), ids=["a"])
+    with write_images(tmp_path / "images.h5", ["a"], (6, 6), [[6, 6]], ATTRIBUTES) as rows:
+        rows["a"] = np.zeros((6, 6, 3), np.uint8)
+    with MapStore(tmp_path / "maps.h5") as maps, ImageStore(tmp_path / "images.h5") as images:
+        with pytest.raises(UsodError, match=r"maps\.h5: has 4x5, but .*images\.h5 6x6"):
+            maps.fit_to(images)

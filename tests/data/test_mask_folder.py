@@ -1,9 +1,12 @@
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from usod.data.index import MASK_COLUMNS
-from usod.data.mask_folder import masks_in_folder
+from usod.data.mask_folder import corrections_in_folder, masks_in_folder
 from usod.errors import UsodError
 
 
@@ -44,3 +47,35 @@ def test_missing_masks_are_named(tmp_path):
         masks_in_folder(tmp_path, ["c", *"012345"])  # two masks are called c
     with pytest.raises(UsodError, match="nowhere: no such folder of masks"):
         masks_in_folder(tmp_path / "nowhere", ["a"])
+
+
+INDEX = pd.DataFrame({"id": ["a", "x/b", "y/b"], "height": [4, 8, 4], "width": [6, 12, 6]})
+
+
+def test_corrections_are_masks_of_some_images(tmp_path):
+    put(tmp_path / "deep/a.png")
+    scaled = put(tmp_path / "x/b.png")
+    table = corrections_in_folder(tmp_path, INDEX)
+    assert list(table["id"]) == ["a", "x/b"] and table["mask"][1] == str(scaled)
+    assert list(table["foreground_share"]) == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (None, None, "no masks (PNG or the like) in this folder of corrections"),
+        ("c.png", "mask", "1 of 1 masks have the name of no image, or share it with another mask: c.png"),
+        ("b.png", "mask", "b.png has the name of several images"),
+        ("a.png", "turned", "a.png: is 4x6, its image is 6x4"),
+        ("a.png", "broken", "a.png: "),
+    ],
+)
+def test_corrections_that_do_not_fit_are_named(tmp_path, name, content, said):
+    if name:
+        file = put(tmp_path / name)
+        if content == "turned":
+            Image.fromarray(np.zeros((6, 4), np.uint8)).save(file)
+        if content == "broken":
+            file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(UsodError, match=re.escape(said)):
+        corrections_in_folder(tmp_path, INDEX)

@@ -87,3 +87,18 @@ def test_hashed_share_is_stable_and_of_the_right_size(tmp_path):
     more = make(tmp_path, "images/new.jpg")
     assert {key: split for key, split in assign_splits(more).of.items() if key != "new"} == of
     assert set(assign_splits(make(tmp_path / "unlabelled", "a.jpg", "b.jpg")).of.values()) == {"train"}
+
+
+def test_a_name_in_two_lists_is_a_note(tmp_path):
+    data = make(tmp_path, "image/a.jpg", "image/b.jpg", train__txt="a\nb\n", test__txt="b\n")
+    assert assign_splits(data).notes == ["1 images are in more than one list, e.g. b"]
+
+
+def test_a_list_that_begins_with_a_mark_of_its_encoding(tmp_path):
+    """As editors on Windows save text."""
+    data = make(tmp_path, "image/a.jpg", "image/b.jpg")
+    (tmp_path / "train.txt").write_text("a\n", encoding="utf-8-sig")
+    splits = assign_splits(data)
+    assert splits.of == {"a": "train", "b": "test"} and not splits.ours
+    (tmp_path / "train.txt").unlink()
+    assert assign_splits(data).ours

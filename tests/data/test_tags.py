@@ -15,7 +15,8 @@ def test_tags_of_annotations_in_folders(tmp_path):
     """ImageNet DET has a folder per part, PASCAL VOC one folder; ids may or may not name it."""
     (tmp_path / "n01").mkdir()
     (tmp_path / "n01/x_1.xml").write_text(VOC.format("dog", "dog"))
-    (tmp_path / "y.xml").write_text(VOC.format("bird", "cat"))
+    parts = "<part><name>head</name></part></object></annotation>"
+    (tmp_path / "y.xml").write_text(VOC.format("bird", "cat").replace("</object></annotation>", parts))
     found = find_tags(["n01/x_1", "JPEGImages/y", "z"], tmp_path)
     assert found == {"n01/x_1": ["dog"], "JPEGImages/y": ["bird", "cat"], "z": []}
 
@@ -41,6 +42,8 @@ def test_what_is_written_is_read_as_a_matrix(tmp_path):
     write_tags(tmp_path / "out.csv", {"a": ["dog"], "b": [], "c": ["cat", "dog"]})
     names, matrix = tag_matrix(tmp_path / "out.csv", ["c", "a", "b"])
     assert names == ["cat", "dog"] and matrix.tolist() == [[True, True], [False, True], [False, False]]
+    with pytest.raises(UsodError, match="'a;b': ';' separates tags"):
+        write_tags(tmp_path / "out.csv", {"a": ["a;b"]})
 
 
 @pytest.mark.parametrize(

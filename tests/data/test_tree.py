@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from usod.data import tree
-from usod.data.tree import image_files, is_image, left_out, scan
+from usod.data.tree import image_files, is_image, left_out, png_names, scan
 from usod.errors import UsageError, UsodError
 
 
@@ -94,3 +94,13 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", locked)
     with pytest.raises(UsodError, match="locked: cannot be read"):
         scan(tmp_path)
+
+
+def test_pngs_of_images_of_one_stem_have_whole_names():
+    names = png_names(map(PurePosixPath, ("x/a.jpg", "x/a.webp", "b.jpg", "y/a.jpg")))
+    assert {str(image): str(name) for image, name in names.items()} == {
+        "x/a.jpg": "x/a.jpg.png",
+        "x/a.webp": "x/a.webp.png",
+        "b.jpg": "b.png",
+        "y/a.jpg": "y/a.png",
+    }

@@ -29,6 +29,7 @@ def test_empty_labels_agree_and_one_method_has_no_agreement():
     assert np.isnan(single["agreement"]) and single["movement"] == pytest.approx(0.2)
     table = ranked([{"id": "still", **single, "movement": 0.1}, {"id": "moving", **single}])
     assert list(table["id"]) == ["moving", "still"] and list(table["rank"]) == [1, 2]
+    assert list(table["doubt"]) == pytest.approx([0.2, 0.1]), "there is no agreement to be in doubt of"
 
 
 @pytest.fixture
@@ -46,6 +47,21 @@ def labels(tmp_path):
         Image.effect_noise((16, 16), 90).convert("RGB").save(tmp_path / f"photos/{key}.png")
     write_index(build_index(tmp_path / "photos"), tmp_path / "index.csv")
     return tmp_path
+
+
+def test_nothing_rises_as_methods_disagree_and_falls_with_what_is_found():
+    rng = np.random.default_rng(0)
+    disc = (np.hypot(*np.ogrid[-32:32, -32:32]) < 16).astype(float)
+    alike, apart = {"a": disc, "b": 0.9 * disc}, {"a": disc, "b": 0.9 * np.roll(disc, 32, 0)}
+    found = [agreement(labels, {}, {"net": disc})["nothing"] for labels in (alike, apart)]
+    by_hand = 5.7 - 11.7 * (0.9 + 1 + 0.9) / 3 - 4.5 * np.sqrt(0.1)  # the disc is more than a tenth of the image
+    assert found[0] == pytest.approx(1 / (1 + np.exp(-by_hand))) and found[1] > found[0] + 0.1
+    nothing = np.zeros((64, 64))
+    assert agreement(apart, {}, {"net": nothing})["nothing"] > found[1]
+    assert agreement({"a": nothing, "b": nothing}, {})["nothing"] == 1
+    faint = 0.3 * rng.random((64, 64))  # by hand: nothing above .5, so logistic(1.4 + 7.4)
+    assert agreement({"a": faint}, {})["nothing"] == pytest.approx(1 / (1 + np.exp(-8.8)))
+    assert agreement({"a": disc}, {})["nothing"] < 0.25
 
 
 def agree(folder, *more):
@@ -69,7 +85,20 @@ def test_the_most_doubtful_image_comes_first_with_the_path_that_fiftyone_reads(l
     table = pd.read_csv(labels / "doubts.csv")
     assert list(table["id"]) == ["torn", "near", "agreed"]
     assert list(table["doubt"]) == pytest.approx([1, 1 - 56 / 72, 0], abs=1e-6)
+    assert table["nothing"].between(0, 1).all() and table["nothing"][0] > table["nothing"][2]
     assert table["filepath"][0] == str(labels / "photos/torn.png")
+
+
+def test_maps_of_another_size_are_compared_at_that_of_the_first_method(labels):
+    """One method's maps, two times as large: a block of four pixels of theirs is one of the others'."""
+    ids, disc = ["agreed", "near", "torn"], np.zeros((16, 16))
+    disc[4:12, 4:12] = 1
+    with write_maps(labels / "b.h5", ids, (32, 32), [[16, 16]] * 3, ATTRIBUTES) as rows:
+        for key in ids:
+            rows[key] = disc.repeat(2, 0).repeat(2, 1)
+    done = agree(labels)
+    assert done.returncode == 0, done.stderr
+    assert (pd.read_csv(labels / "doubts.csv")["doubt"] < 0.2).all()
 
 
 def test_cleanlab_reads_the_arrays_and_finds_the_image(labels):

@@ -229,6 +229,18 @@ def test_evaluate_reads_the_mask_table(tmp_path):
     assert (results["n"], results["mae"], results["f_fixed"]) == (1, 0, 1)
 
 
+def test_protocols_read_grey_masks_at_shares_of_their_own(tmp_path):
+    """Grey values 0, 100, 200, 255: above .9 as the table says, above one half, above 0."""
+    Image.fromarray(np.array([[0, 100, 200, 255]], np.uint8)).save(tmp_path / "m.png")
+    table = pd.DataFrame({"id": ["x"], "mask": [str(tmp_path / "m.png")], "threshold": [0.9], "foreground_share": 0.25})
+    results = evaluate(Maps(x=np.array([[0, 1, 1, 1]], np.float32)), table, under=["own", "csnet", "ldps"])
+    assert {name: scores["mae"] for name, scores in results["protocols"].items()} == {
+        "own": 0.5,
+        "csnet": 0.25,
+        "ldps": 0,
+    }
+
+
 def test_threads_change_nothing(tmp_path):
     rng = np.random.default_rng(6)
     masks = {f"im{i}": rng.random((20, 30)) > 0.5 for i in range(30)}

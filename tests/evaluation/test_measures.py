@@ -9,32 +9,31 @@ from usod.evaluation import measures as m
 
 psm = pytest.importorskip("py_sod_metrics", reason="the oracle, pysodmetrics==1.6.2, is not installed")
 
-RNG = np.random.default_rng(0)
 SHAPES = [(300, 400), (37, 53), (64, 64), (5, 3), (2, 2), (1, 7), (1, 1)]
 MASKS = ("ellipse", "scattered", "empty", "full", "one pixel")
 PREDICTIONS = ("noise", "zero", "one", "half", "a quarter", "noisy mask", "8 bit", "mask", "inverse")
 
 
-def make_mask(kind, shape):
+def make_mask(kind, shape, rng):
     y, x = np.mgrid[: shape[0], : shape[1]]
     return {
         "ellipse": ((y - shape[0] * 0.4) / (shape[0] * 0.3)) ** 2 + ((x - shape[1] * 0.6) / (shape[1] * 0.2)) ** 2 < 1,
-        "scattered": RNG.random(shape) > 0.7,
+        "scattered": rng.random(shape) > 0.7,
         "empty": np.zeros(shape, bool),
         "full": np.ones(shape, bool),
         "one pixel": (y == 0) & (x == 0),
     }[kind]
 
 
-def make_prediction(kind, mask):
+def make_prediction(kind, mask, rng):
     return {
-        "noise": RNG.random(mask.shape),
+        "noise": rng.random(mask.shape),
         "zero": np.zeros(mask.shape),
         "one": np.ones(mask.shape),
         "half": np.full(mask.shape, 0.5),
         "a quarter": np.full(mask.shape, 0.25),
-        "noisy mask": np.clip(mask + 0.4 * RNG.standard_normal(mask.shape), 0, 1),
-        "8 bit": RNG.integers(0, 256, mask.shape) / 255,
+        "noisy mask": np.clip(mask + 0.4 * rng.standard_normal(mask.shape), 0, 1),
+        "8 bit": rng.integers(0, 256, mask.shape) / 255,
         "mask": mask.astype(float),
         "inverse": 1 - mask.astype(float),
     }[kind]
@@ -62,11 +61,11 @@ def oracle(p, g):
 
 @pytest.mark.filterwarnings("ignore:Mean of empty slice")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_all_measures_equal_pysodmetrics(shape):
+def test_all_measures_equal_pysodmetrics(shape, rng):
     with np.errstate(all="ignore"):
         for kind, other in itertools.product(MASKS, PREDICTIONS):
-            g = make_mask(kind, shape)
-            p = make_prediction(other, g)
+            g = make_mask(kind, shape, rng)
+            p = make_prediction(other, g, rng)
             expected = oracle(p, g)
             hits, predicted = m.threshold_counts(p, g)
             precision, recall = m.precision_recall_curve(hits, predicted, g.sum())
@@ -91,18 +90,18 @@ def test_all_measures_equal_pysodmetrics(shape):
                 np.testing.assert_allclose(ours, theirs, atol=1e-9, rtol=0, err_msg=f"{name}: {other} of {kind}")
 
 
-def test_curve_counts_are_those_of_256_binarisations():
-    g = make_mask("ellipse", (23, 31))
-    levels = RNG.integers(0, 256, g.shape)
+def test_curve_counts_are_those_of_256_binarisations(rng):
+    g = make_mask("ellipse", (23, 31), rng)
+    levels = rng.integers(0, 256, g.shape)
     hits, predicted = m.threshold_counts((levels / 255).astype(np.float32), g)
     for k in range(256):
         assert predicted[k] == (levels >= k).sum()
         assert hits[k] == ((levels >= k) & g).sum()
 
 
-def test_e_measure_of_a_count_is_the_sum_over_pixels():
+def test_e_measure_of_a_count_is_the_sum_over_pixels(rng):
     """The definition of Fan et al. pixel by pixel: bias matrices, alignment, enhanced alignment."""
-    g, p = RNG.random((13, 17)) > 0.6, RNG.random((13, 17)) > 0.4
+    g, p = rng.random((13, 17)) > 0.6, rng.random((13, 17)) > 0.4
     phi_g, phi_p = g - g.mean(), p - p.mean()
     alignment = 2 * phi_g * phi_p / (phi_g**2 + phi_p**2)
     expected = ((1 + alignment) ** 2 / 4).sum() / (g.size - 1)
@@ -131,8 +130,8 @@ def test_s_measure_is_finite_with_the_centroid_in_the_last_corner():
     assert 0 < m.s_measure(np.full(g.shape, 0.5), g) < 1
 
 
-def test_s_measure_of_a_constant_is_the_same_whether_or_not_its_value_is_a_binary_fraction():
+def test_s_measure_of_a_constant_is_the_same_whether_or_not_its_value_is_a_binary_fraction(rng):
     """A quadrant without any deviation has similarity 1, however its sum is rounded."""
-    g = make_mask("one pixel", (37, 53))
+    g = make_mask("one pixel", (37, 53), rng)
     scores = [m.s_measure(np.full(g.shape, value), g) for value in (0.25, 0.3, 0.35)]
     assert min(scores) > 0.9 and scores[1] == pytest.approx((scores[0] + scores[2]) / 2, abs=0.005)

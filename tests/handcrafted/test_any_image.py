@@ -63,8 +63,8 @@ def test_any_image_has_a_map(method: str, image: np.ndarray) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_where_nothing_stands_out_the_map_is_zero(method: str) -> None:
-    for value in (0, 90, 255):
-        assert not METHODS[method](plain(40, 50, value)).any()
+    for height, width, value in ((40, 50, 0), (40, 50, 90), (40, 50, 255), (1, 1, 9), (8, 8, 200), (3, 90, 120)):
+        assert not METHODS[method](plain(height, width, value)).any()
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -14,7 +14,7 @@ from usod.handcrafted._bsca import (
     suppress_border,
     update,
 )
-from usod.handcrafted.graph import pairwise_distance
+from usod.regions.graph import pairwise_distance
 
 PATH = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=bool)
 

@@ -2,9 +2,11 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.ndimage import label
+from scipy.ndimage import label, maximum_filter, minimum_filter
+from skimage.morphology import reconstruction
 
 from usod.handcrafted._mbd import barrier_distance, border_contrast, centredness, enhance_contrast, mbd, smooth
+from usod.regions.graph import min_max
 
 
 def exact_distance(channel: np.ndarray) -> np.ndarray:
@@ -114,3 +116,11 @@ def test_a_large_image_is_reduced_and_its_map_enlarged(disc: tuple[np.ndarray, n
     saliency = mbd(image.repeat(4, axis=0).repeat(4, axis=1))
     assert saliency.shape == (480, 640)
     assert (((saliency > 0.5)[::4, ::4]) == inside).mean() > 0.98
+
+
+def test_smoothing_is_opening_and_closing_by_reconstruction(rng):
+    saliency = np.round(rng.random((41, 57)), 1)  # with plateaus
+    width = int(50 * np.sqrt(saliency.mean()))
+    opened = reconstruction(minimum_filter(saliency, width), saliency, method="dilation")
+    closed = reconstruction(maximum_filter(opened, width), opened, method="erosion")
+    np.testing.assert_array_equal(smooth(saliency), min_max(closed))

@@ -15,7 +15,7 @@ from usod.handcrafted._rbd import (
     smoothness_weight,
     weighted_contrast,
 )
-from usod.handcrafted.graph import pairwise_distance
+from usod.regions.graph import pairwise_distance
 
 PATH = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=bool)
 COLOURS = pairwise_distance(np.array([[0.0], [2.0], [32.0]]))
@@ -94,14 +94,6 @@ def test_a_frame_is_cut_off_and_put_back(disc: tuple[np.ndarray, np.ndarray]) ->
     saliency = rbd(framed)
     assert not saliency[:9].any() and not saliency[:, :9].any()
     assert saliency[9:-9, 9:-9][inside].mean() > 0.9
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (3, 60), (40, 40)])
-def test_small_and_plain_images(shape: tuple[int, int]) -> None:
-    assert not rbd(np.full((*shape, 3), 90, np.uint8)).any()
-    saliency = rbd(np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8))
-    assert saliency.shape == shape
-    assert saliency.min() >= 0 and saliency.max() <= 1
 
 
 @pytest.mark.real_data

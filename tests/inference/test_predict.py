@@ -268,3 +268,30 @@ def test_a_wrong_export_is_one_line(model_file, tmp_path, monkeypatch, capsys, a
     assert export(monkeypatch, model_file, *arguments) == 2
     assert f"usod: error: {line}" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_images_that_show_nothing_are_listed_and_stay_away(model_file, tmp_path, usod_predict, monkeypatch):
+    photos, out = put(tmp_path / "photos", "a.jpg", "x/b.png", "x/c.png"), tmp_path / "out"
+    values = dict(zip(["a", "b", "c"], [0.9, 0.3, 0.81], strict=True))
+    seen = []
+
+    def nothing(saliency):
+        seen.append(saliency)
+        return list(values.values())[len(seen) - 1]
+
+    monkeypatch.setattr("usod.inference.skipped.nothing_in_map", nothing)
+    code, told = usod_predict(model_file, photos, "--out", out, "--skip-empty")
+    assert code == 0 and "2 of 3 images show nothing salient" in told
+    assert (out / "skipped.csv").read_text().split() == ["file,nothing", "a.png,0.900000", "x/c.png,0.810000"]
+    assert [path.name for path in out.rglob("*.png")] == ["b.png"]
+    usod_predict(model_file, photos, "--out", out, "--skip-empty")
+    assert len(seen) == 3, "none was predicted again"
+    values = dict.fromkeys("abcd", 0.81)
+    usod_predict(model_file, photos, "--out", out, "--skip-empty", "--empty-above", "0.85")
+    assert len(seen) == 4 and (out / "x/c.png").exists() and not (out / "a.png").exists()
+    assert usod_predict(model_file, photos, "--out", out, "--empty-above", "0.5")[0] == 2
+
+
+def test_a_model_says_that_its_map_shows_nothing(model_file):
+    model = usod.load(model_file, "cpu")
+    assert model.nothing(np.zeros((8, 8))) > 0.99 and model.nothing(np.eye(8)) < 0.3

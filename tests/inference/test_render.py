@@ -42,8 +42,51 @@ def test_each_kind_of_picture():
     assert np.array_equal(np.asarray(render("map", IMAGE, 0.4 * DISC)), np.rint(255 * 0.4 * DISC))
     assert np.array_equal(np.asarray(render("mask", IMAGE, 0.6 * DISC)), 255 * DISC)
     cut = np.asarray(render("rgba", IMAGE, 0.4 * DISC))
-    assert np.array_equal(cut[..., :3], IMAGE) and np.array_equal(cut[..., 3], np.rint(255 * 0.4 * DISC))
+    assert np.array_equal(cut[..., 3], np.rint(255 * 0.4 * DISC))
+    opaque = np.asarray(render("rgba", IMAGE, DISC))
+    assert np.array_equal(opaque[..., :3], IMAGE) and np.array_equal(opaque[..., 3], 255 * DISC)
     overlay = np.asarray(render("overlay", IMAGE, DISC))
     assert np.array_equal(overlay[DISC > 0], IMAGE[DISC > 0])
     outside = overlay[0, 0].astype(int)
     assert outside.min() == outside.max() and outside[0] == int(0.6 * IMAGE[0, 0].mean())
+
+
+def blue_disc_on_green():
+    """A disc with a soft edge of four pixels, composed by the formula: image, true opacity."""
+    distance = np.hypot(*np.ogrid[-60:60, -70:70])
+    opacity = np.clip((38 - distance) / 4, 0, 1)
+    return np.rint(opacity[..., None] * (20, 30, 200) + (1 - opacity[..., None]) * (40, 220, 60)).astype(
+        np.uint8
+    ), opacity
+
+
+def test_a_cut_out_has_no_halo():
+    """Composed over black, its edge is the disc's own colour made darker: nothing of the green background is left."""
+    image, opacity = blue_disc_on_green()
+    cut = np.asarray(render("rgba", image, opacity)).astype(float)
+    edge = (opacity > 0.2) & (opacity < 0.8)
+    error = np.abs(cut[..., :3] - (20, 30, 200))[edge].mean()
+    assert error < 25 < np.abs(image - (20.0, 30, 200))[edge].mean()
+
+
+@pytest.mark.parametrize("method", ["closed-form", "knn"])
+def test_matting_finds_the_opacity_that_a_hard_map_lacks(method, monkeypatch):
+    image, opacity = blue_disc_on_green()
+    hard = (opacity > 0.5).astype(np.float32)
+    found = np.asarray(render("rgba", image, hard, alpha=method))[..., 3] / 255
+    edge = (opacity > 0) & (opacity < 1)
+    assert np.abs(found - opacity)[edge].mean() < 0.06 < 0.2 < np.abs(hard - opacity)[edge].mean()
+    monkeypatch.setattr("usod.inference.matting.MATTING_SIDE", 70)  # as for a large photograph
+    reduced = np.asarray(render("rgba", image, hard, alpha=method))[..., 3] / 255
+    assert np.abs(reduced - opacity)[edge].mean() < 0.1
+
+
+@pytest.mark.parametrize("level", [0, 0.3, 1])
+def test_a_map_without_an_edge_can_be_cut_out(level):
+    cut = np.asarray(render("rgba", IMAGE, np.full((40, 60), level), alpha="closed-form"))
+    assert (cut[..., 3] == (255 if level == 1 else 0)).all()
+
+
+def test_a_filled_hole_is_opaque():
+    ring = DISC - (np.hypot(*np.ogrid[-20:20, -30:30]) < 5)
+    assert np.array_equal(np.asarray(render("rgba", IMAGE, ring, fill=True))[..., 3], 255 * DISC)

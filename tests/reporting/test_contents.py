@@ -7,9 +7,10 @@ import pytest
 
 from usod.errors import UsageError
 from usod.plan import Plan
-from usod.reporting.contents import contents, figures, report_path
+from usod.reporting.contents import contents, figures, first_pictures, report_path
 from usod.settings.ablations import Variants, read_ablation
-from usod.settings.config import parse_config
+from usod.settings.config import own_images, parse_config
+from usod.settings.sections import read_yaml
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 TABLES = {file.stem: read_ablation(file) for file in (WORKFLOW / "presets/ablations").glob("*.yaml")}
@@ -60,6 +61,29 @@ def test_the_page_holds_every_figure_once_with_its_caption(everything):
     assert all("{{" not in item["caption"] for item in items)
     (scores,) = (item["caption"] for item in items if item["file"] == "results/report/scores-t.md")
     assert scores.startswith("Scores on t in percent")
+
+
+def test_the_page_of_images_without_masks_leads_to_them_and_has_no_scores(tmp_path):
+    """Links are those of a browser that has opened results/report/report.html."""
+    preset = read_yaml(WORKFLOW / "presets/own_images.yaml")
+    (tmp_path / "my photos").mkdir()
+    plan = Plan(Variants(parse_config(own_images(str(tmp_path / "my photos"), preset, {})), {}))
+    page = contents(plan, caption, [report_path(figure) for figure in figures(plan)], first_pictures(plan))
+    assert page["first"]["maps"] == plan.maps(plan.settings.train, "deepusps-seed0")
+    links = [link["to"] for step in page["steps"] for link in step.get("links", [])]
+    name = plan.settings.train
+    assert links == [f"../masks/{name}/deepusps-seed0", "gallery/index.html", f"doubts-{name}.csv"]
+    assert plan.models[0] in page["steps"][1]["command"]
+    assert "Scores" not in [chapter["title"] for chapter in page["chapters"]]
+    assert list(plan.layers(name)) == ["deepusps-seed0", "rbd", "mc", "spectral-selfment"]
+
+
+def test_the_gallery_has_every_stage_of_every_method_after_its_maps(everything):
+    layers = list(everything.layers("d"))
+    assert layers[: len(everything.finals)] == everything.finals
+    at = layers.index("rbd")
+    assert layers[at : at + 4] == ["rbd", "rbd-iter0", "rbd-iter1", "rbd-iter2"]
+    assert everything.layers("d")["rbd-iter1"] == everything.labels("d", "rbd-iter1")
 
 
 def test_a_caption_that_names_what_there_is_not_is_one_line(everything):

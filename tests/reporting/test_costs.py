@@ -34,7 +34,7 @@ def test_each_record_belongs_to_a_step(record, step):
 
 def test_costs_are_summed_and_memory_is_the_largest(tmp_path):
     folder = tmp_path / "timings/d/deepusps"
-    for method, seconds, memory in (("rbd", 60.0, 1024), ("mc", 65.0, 2048)):
+    for method, seconds, memory in (("rbd", 3600.0, 1024), ("mc", 125.0, 2048)):
         (folder / method).mkdir(parents=True)
         record = f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:01:00\t{memory}\t30\n"
         (folder / method / "iter0.tsv").write_text(record)
@@ -45,8 +45,8 @@ def test_costs_are_summed_and_memory_is_the_largest(tmp_path):
     table = cost_table(tmp_path, {"deepusps": SYSTEMS["deepusps"].step}).set_index("step")
     assert list(table.index) == ["data", "deepusps: stage 0"]
     stage = table.loc["deepusps: stage 0"]
-    assert list(stage) == [2, 125, 60, 2048, 3072] and np.isnan(table.loc["data", "memory_mb"])
+    assert list(stage) == [2, 3725, 60, 2048, 3072] and np.isnan(table.loc["data", "memory_mb"])
     write_costs(table.reset_index(), tmp_path / "c.md")
-    assert "| deepusps: stage 0 | 2 | 0:02:05 | 0:01:00 | 2.00 | 3.00 |" in (tmp_path / "c.md").read_text()
+    assert "| deepusps: stage 0 | 2 | 1:02:05 | 0:01:00 | 2.00 | 3.00 |" in (tmp_path / "c.md").read_text()
     with pytest.raises(UsodError, match="no records of jobs"):
         cost_table(tmp_path / "d")

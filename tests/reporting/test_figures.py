@@ -31,6 +31,7 @@ def test_stages_grid_keeps_the_shape_of_every_image():
         assert box.height * height / (box.width * width) == pytest.approx(shape[0] / shape[1], rel=0.05)
     assert figure.axes[2].images[0].get_array().min() == 255
     assert figure.axes[5].images[0].get_array().max() == 0
+    assert {axes.images[0].get_clim() for axes in figure.axes} == {(0, 255)}, "a faint map is not stretched"
     with pytest.raises(UsageError, match="'rbd' has 1 maps for 2 images"):
         f.stages_figure(images, {"rbd": maps[:1]})
 
@@ -70,6 +71,15 @@ def test_curves_are_those_of_the_benchmark():
     assert right.lines[1].get_ydata()[0] == curves["f"].max()
 
 
+def test_two_systems_are_set_against_each_other_where_both_have_a_score():
+    x, y = np.array([0.1, 0.2, np.nan, 0.4, 0.5]), np.array([0.2, np.nan, 0.3, 0.8, 1.0])
+    (axes,) = f.scatter_figure({"f_adaptive": (x, y)}, "rbd", "net").axes
+    points = axes.lines[1]
+    assert points.get_xdata().tolist() == [0.1, 0.4, 0.5] and points.get_ydata().tolist() == [0.2, 0.8, 1.0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("rbd", "net")
+    assert axes.get_title() == "F adaptive, 3 images, r = 1.00"
+
+
 def test_training_curves(tmp_path):
     history = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.5]})
     files = {name: tmp_path / f"{name}.csv" for name in ("a", "b", "bare")}
@@ -97,7 +107,7 @@ def test_saved_files(tmp_path):
 
     svg = draw("a.svg")
     assert b">dsr</text>" in svg
-    assert svg == draw("b.svg")
+    assert svg == draw("b.svg") and b"<dc:date>" not in svg
     assert draw("a.pdf").startswith(b"%PDF")
     draw("a.png")
     assert Image.open(tmp_path / "a.png").size[0] > 200

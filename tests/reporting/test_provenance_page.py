@@ -4,6 +4,10 @@ import subprocess
 from PIL import Image
 
 from usod.data.index import build_index, write_index
+from usod.models.build import build_network
+from usod.models.config import NetworkConfig
+from usod.models.model_file import save_model
+from usod.reporting.provenance_page import provenance_page
 
 from .. import forked
 
@@ -17,3 +21,9 @@ def test_provenance_names_data_settings_and_software(tmp_path):
     subprocess.run(command, check=True)
     text = (tmp_path / "p.md").read_text()
     assert "| ECSSD | 2 | " in text and "size: 432" in text and "| snakemake | 9." in text
+
+
+def test_a_network_is_named_with_the_human_labels_behind_it(tmp_path):
+    config = NetworkConfig(name="light", light_width=8, weights="none")
+    save_model(tmp_path / "m.safetensors", build_network(config), config, {"labels": "image tags"}, input_size=48)
+    assert "| net | light | none | image tags | usod " in provenance_page({}, {"net": tmp_path / "m.safetensors"}, {})

@@ -8,6 +8,7 @@ import pytest
 from usod.errors import UsageError, UsodError
 from usod.evaluation import MEASURES
 from usod.evaluation.protocols import KEYS
+from usod.reporting import typeset
 from usod.reporting.tables import canonical_dataset, score_table, to_latex, to_markdown, write_table
 
 
@@ -30,8 +31,8 @@ def scores(tmp_path):
 def test_seeds_become_mean_and_deviation_beside_the_published_rows(scores):
     paths = {
         "rbd": scores("rbd", mae=0.126),
-        "deepusps-seed0": scores("s0", deepusps={"f": 0.84, "mae": 0.07}, f_adaptive=0.8, labels="ImageNet classes"),
-        "deepusps-seed1": scores("s1", deepusps={"f": 0.86, "mae": 0.08}, labels="none"),
+        "deepusps-seed0": scores("s0", deepusps={"f": 0.84, "mae": 0.07}, f_adaptive=0.8, labels="none"),
+        "deepusps-seed1": scores("s1", deepusps={"f": 0.86, "mae": 0.08}, labels="ImageNet classes"),
     }
     frame = score_table(paths, "sed2")
     comparable = frame[frame["protocol"] == "deepusps"].set_index("system")
@@ -89,6 +90,31 @@ def test_several_references_each_under_its_own_protocol(scores):
 )
 def test_data_set_names(spelt, name):
     assert canonical_dataset(spelt) == name
+
+
+def test_seeds_share_a_row_under_the_protocols_that_all_were_scored_by(scores):
+    first, second = scores("a"), scores("b")
+    document = json.loads(second.read_text())
+    del document["protocols"]["a2s"]
+    second.write_text(json.dumps(document))
+    frame = score_table({"net-seed0": first, "net-seed1": second}, "mine", reference=None)
+    assert list(frame["protocol"]) == ["own", "deepusps", "csnet"]
+
+
+def test_a_bar_in_a_cell_ends_no_column_and_numbers_stand_right():
+    assert typeset.markdown(["What", "F ↑", "From"], [["a|b", "1", "x"]]).splitlines()[:3] == [
+        "| What | F ↑ | From |",
+        "| --- | ---: | --- |",
+        r"| a\|b | 1 | x |",
+    ]
+
+
+@pytest.mark.parametrize(("groups", "rules"), [(["a", "a", "b"], 2), (["a", "b", "c"], 3), (None, 1)])
+def test_a_rule_stands_between_groups_of_rows(groups, rules):
+    """Below the headings there is one in any case."""
+    assert (
+        typeset.latex(["What", "F ↑"], [["x", "1"], ["y", "2"], ["z", "3"]], groups=groups).count(r"\midrule") == rules
+    )
 
 
 def tables(text):

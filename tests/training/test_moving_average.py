@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -22,6 +23,17 @@ def test_bias_correction_keeps_a_constant(epochs):
     torch.testing.assert_close(
         plain.read(slice(None)), torch.full((1, 2, 2), 0.6 * (1 - 0.7**epochs)), atol=2e-3, rtol=0
     )
+
+
+def test_labels_stay_as_they_are_for_their_first_epochs():
+    """G^1 is 51 / 255; the first of two updates only counts, of each image for itself."""
+    average = MovingAverage(2, (1, 1), 0.4, False, start=np.full((2, 1, 1), 51, np.uint8), untouched=1)
+    both, first = torch.tensor([0, 1]), torch.tensor([0])
+    assert not average.touches(both) and average.read(both).flatten().tolist() == pytest.approx([0.2] * 2, abs=1e-4)
+    average.update(first, torch.ones(1, 1, 1))
+    assert average.touches(first) and not average.touches(both), "the second image has had none"
+    average.update(both, torch.ones(2, 1, 1))
+    assert average.read(both).flatten().tolist() == pytest.approx([0.4 * 0.2 + 0.6, 0.2], abs=5e-4)
 
 
 def test_state_goes_on_exactly():

@@ -208,7 +208,8 @@ def test_ones_own_images_need_no_configuration_and_every_folder_has_its_results(
         (project.folder / folder).mkdir()
     first = project.planned("--config", "images=photos")
     assert {"masks/photos/deepusps-seed0", "photos/deepusps/fusion/seed0/model.safetensors"} <= first
-    second = project.planned("--config", "images=other photos")
+    second = project.planned("--config", "images=other photos", "report={gallery: false}")
+    assert "report/gallery" in first and "report/gallery" not in second
     assert not {name for name in first & second if not name.startswith(("report/", "weights/"))}
 
 

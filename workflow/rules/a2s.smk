@@ -64,6 +64,7 @@ rule a2s_stage2:
         labels=reads("labels", "a2s-stage2"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].detector, "a2s.detector"),
         features=features(lambda wildcards: VARIANTS[wildcards.variant].detector),
+        corrections=corrections("corrections.h5"),
     output:
         labels="results/{dataset}/a2s/{variant}stage2/labels.h5",
         model="results/{dataset}/a2s/{variant}stage2/model.safetensors",
@@ -87,10 +88,11 @@ rule a2s_stage2:
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].detector),
         weights=weights_option,
         features=features_option,
+        corrections=corrections_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod a2s stage2 --images {input.images:q} --labels {input.labels:q}"
         " --config {params.stage2:q} --network {params.network:q} {params.weights:q} {params.features:q} --devices {resources.gpu} --out-labels {output.labels:q}"
-        " --out-model {output.model:q} --history {output.history:q} --out-watched {output.watched:q}"
+        " {params.corrections:q} --out-model {output.model:q} --history {output.history:q} --out-watched {output.watched:q}"
         " --threads {threads} > {log:q} 2>&1"
 
 
@@ -125,7 +127,7 @@ rule a2s_figure5:
     input:
         images=f"results/{SETTINGS.train}/images.h5",
         masks=f"results/{SETTINGS.train}/masks.csv" if SETTINGS.train in PLAN.scored_sets() else [],
-        scenes="results/data/scenes" if SETTINGS.datasets[SETTINGS.train].root == "demo" else [],
+        scenes="results/data/scenes" if "demo" in roots_of(SETTINGS.train) else [],
         weights=lambda wildcards: weights(SETTINGS.encoder, "a2s.encoder"),
     output:
         "results/report/a2s_figure5.png",

@@ -7,6 +7,7 @@ import subprocess
 import time
 from functools import wraps
 from pathlib import Path
+from typing import get_args
 
 from snakemake.exceptions import WorkflowError
 from snakemake.io import get_flag_value
@@ -17,14 +18,15 @@ from usod.data.listing import fingerprint
 from usod.devices import DETERMINISTIC, machine_has_gpu
 from usod.errors import UsageError, UsodError
 from usod.heartbeat import PLACE, forget, gather
-from usod.folders import below_here, require_folder
+from usod.folders import absolute, below_here, require_folder
 from usod.models.sources import missing_file
 from usod.plan import Plan
 from usod.provenance import code_digest as code, lead_to_usod
-from usod.reporting.contents import contents, figures, report_path
+from usod.reporting.contents import contents, figures, first_pictures, report_path
+from usod.reporting.templates import look
 from usod.settings.sections import CrfConfig, read_yaml
 from usod.settings.base import deep_merge
-from usod.settings.names import F_OF_PROTOCOL
+from usod.settings.names import F_OF_PROTOCOL, LabelFormat
 from usod.running.supervise import tell_places
 from usod.systems.names import RAW, SystemName, variant_folder, variant_in
 
@@ -108,8 +110,14 @@ class Known(dict):
         raise WorkflowError(f"{name}: no table of variants has such a row")
 
 
+LABEL_FORMATS = get_args(LabelFormat)
 # A variant as part of a path -> its configuration; "" is the configuration itself.
 VARIANTS = Known({variant_folder(name): settings for name, settings in TABLES.settings.items()})
+
+
+# Data sets that are folders; the others are several of them together.
+SINGLE = "|".join(re.escape(name) for name, section in SETTINGS.datasets.items() if not section.of) or "(?!)"
+JOINED = "|".join(re.escape(name) for name, section in SETTINGS.datasets.items() if section.of) or "(?!)"
 
 
 wildcard_constraints:
@@ -178,122 +186,6 @@ def bounded_memory(wildcards, input, attempt, rulename):
 def pairs(option, names, files):
     """`--option NAME=FILE` for every file, as a list of words."""
     return [word for name, file in zip(names, files, strict=True) for word in (option, f"{name}={file}")]
-
-
-# ---- data sets
-
-
-def scenes_of(wildcards):
-    """The folder of drawn scenes, an input of the rules that open files of the demo's data sets."""
-    name = wildcards.get("dataset") or wildcards.testset
-    return ["results/data/scenes"] if SETTINGS.datasets[name].root == "demo" else []
-
-
-# Snakemake takes a parameter that is made from `input` or `output` for a consequence of them, not for a reason to run
-# a job again. So what decides a result is said by functions of the wildcards alone.
-
-
-def root(wildcards):
-    """Folder of a data set; a relative path where it lies below the working folder."""
-    return below_here(SETTINGS.datasets[wildcards.dataset].root)
-
-
-def folder(wildcards, input):
-    """Folder of a data set as the job sees it: the input of drawn scenes, or the user's own folder."""
-    return str(input.scenes) or root(wildcards)
-
-
-def results():
-    """The folders of all results, here and in a local storage: images in them belong to no data set."""
-    scenes = rules.draw_scenes.output.scenes
-    stored = get_flag_value(scenes, "storage_object")
-    places = [str(scenes), *([stored.query] if stored and "://" not in stored.query else [])]
-    return [str(Path(place).parents[1]) for place in places]
-
-
-def scene_options(wildcards):
-    """The options of `usod data demo`."""
-    options = [word for key, value in SETTINGS.scenes if key != "held_out" for word in (f"--{key}", str(value))]
-    return options + [word for kind in SETTINGS.scenes.held_out for word in ("--held-out", kind)]
-
-
-def files_of(*arguments):
-    """A digest of names, sizes and dates of files: as a parameter it reruns a rule when one is added, removed or changed."""
-    try:
-        return fingerprint(*arguments)
-    except UsodError as error:
-        return str(error)  # the job that reads the files stops with one line
-
-
-def listing(kind):
-    """The files of a data set's images, or of its masks, for a rule's params."""
-
-    def of(wildcards):
-        section = SETTINGS.datasets[wildcards.dataset]
-        if section.root == "demo":
-            return "scenes"
-        return files_of(section.root, kind, section.layout, section.masks, results())
-
-    return of
-
-
-@one_line
-def imported_maps(wildcards):
-    """Folder or file of maps made elsewhere: the user's path, to which no prefix or storage applies."""
-    path = str(SETTINGS.imported_maps(wildcards.method, wildcards.dataset))
-    return local(str(require_folder(path, f"methods.{wildcards.method}.maps", or_file=True)))
-
-
-def dataset_options(wildcards):
-    section = SETTINGS.datasets[wildcards.dataset]
-    options = ["--layout", section.layout]
-    options += ["--split", section.split] if section.split else []
-    if section.root != "demo":
-        options += [word for place in results() for word in ("--without", place)]
-    return options + (["--masks", section.masks] if section.masks else [])
-
-
-def published_option(wildcards):
-    """The option by which a split of our own is refused where scores on it would stand under a published name."""
-    published = SETTINGS.datasets[wildcards.dataset].published_as
-    return ["--published-as", published] if published else []
-
-
-def chosen_tags(wildcards):
-    """The options that name tags, and a digest of where the tags are: what decides which images are used."""
-    section = SETTINGS.datasets[wildcards.dataset]
-    only = [word for name in section.only_tags for word in ("--only-tag", name)]
-    chosen = only + [word for name in section.without_tags for word in ("--without-tag", name)]
-    return {"options": chosen, "listing": tags_listing(wildcards) if chosen else ""}
-
-
-def tag_options(wildcards, input):
-    """The options by which images of certain tags are used or left out."""
-    chosen = chosen_tags(wildcards)["options"]
-    return ["--tags", tags_of(wildcards, input), *chosen] if chosen else []
-
-
-def mask_options(wildcards):
-    section = SETTINGS.datasets[wildcards.dataset]
-    return [*dataset_options(wildcards), "--threshold", str(section.mask_threshold)]
-
-
-def truth(wildcards):
-    """The list of masks of the training images; of all trainings only the rules `oracle_...` read it."""
-    if not SETTINGS.datasets[wildcards.dataset].has_masks:
-        raise WorkflowError(f"oracles learn from masks, and the data set {wildcards.dataset!r} has none")
-    return "results/{dataset}/masks.csv"
-
-
-def tags_of(wildcards, input):
-    """Where the tags of a data set come from."""
-    return SETTINGS.datasets[wildcards.dataset].tags or f"{input.scenes}/tags.csv"
-
-
-def tags_listing(wildcards):
-    """The source of the tags and a digest of its files: a change reruns the rule."""
-    source = SETTINGS.datasets[wildcards.dataset].tags
-    return [source, files_of(source, "tags")] if source else "scenes"
 
 
 # ---- stages and networks
@@ -430,6 +322,7 @@ def places():
     """What a user looks for at the end, and where it is."""
     found = [("Masks", PLAN.masks(SETTINGS.train, system)) for system in PLAN.finals]
     found += [("Model", model) for model in PLAN.models]
+    found += [("Gallery", "results/report/gallery/index.html")] if SETTINGS.report.gallery else []
     return [*found, ("Report", "results/report/report.html")]
 
 

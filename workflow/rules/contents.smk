@@ -7,11 +7,12 @@ def caption_text(name):
 
 figures, contents = one_line(figures), one_line(contents)
 FIGURES = list(map(report_path, figures(PLAN)))
+FIRST = first_pictures(PLAN)
 
 
-def page(files):
-    """The JSON of `usod report page`; `files`: the figures' paths at run time."""
-    return json.dumps(contents(PLAN, caption_text, files))
+def page(files, first):
+    """The JSON of `usod report page`; `files`: the figures' paths at run time; `first`: those of the first pictures."""
+    return json.dumps(contents(PLAN, caption_text, files, first))
 
 
 ablation_scores, output_scores = one_line(PLAN.ablation_scores), one_line(PLAN.output_scores)
@@ -58,3 +59,19 @@ def scattered(wildcards):
 def scattered_maps(wildcards):
     """The maps that these are about."""
     return [maps_of(wildcards.testset, system) for system in set_against(wildcards)]
+
+
+def gallery_values():
+    """Tables of values per image: doubts, and the scores of what the systems end with where there are masks."""
+    train = SETTINGS.train
+    doubts = [f"results/report/doubts-{train}.csv"] if PLAN.doubted(train) else []
+    scored = PLAN.finals[:1] if train in PLAN.scored_sets() else []
+    return doubts + [f"results/scores/{train}/{system}.csv" for system in scored]
+
+
+def gallery_masks(wildcards, input):
+    """Where the masks lie that the gallery enlarges, and what they are named after."""
+    if not input.masks:
+        return []
+    place = str(input.scenes) or below_here(SETTINGS.datasets[SETTINGS.train].root)
+    return ["--masks", *input.masks, "--root", place]

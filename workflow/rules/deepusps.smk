@@ -11,6 +11,7 @@ rule refine_labels:
         model=reads("model", "{method}-iter{stage}{again}"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].network),
         features=features(lambda wildcards: VARIANTS[wildcards.variant].network),
+        corrections=corrections("corrections.h5"),
     output:
         labels="results/{dataset}/deepusps/{variant}{method}/iter{stage}{again}/labels.h5",
         model="results/{dataset}/deepusps/{variant}{method}/iter{stage}{again}/model.safetensors",
@@ -36,10 +37,11 @@ rule refine_labels:
         weights=weights_option,
         features=features_option,
         model_before=lambda wildcards, input: ["--model-before", *input.model] if input.model else [],
+        corrections=corrections_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod deepusps refine --images {input.images:q}"
         " --maps {input.maps:q} --stage {wildcards.stage} --seed {params.seed} --config {params.refine:q} --network {params.network:q} {params.weights:q} {params.features:q}"
-        " {params.model_before:q} --out-labels {output.labels:q} --out-model {output.model:q} --history {output.history:q}"
+        " {params.corrections:q} {params.model_before:q} --out-labels {output.labels:q} --out-model {output.model:q} --history {output.history:q}"
         " --threads {threads} > {log:q} 2>&1"
 
 
@@ -50,6 +52,7 @@ rule fuse_labels:
         labels=reads("labels", "deepusps-seed{seed}"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].network),
         features=features(lambda wildcards: VARIANTS[wildcards.variant].network),
+        corrections=corrections("corrections.h5"),
     output:
         model="results/{dataset}/deepusps/{variant}fusion/seed{seed}/model.safetensors",
         history="results/{dataset}/deepusps/{variant}fusion/seed{seed}/history.csv",
@@ -79,10 +82,11 @@ rule fuse_labels:
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].network),
         weights=weights_option,
         features=features_option,
+        corrections=corrections_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod deepusps fuse --images {input.images:q} {params.labels:q} --binarise {params.binarise:q}"
         " --seed {wildcards.seed} --devices {resources.gpu} --config {params.fuse:q} --network {params.network:q} {params.weights:q} {params.features:q}"
-        " --out {output.model:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"
+        " {params.corrections:q} --out {output.model:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule oracle_masks:

@@ -5,6 +5,7 @@ rule distil_maps:
         labels=reads("maps", "distil-{distilled}"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].distilled_network(wildcards.distilled), "distil"),
         features=features(lambda wildcards: VARIANTS[wildcards.variant].distilled_network(wildcards.distilled)),
+        corrections=corrections("corrections.h5"),
     output:
         model="results/{dataset}/distil/{variant}{distilled}/model.safetensors",
         history="results/{dataset}/distil/{variant}{distilled}/history.csv",
@@ -29,7 +30,8 @@ rule distil_maps:
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].distilled_network(wildcards.distilled)),
         weights=weights_option,
         features=features_option,
+        corrections=corrections_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod distil learn --images {input.images:q} --labels {input.labels:q}"
         " {params.student} --config {params.learn:q} --network {params.network:q} {params.weights:q} {params.features:q}"
-        " --devices {resources.gpu} --out {output.model:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"
+        " {params.corrections:q} --devices {resources.gpu} --out {output.model:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"

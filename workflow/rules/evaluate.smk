@@ -67,6 +67,7 @@ rule score_maps:
         maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
         masks="results/{testset}/masks.csv",
         scenes=scenes_of,
+        corrections=corrections("corrections.csv"),
     output:
         per_image="results/scores/{testset}/{system}.csv",
         summary="results/scores/{testset}/{system}.json",
@@ -79,9 +80,11 @@ rule score_maps:
     params:
         code=code("usod.commands.evaluate"),
         protocols=[f"--protocol {name}" for name in SETTINGS.benchmark.protocols],
+        # Of these the masks are what was learnt: scores on them say nothing.
+        without=lambda wildcards, input: ["--without", input.corrections] if input.corrections else [],
     shell:
         "usod evaluate {input.maps:q} --index {input.masks:q} --per-image {output.per_image:q} --json {output.summary:q}"
-        " {params.protocols} --workers {threads} > {log:q} 2>&1"
+        " {params.without:q} {params.protocols} --workers {threads} > {log:q} 2>&1"
 
 
 rule rank_doubts:
@@ -89,7 +92,9 @@ rule rank_doubts:
     input:
         labels=lambda wildcards: list(PLAN.doubted(wildcards.dataset).values()),
         before=lambda wildcards: list(PLAN.doubted_before(wildcards.dataset).values()),
+        learnt=lambda wildcards: list(PLAN.learnt(wildcards.dataset).values()),
         index="results/{dataset}/index.csv",
+        corrections=corrections("corrections.csv"),
     output:
         csv="results/report/doubts-{dataset}.csv",
     log:
@@ -102,8 +107,10 @@ rule rank_doubts:
         code=code("usod.commands.maps.agree"),
         labels=lambda wildcards, input: pairs("--labels", PLAN.doubted(wildcards.dataset), input.labels),
         before=lambda wildcards, input: pairs("--before", PLAN.doubted_before(wildcards.dataset), input.before),
+        learnt=lambda wildcards, input: pairs("--learnt", PLAN.learnt(wildcards.dataset), input.learnt),
+        corrections=corrections_option,
     shell:
-        "usod maps agree {params.labels:q} {params.before:q} --index {input.index:q} --csv {output.csv:q} > {log:q} 2>&1"
+        "usod maps agree {params.labels:q} {params.before:q} {params.learnt:q} {params.corrections:q} --index {input.index:q} --csv {output.csv:q} > {log:q} 2>&1"
 
 
 rule benchmark:

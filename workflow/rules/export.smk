@@ -4,6 +4,7 @@ rule export_masks:
         maps=lambda wildcards: maps_of(wildcards.dataset, wildcards.system),
         index="results/{dataset}/index.csv",
         scenes=scenes_of,
+        corrections=corrections("corrections.h5"),
     output:
         # Snakemake empties an output folder before the job: masks of images that were removed go.
         masks=directory("results/masks/{dataset}/{system}"),
@@ -15,12 +16,13 @@ rule export_masks:
         "../../envs/usod.yaml"
     params:
         code=code("usod.commands.maps.export"),
-        root=root,
-        folder=folder,
+        roots=roots,
+        placed=placed_below,
         threshold=SETTINGS.report.mask_threshold,
+        corrections=corrections_option,
     shell:
-        "usod maps export {input.maps:q} --out {output.masks:q} --index {input.index:q} --root {params.folder:q}"
-        " --threshold {params.threshold} > {log:q} 2>&1"
+        "usod maps export {input.maps:q} --out {output.masks:q} --index {input.index:q} {params.placed:q}"
+        " --threshold {params.threshold} {params.corrections:q} > {log:q} 2>&1"
 
 
 rule masks:

@@ -10,6 +10,7 @@ rule encode_images:
     benchmark:
         "results/timings/{dataset}/features/{encoder}.tsv"
     wildcard_constraints:
+        dataset=SINGLE,
         encoder="|".join(map(re.escape, ENCODERS)) or "none",
     conda:
         "../../envs/usod.yaml"

@@ -8,6 +8,7 @@ rule train_relations:
         images="results/{dataset}/images.h5",
         prior=reads("maps", "ldps_train-{prior}"),
         weights=lambda wildcards: weights(VARIANTS[wildcards.variant].relation, "ldps.network"),
+        corrections=corrections("corrections.h5"),
     output:
         model="results/{dataset}/ldps/{variant}{prior}/model.safetensors",
         history="results/{dataset}/ldps/{variant}{prior}/history.csv",
@@ -27,10 +28,11 @@ rule train_relations:
         train=lambda wildcards: as_json(VARIANTS[wildcards.variant].ldps.train),
         network=lambda wildcards: as_json(VARIANTS[wildcards.variant].relation),
         weights=weights_option,
+        corrections=corrections_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod ldps train --images {input.images:q} --prior {input.prior:q}"
         " --config {params.train:q} --network {params.network:q} {params.weights:q} --devices {resources.gpu} --out-model {output.model:q}"
-        " --history {output.history:q} --threads {threads} > {log:q} 2>&1"
+        " {params.corrections:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule refine_prior:

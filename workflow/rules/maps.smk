@@ -14,6 +14,7 @@ rule extract_maps:
     benchmark:
         "results/timings/{dataset}/maps/{method}.{scatteritem}.tsv"
     wildcard_constraints:
+        dataset=SINGLE,
         method="|".join(map(re.escape, HANDCRAFTED_METHODS)) or "(?!)",
     conda:
         "../../envs/usod.yaml"
@@ -44,6 +45,7 @@ rule merge_maps:
     benchmark:
         "results/timings/{dataset}/maps/{method}.tsv"
     wildcard_constraints:
+        dataset=SINGLE,
         method="|".join(map(re.escape, HANDCRAFTED_METHODS)) or "(?!)",
     conda:
         "../../envs/usod.yaml"
@@ -65,6 +67,7 @@ rule import_maps:
     benchmark:
         "results/timings/{dataset}/maps/{method}.tsv"
     wildcard_constraints:
+        dataset=SINGLE,
         method="|".join(map(re.escape, IMPORTED_METHODS)) or "(?!)",
     conda:
         "../../envs/usod.yaml"

@@ -2,6 +2,7 @@ rule write_page:
     """The report as one page that needs nothing else."""
     input:
         files=FIGURES,
+        first=FIRST,
     output:
         report(
             "results/report/report.html",
@@ -15,10 +16,12 @@ rule write_page:
         "../../envs/usod.yaml"
     params:
         code=code("usod.commands.report.page"),
-        wanted=lambda wildcards: page(FIGURES),
-        plan=lambda wildcards, input: page(input.files),
+        look=look("page"),
+        wanted=lambda wildcards: page(FIGURES, FIRST),
+        plan=lambda wildcards, input: page(input.files, input.first),
+        threshold=SETTINGS.report.mask_threshold,
     shell:
-        "usod report page --plan {params.plan:q} --out {output:q} > {log:q} 2>&1"
+        "usod report page --plan {params.plan:q} --threshold {params.threshold} --out {output:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -26,4 +29,5 @@ rule report:
     input:
         rules.write_page.input,
         rules.write_page.output,
+        rules.make_gallery.output if SETTINGS.report.gallery else [],
     localrule: True

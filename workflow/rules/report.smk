@@ -2,6 +2,7 @@ rule score_table:
     """All systems' scores on a data set in one table, beside the published ones."""
     input:
         scores=lambda wildcards: PLAN.score_files(wildcards.testset),
+        leaks=lambda wildcards: ("results/report/leaks-{testset}.csv" if wildcards.testset != SETTINGS.train else []),
     output:
         csv="results/report/scores-{testset}.csv",
         markdown=report(
@@ -21,9 +22,33 @@ rule score_table:
         code=code("usod.commands.report.scores"),
         published=lambda wildcards: SETTINGS.datasets[wildcards.testset].published_as or "none",
         reference=[f"--reference {table}" for table in PLAN.published_tables()],
+        leaks=lambda wildcards, input: (
+            ["--leaks", f"{SETTINGS.train}={input.leaks}", "--dataset", wildcards.testset] if input.leaks else []
+        ),
     shell:
-        "usod report scores {input.scores:q} --published {params.published:q} {params.reference}"
+        "usod report scores {input.scores:q} --published {params.published:q} {params.reference} {params.leaks:q}"
         " --csv {output.csv:q} --markdown {output.markdown:q} --latex {output.latex:q} > {log:q} 2>&1"
+
+
+rule find_leaks:
+    """Images of a test set that are training images too, or look like one."""
+    input:
+        train=f"results/{SETTINGS.train}/index.csv",
+        test="results/{testset}/index.csv",
+        scenes=scenes_of,
+    output:
+        "results/report/leaks-{testset}.csv",
+    log:
+        "results/logs/report/leaks-{testset}.log",
+    benchmark:
+        "results/timings/report/leaks-{testset}.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 4
+    params:
+        code=code("usod.commands.data.leaks"),
+    shell:
+        "usod data leaks {input.train:q} {input.test:q} --csv {output:q} --workers {threads} > {log:q} 2>&1"
 
 
 rule plot_curves:
@@ -163,6 +188,42 @@ rule show_doubts:
         " --out {output:q} > {log:q} 2>&1"
 
 
+rule make_gallery:
+    """All training images with their masks and maps: a page that opens from disk."""
+    input:
+        images=f"results/{SETTINGS.train}/images.h5",
+        index=f"results/{SETTINGS.train}/index.csv",
+        maps=PLAN.layers(SETTINGS.train).values(),
+        masks=[PLAN.masks(SETTINGS.train, system) for system in PLAN.finals[:1]],
+        values=gallery_values(),
+        truth=f"results/{SETTINGS.train}/masks.csv" if SETTINGS.train in PLAN.scored_sets() else [],
+        scenes=["results/data/scenes"] if SETTINGS.datasets[SETTINGS.train].root == "demo" else [],
+    output:
+        # Snakemake empties an output folder before the job: pictures of images that were removed go.
+        directory("results/report/gallery"),
+    log:
+        "results/logs/report/gallery.log",
+    benchmark:
+        "results/timings/report/gallery.tsv"
+    conda:
+        "../../envs/usod.yaml"
+    threads: 4
+    params:
+        code=code("usod.commands.report.gallery"),
+        look=look("gallery"),
+        name=SETTINGS.train,
+        maps=lambda wildcards, input: pairs("--map", PLAN.layers(SETTINGS.train), input.maps),
+        values=lambda wildcards, input: [word for file in input.values for word in ("--values", file)],
+        truth=lambda wildcards, input: ["--truth", input.truth] if input.truth else [],
+        masks=gallery_masks,
+        threshold=SETTINGS.report.mask_threshold,
+        side=SETTINGS.report.gallery_side,
+    shell:
+        "usod report gallery --images {input.images:q} --index {input.index:q} {params.maps:q} {params.masks:q}"
+        " {params.values:q} {params.truth:q} --threshold {params.threshold} --side {params.side} --name {params.name:q}"
+        " --workers {threads} --out {output:q} > {log:q} 2>&1"
+
+
 rule plot_training:
     """Losses and speed of all trainings."""
     input:
@@ -225,6 +286,7 @@ rule write_provenance:
     input:
         indices=[f"results/{name}/index.csv" for name in PLAN.data_sets()],
         models=PLAN.final_networks().values(),
+        corrections=f"results/{SETTINGS.train}/corrections.csv" if SETTINGS.corrections else [],
     output:
         report(
             "results/report/provenance.md",
@@ -240,7 +302,8 @@ rule write_provenance:
         code=code("usod.commands.report.provenance"),
         indices=lambda wildcards, input: pairs("--index", PLAN.data_sets(), input.indices),
         models=lambda wildcards, input: pairs("--model", PLAN.final_networks(), input.models),
+        corrections=corrections_option,
         # `gpu` changes no result.
         config=lambda wildcards: SETTINGS.model_dump_json(exclude={"gpu"}),
     shell:
-        "usod report provenance {params.indices:q} {params.models:q} --config {params.config:q} --out {output:q} > {log:q} 2>&1"
+        "usod report provenance {params.indices:q} {params.models:q} {params.corrections:q} --config {params.config:q} --out {output:q} > {log:q} 2>&1"

@@ -9,6 +9,8 @@ rule index_tags:
         "results/logs/{dataset}/tags.log",
     benchmark:
         "results/timings/{dataset}/tags.tsv"
+    wildcard_constraints:
+        dataset=SINGLE,
     conda:
         "../../envs/usod.yaml"
     params:
@@ -122,6 +124,7 @@ rule learn_estimates:
         images="results/{dataset}/images.h5",
         labels="results/{dataset}/wss/{variant}iter{stage}/labels.h5",
         model=reads("model", "wss-iter{stage}"),
+        corrections=corrections("corrections.h5"),
     output:
         model="results/{dataset}/wss/{variant}iter{stage}/model.safetensors",
         history="results/{dataset}/wss/{variant}iter{stage}/history.csv",
@@ -139,10 +142,11 @@ rule learn_estimates:
     params:
         code=code("usod.commands.wss"),
         selftrain=lambda wildcards: as_json(VARIANTS[wildcards.variant].wss.selftrain),
+        corrections=corrections_option,
     shell:
         "usod devices run --count {resources.gpu} -- usod wss selftrain --images {input.images:q} --labels {input.labels:q}"
         " --model-before {input.model:q} --config {params.selftrain:q} --out-model {output.model:q}"
-        " --history {output.history:q} --threads {threads} > {log:q} 2>&1"
+        " {params.corrections:q} --history {output.history:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule show_tags:

@@ -7,6 +7,7 @@ import typer
 
 from usod.commands.options import (
     ConfigText,
+    Corrections,
     Device,
     Devices,
     Features,
@@ -16,6 +17,7 @@ from usod.commands.options import (
     WeightsFile,
     Work,
     read_network,
+    with_corrections,
 )
 
 if TYPE_CHECKING:
@@ -180,6 +182,7 @@ def stage2(
     devices: Devices = 1,
     threads: Threads = 0,
     features: Features = None,
+    corrections: Corrections = None,
     work: Work = None,
     out_watched: OutWatched = None,
     quiet: Quiet = False,
@@ -205,16 +208,16 @@ def stage2(
     folder = resume_folder(work, out_model)
     origin = describe(
         {"stage2": settings.model_dump(), "network": net_config.model_dump(mode="json")},
-        {"images": images, "labels": labels},
+        with_corrections({"images": images, "labels": labels}, corrections),
     )
-    inputs, outputs = (images, labels, features), (out_labels, out_model, history, out_watched)
+    inputs, outputs = (images, labels, features, corrections), (out_labels, out_model, history, out_watched)
     run(processes(device, devices), chosen, _stage2, inputs, settings, net_config, origin, outputs, folder)
     discard(folder)
 
 
 def _stage2(
     process: "Process",
-    inputs: tuple[Path, Path, Path | None],
+    inputs: tuple[Path, Path, Path | None, Path | None],
     settings: "RectifyConfig",
     net_config: "NetworkConfig",
     origin: dict[str, Any],
@@ -229,20 +232,22 @@ def _stage2(
     from usod.models.model_file import inherited, save_model
     from usod.provenance import resume_identity
     from usod.systems import a2s
+    from usod.training.corrections import Corrections as Taught
     from usod.training.history import write_history
 
-    (images, labels, features), (out_labels, out_model, history, out_watched) = inputs, outputs
+    (images, labels, features, corrections), (out_labels, out_model, history, out_watched) = inputs, outputs
     with ExitStack() as stack:
         image_store, label_store = stack.enter_context(ImageStore(images)), stack.enter_context(MapStore(labels))
         kept = stack.enter_context(open_features(features))
         identity = resume_identity(origin, "usod.systems.a2s")
-        done = a2s.stage2(image_store, label_store, settings, net_config, process, kept, work=work, identity=identity)
+        taught = Taught.read(corrections, image_store)
+        done = a2s.stage2(image_store, label_store, settings, net_config, process, kept, work, identity, taught)
         if process.rank == 0:
             attributes = inherited(origin, done.network) | {"created_by": "usod a2s stage2"}
             _write_labels(out_labels, image_store, done.labels, attributes)
             if out_watched is not None:
                 _write_watched(out_watched, image_store, done, attributes)
-            save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
+            save_model(out_model, done.network, net_config, taught.named_in(origin), input_size=image_store.size)
             write_history(history, done.history)
 
 

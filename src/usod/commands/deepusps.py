@@ -7,6 +7,7 @@ import typer
 
 from usod.commands.options import (
     ConfigText,
+    Corrections,
     Device,
     Devices,
     Features,
@@ -17,6 +18,7 @@ from usod.commands.options import (
     Work,
     named_paths,
     read_network,
+    with_corrections,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def refine(
     crf_memory_gb: Annotated[
         float | None, typer.Option(min=0, help="For CRF lattices kept between epochs; none: a quarter of what is free.")
     ] = None,
+    corrections: Corrections = None,
     work: Work = None,
     quiet: Quiet = False,
 ) -> None:
@@ -69,6 +72,7 @@ def refine(
     from usod.systems import deepusps
     from usod.systems.deepusps_settings import RefineConfig
     from usod.training.checkpoint import discard, resume_folder
+    from usod.training.corrections import Corrections as Taught
     from usod.training.history import write_history
 
     settings = parse_section(RefineConfig, config).of_stage(stage)
@@ -81,13 +85,14 @@ def refine(
         "refine": settings.model_dump(),
         "network": net_config.model_dump(mode="json"),
     }
-    origin = describe(described, {"images": images, "maps": maps})
+    origin = describe(described, with_corrections({"images": images, "maps": maps}, corrections))
     with ExitStack() as stack:
         image_store, map_store = stack.enter_context(ImageStore(images)), stack.enter_context(MapStore(maps))
         if deepusps.is_stable(map_store.attributes, stage, settings):
             _hand_on(map_store, model_before, out_labels, out_model, history)
             discard(folder)
             return
+        taught = Taught.read(corrections, image_store)
         done = deepusps.refine(
             image_store,
             map_store,
@@ -100,6 +105,7 @@ def refine(
             crf_memory_gb=crf_memory_gb,
             work=folder,
             identity=resume_identity(origin, "usod.systems.deepusps"),
+            corrections=taught,
         )
         attributes = inherited(origin, done.network) | {
             "created_by": f"usod deepusps refine, stage {stage}",
@@ -107,7 +113,7 @@ def refine(
         }
         with write_maps(out_labels, image_store.ids, image_store.size, image_store.original_size, attributes) as rows:
             rows.fill(done.labels)
-        save_model(out_model, done.network, net_config, origin, input_size=image_store.size)
+        save_model(out_model, done.network, net_config, taught.named_in(origin), input_size=image_store.size)
         write_history(history, done.history)
     discard(folder)
 
@@ -133,6 +139,7 @@ def fuse(
     devices: Devices = 1,
     threads: Threads = 0,
     features: Features = None,
+    corrections: Corrections = None,
     work: Work = None,
     quiet: Quiet = False,
 ) -> None:
@@ -168,7 +175,7 @@ def fuse(
             "network": net_config.model_dump(mode="json"),
             "unrefined": {name: each.model_dump() for name, each in unrefined.items()},
         },
-        {"images": images, **paths},
+        with_corrections({"images": images, **paths}, corrections),
     )
     run(
         processes(device, devices),
@@ -184,6 +191,7 @@ def fuse(
         out,
         history,
         features,
+        corrections,
         folder,
     )
     discard(folder)
@@ -201,6 +209,7 @@ def _fuse(
     out: Path,
     history: Path,
     features: Path | None,
+    corrections: Path | None,
     work: Path | None,
 ) -> None:
     """One process of the training; the first one writes the results."""
@@ -211,6 +220,7 @@ def _fuse(
     from usod.models.model_file import save_model
     from usod.provenance import resume_identity
     from usod.systems import deepusps
+    from usod.training.corrections import Corrections as Taught
     from usod.training.fit import working_size
     from usod.training.history import write_history
 
@@ -218,6 +228,7 @@ def _fuse(
         image_store = stack.enter_context(ImageStore(images))
         sources = {name: stack.enter_context(MapStore(path)) for name, path in paths.items()}
         identity = resume_identity(origin, "usod.systems.deepusps")
+        taught = Taught.read(corrections, image_store)
         done = deepusps.fuse(
             image_store,
             sources,
@@ -229,10 +240,11 @@ def _fuse(
             work=work,
             identity=identity,
             unrefined=unrefined,
+            corrections=taught,
         )
         if process.rank == 0:
             size = working_size(image_store.size, net_config, settings.size)
-            save_model(out, done.network, net_config, origin, input_size=size)
+            save_model(out, done.network, net_config, taught.named_in(origin), input_size=size)
             write_history(history, done.history)
 
 

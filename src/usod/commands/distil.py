@@ -7,6 +7,7 @@ import typer
 
 from usod.commands.options import (
     ConfigText,
+    Corrections,
     Device,
     Devices,
     Features,
@@ -16,6 +17,7 @@ from usod.commands.options import (
     WeightsFile,
     Work,
     read_network,
+    with_corrections,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def learn(
     devices: Devices = 1,
     threads: Threads = 0,
     features: Features = None,
+    corrections: Corrections = None,
     work: Work = None,
     quiet: Quiet = False,
 ) -> None:
@@ -65,8 +68,9 @@ def learn(
     chosen = start_device(device, threads)
     folder = resume_folder(work, out)
     described = {"learn": settings.model_dump(), "network": net_config.model_dump(mode="json")}
-    origin = describe(described, {"images": images, "labels": labels})
-    files = {"images": images, "labels": labels, "features": features, "out": out, "history": history}
+    inputs = with_corrections({"images": images, "labels": labels}, corrections)
+    origin = describe(described, inputs)
+    files = {**inputs, "features": features, "out": out, "history": history}
     run(processes(device, devices), chosen, _learn, files, settings, net_config, origin, folder)
     discard(folder)
 
@@ -87,6 +91,7 @@ def _learn(
     from usod.models.model_file import save_model
     from usod.provenance import resume_identity
     from usod.systems import distil
+    from usod.training.corrections import Corrections as Taught
     from usod.training.fit import working_size
     from usod.training.history import write_history
 
@@ -95,8 +100,9 @@ def _learn(
         labels = stack.enter_context(MapStore(files["labels"]))
         features = stack.enter_context(open_features(files["features"]))
         identity = resume_identity(origin, "usod.systems.distil")
-        done = distil.learn(images, labels, settings, net_config, process, features, work=work, identity=identity)
+        taught = Taught.read(files.get("corrections"), images)
+        done = distil.learn(images, labels, settings, net_config, process, features, work, identity, taught)
         if process.rank == 0:
             size = working_size(images.size, net_config, settings.size)
-            save_model(files["out"], done.network, net_config, origin, input_size=size)
+            save_model(files["out"], done.network, net_config, taught.named_in(origin), input_size=size)
             write_history(files["history"], done.history)

@@ -21,6 +21,9 @@ def evaluate(
             help="Score as a paper did, too: deepusps, a2s, ldps, wss, selfmask, csnet, own; may be repeated."
         ),
     ] = [],  # noqa: B006 - typer's way to say what is there without the option
+    without: Annotated[
+        Path | None, typer.Option(help="CSV with a column id: images that are left out, such as corrected ones.")
+    ] = None,
     skip_empty: Annotated[bool, typer.Option(help="Leave out images whose mask is empty.")] = False,
     workers: Annotated[int, typer.Option(min=0, help="Threads that score; 0: one per core.")] = 0,
     quiet: Quiet = False,
@@ -31,17 +34,24 @@ def evaluate(
 
     Example: usod evaluate maps.h5 --index masks.csv --per-image scores.csv --json scores.json --protocol deepusps
     """
+    from usod.data.index import read_ids
     from usod.data.mapstore import open_maps
     from usod.data.mask_folder import given_masks
     from usod.devices import cpu_cores
+    from usod.errors import UsodError
     from usod.evaluation.benchmark import evaluate as run
     from usod.progress import progress
 
     read_masks = given_masks(index, masks, threshold)
     maps = open_maps(predictions)
+    table = read_masks(maps.ids)
+    left_out = read_ids(without) & set(table["id"]) if without else set()
+    if len(left_out) == len(table):
+        raise UsodError(f"{without}: leaves out all {len(table)} images with masks; score on others")
     result = run(
         maps,
-        read_masks(maps.ids),
+        table[~table["id"].isin(left_out)],
+        left_out=len(left_out),
         per_image_csv=per_image,
         json_path=json,
         under=protocol,

@@ -41,15 +41,14 @@ def export(
         return
     if crf is not None:
         raise UsageError(f"--crf: an ONNX graph has none; leave it out, or write {out.with_suffix('.safetensors')}")
-    from usod.data.index import read_index, split_from
+    from usod.data.index import read_index
     from usod.files import write_text
     from usod.inference.export import export_onnx
     from usod.progress import say
     from usod.reporting.model_card import model_card
 
     indices = {name: read_index(path) for name, path in named_paths(data or [], "--data").items()}
-    images = {name: (len(index), split_from(index)) for name, index in indices.items()}
-    card = model_card(model, named_paths(score or [], "--score"), images)
+    card = model_card(model, named_paths(score or [], "--score"), indices)
     difference = export_onnx(model, out, rembg)
     write_text(out.with_suffix(".md"), card)
     say(f"{out}: differs from PyTorch by at most {difference:.1g}; its card: {out.with_suffix('.md')}")

@@ -6,7 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from usod.commands.options import ConfigText, Device, Devices, Network, Quiet, Threads, WeightsFile, Work, read_network
+from usod.commands.options import (
+    ConfigText,
+    Corrections,
+    Device,
+    Devices,
+    Network,
+    Quiet,
+    Threads,
+    WeightsFile,
+    Work,
+    read_network,
+    with_corrections,
+)
 
 app = typer.Typer(no_args_is_help=True, help="LDPS: refine anybody's saliency maps without labels.")
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
@@ -27,6 +39,7 @@ def train(
     device: Device = "auto",
     devices: Devices = 1,
     threads: Threads = 0,
+    corrections: Corrections = None,
     work: Work = None,
     quiet: Quiet = False,
 ) -> None:
@@ -46,16 +59,16 @@ def train(
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
     described = {"relation": settings.model_dump(), "network": net_config.model_dump(mode="json")}
-    origin = describe(described, {"images": images, "prior": prior})
+    inputs = with_corrections({"images": images, "prior": prior}, corrections)
+    origin = describe(described, inputs)
     outputs = (out_model, history)
-    run(processes(device, devices), chosen, _train, images, prior, settings, net_config, origin, outputs, folder)
+    run(processes(device, devices), chosen, _train, inputs, settings, net_config, origin, outputs, folder)
     discard(folder)
 
 
 def _train(
     process: Any,
-    images: Path,
-    prior: Path,
+    inputs: dict[str, Path],
     settings: Any,
     net_config: Any,
     origin: dict[str, Any],
@@ -67,13 +80,15 @@ def _train(
     from usod.models.model_file import save_model
     from usod.provenance import resume_identity
     from usod.systems import ldps
+    from usod.training.corrections import Corrections as Taught
     from usod.training.history import write_history
 
-    with ImageStore(images) as image_store:
+    with ImageStore(inputs["images"]) as image_store:
         identity = resume_identity(origin, "usod.systems.ldps")
-        done = ldps.train(image_store, open_maps(prior), settings, net_config, process, work=work, identity=identity)
+        prior, taught = open_maps(inputs["prior"]), Taught.read(inputs.get("corrections"), image_store)
+        done = ldps.train(image_store, prior, settings, net_config, process, work, identity, taught)
         if process.rank == 0:
-            extra = origin | done.notes
+            extra = taught.named_in(origin) | done.notes
             save_model(outputs[0], done.network, done.network.config, extra, input_size=image_store.size)
             write_history(outputs[1], done.history)
 

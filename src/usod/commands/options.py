@@ -31,6 +31,10 @@ Work = Annotated[
     typer.Option(help="Folder for the resume state; else .resume beside the model. none: nothing can be resumed."),
 ]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads of PyTorch, one per core at most; 0: its own choice.")]
+Corrections = Annotated[
+    Path | None,
+    typer.Option("--corrections", help="Human masks of some of the images (usod data corrections): the labels there."),
+]
 Workers = Annotated[int, typer.Option(min=1, help="Processes to work with.")]
 
 
@@ -51,6 +55,11 @@ def named_paths(items: list[str], option: str) -> dict[str, Path]:
             raise UsageError(f"{option} {item}: {name!r} is named twice")
         paths[name] = Path(path)
     return paths
+
+
+def with_corrections(inputs: dict[str, Path], corrections: Path | None) -> dict[str, Path]:
+    """The named inputs of a training, human masks among them where there are any."""
+    return inputs if corrections is None else inputs | {"corrections": corrections}
 
 
 def read_network(text: str | None, weights: Path | None) -> "NetworkConfig":

@@ -40,7 +40,10 @@ _WHERE = "Where and how"
 
 def run(
     context: typer.Context,
-    photos: Annotated[str | None, typer.Argument(metavar="[PHOTOS]", help="Folder of images; no masks needed.")] = None,
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PHOTOS]...", help="Folder of images, or several together; no masks needed."),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -91,6 +94,8 @@ def run(
 
     Example: usod run photos
 
+    Example: usod run photos more_photos (one training of both)
+
     Example: usod run photos --out project --gpus 2 --config size=320
 
     Example: usod run photos --preset a2s --configfile mine.yaml -n
@@ -102,15 +107,16 @@ def run(
     from usod.errors import UsageError
 
     rest: list[str] = context.meta.get(_SNAKEMAKE, [])
-    if photos is None and not preset and not configfile:
+    if not photos and not preset and not configfile:
         raise UsageError("say which photographs: usod run FOLDER (or --preset smoke, or --configfile FILE)")
     if not re.fullmatch(r"all|[1-9]\d*", cores):
         raise UsageError(f"--cores {cores}: give a number, or all")
     _check_rest(rest, gpus)
     folder = _made(out)
     keys = [_checked_key(key) for key in config or []]
-    if photos is not None:
-        keys.append(_pair("images", _checked_photos(photos, folder)))
+    places = [_checked_photos(given, folder) for given in photos or []]
+    if places:
+        keys.append(_pair("images", places[0]) if len(places) == 1 else f"images={json.dumps(places)}")
     if preset is not None:
         keys.append(_pair("preset", _preset(preset)))
     if gpus == 0:
@@ -325,7 +331,7 @@ def _log_since(folder: Path, began: float) -> Path | None:
 def _print_places(folder: Path, places: list[tuple[str, str]]) -> None:
     for what, place in places:
         if (folder / place).exists():
-            print(f"{what + ':':7} {_shown(folder / place)}", flush=True)
+            print(f"{what + ':':8} {_shown(folder / place)}", flush=True)
 
 
 def _shown(path: Path) -> str:

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from usod.commands.options import ConfigText, Device, Network, Quiet, Threads, WeightsFile, Work, read_network
+from usod.commands.options import (
+    ConfigText,
+    Corrections,
+    Device,
+    Network,
+    Quiet,
+    Threads,
+    WeightsFile,
+    Work,
+    read_network,
+    with_corrections,
+)
 
 if TYPE_CHECKING:
     from usod.models.fin import TagHead
@@ -72,6 +83,7 @@ def selftrain(
     config: ConfigText = None,
     device: Device = "auto",
     threads: Threads = 0,
+    corrections: Corrections = None,
     work: Work = None,
     quiet: Quiet = False,
 ) -> None:
@@ -87,18 +99,20 @@ def selftrain(
     from usod.settings.sections import SelfTrainConfig, parse_section
     from usod.systems import wss
     from usod.training.checkpoint import discard, resume_folder
+    from usod.training.corrections import Corrections as Taught
     from usod.training.history import write_history
 
     settings = parse_section(SelfTrainConfig, config)
     chosen = start_device(device, threads)
     folder = resume_folder(work, out_model)
     before, _ = load_model(model_before)
-    inputs = {"images": images, "labels": labels, "model_before": model_before}
+    inputs = with_corrections({"images": images, "labels": labels, "model_before": model_before}, corrections)
     origin = describe({"selftrain": settings.model_dump()}, inputs)
     with ImageStore(images) as store, MapStore(labels) as label_store:
         identity = resume_identity(origin, "usod.systems.wss")
-        done = wss.selftrain(store, label_store, settings, before, chosen, work=folder, identity=identity)
-        save_model(out_model, done.network, done.network.config, origin, input_size=store.size)
+        taught = Taught.read(corrections, store)
+        done = wss.selftrain(store, label_store, settings, before, chosen, folder, identity, taught)
+        save_model(out_model, done.network, done.network.config, taught.named_in(origin), input_size=store.size)
     write_history(history, done.history)
     discard(folder)
 

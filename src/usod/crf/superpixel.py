@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy.spatial.distance import cdist
 from scipy.special import expit
-from skimage.color import rgb2lab
-from skimage.segmentation import slic
 from sklearn.mixture import GaussianMixture
 
 from usod.crf.checks import check_images, check_probabilities
+from usod.regions.lab import rgb_to_lab
+from usod.regions.labels import border_regions, region_centre, region_mean
+from usod.regions.superpixels import slic
 
 Array = NDArray[np.float64]
 
@@ -82,28 +83,23 @@ def refine_with_superpixels(
     colours, positions = features(image, regions)
     count = len(colours)
     salient = saliency if params.threshold is None else saliency > params.threshold
-    start = ndimage.mean(salient, regions, np.arange(count)) > 0.5
+    start = region_mean(regions, salient)[:, 0] > 0.5
     fixed = np.zeros(count, bool)
     if not params.border:
-        fixed[np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))] = True
+        fixed[border_regions(regions)] = True
     return refine_labels(colours, positions, start & ~fixed, params, fixed, seed)[regions]
 
 
-def superpixels(image: NDArray[np.uint8], count: int = 350) -> NDArray[np.int64]:
+def superpixels(image: NDArray[np.uint8], count: int = 350) -> NDArray[np.int32]:
     """(H, W) region numbers 0, 1, ... (SLIC; the authors use structured edges, whose model is not free)."""
     count = max(1, min(count, image.shape[0] * image.shape[1] // 16))
-    return slic(image, n_segments=count, compactness=10, start_label=0).astype(np.int64)
+    return slic(image, count, 10.0, variant="epfl")
 
 
-def features(image: NDArray[np.uint8], regions: NDArray[np.int64]) -> tuple[Array, Array]:
+def features(image: NDArray[np.uint8], regions: NDArray[np.int32]) -> tuple[Array, Array]:
     """Mean RGB and Lab of each superpixel, (n, 6) scaled to 0..1, and its centre, (n, 2) in image sides."""
-    numbers = np.arange(regions.max() + 1)
-    lab = (rgb2lab(image) + np.array([0, 128, 128])) / (100, 255, 255)
-    channels = np.concatenate([image / 255, lab], axis=2)
-    colours = np.stack([ndimage.mean(channels[..., c], regions, numbers) for c in range(6)], axis=1)
-    rows, columns = np.indices(regions.shape)
-    centres = [ndimage.mean(axis, regions, numbers) for axis in (rows, columns)]
-    return colours, np.stack(centres, axis=1) / regions.shape
+    lab = (rgb_to_lab(image) + np.array([0, 128, 128])) / (100, 255, 255)
+    return region_mean(regions, np.concatenate([image / 255, lab], axis=2)), region_centre(regions)
 
 
 def refine_labels(
@@ -160,8 +156,8 @@ def _mixture(samples: Array, params: SuperpixelParams, seed: int) -> GaussianMix
 
 def pairwise(colours: Array, positions: Array, params: SuperpixelParams) -> Array:
     """rho1 g1 + rho2 g2 (Eqs. 8, 9), (n, n), zero from a superpixel to itself."""
-    colour = ((colours[:, None] - colours[None]) ** 2).sum(axis=2)
-    place = ((positions[:, None] - positions[None]) ** 2).sum(axis=2)
+    colour = cdist(colours, colours, "sqeuclidean")
+    place = cdist(positions, positions, "sqeuclidean")
     appearance = np.exp(-place / (2 * params.gamma1**2) - colour / (2 * params.gamma2**2))
     kernel = params.rho1 * appearance + params.rho2 * np.exp(-place / (2 * params.gamma3**2))
     np.fill_diagonal(kernel, 0)

@@ -115,6 +115,14 @@ class FeatureWriter(StoreWriter):
         if self._rows.dtype == np.int8:
             self.checksum[number] = zlib.crc32(self._scale[number], int(self.checksum[number]))
 
+    def take(self, key: str, store: Store, theirs: str) -> None:
+        """Copy a grid as it is stored, with its scales."""
+        number = self._number[key]
+        super().__setitem__(number, store.raw(theirs))
+        if isinstance(store, FeatureStore) and store.scale is not None:
+            self._scale[number] = store.scales([theirs])[0]
+            self.checksum[number] = zlib.crc32(self._scale[number], int(self.checksum[number]))
+
     def tables(self) -> dict[str, np.ndarray]:
         return super().tables() | ({"scale": self._scale} if self._rows.dtype == np.int8 else {})
 

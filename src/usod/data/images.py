@@ -33,18 +33,21 @@ _DECODING_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
+SEEN = 256
+"""Side, in pixels, to which larger JPEGs are reduced while they are decoded, where only what they look like matters."""
 _HEIF_BRANDS = ("heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "avif", "avis")
 _EXIF_ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)  # the EXIF orientations that exchange height and width
 
 
 class ImageFacts(NamedTuple):
-    """What `inspect_image` says of a file: size in pixels as `read_image` returns it, digest of its bytes."""
+    """What `inspect_image` says of a file: size in pixels as `read_image` returns it, digests of bytes and of looks."""
 
     height: int
     width: int
     sha256: str
     oriented: bool  # the EXIF orientation turns or mirrors the stored pixels
+    dhash: str  # `difference_hash`
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -113,6 +116,11 @@ def image_size(path: str | Path) -> tuple[int, int]:
     return _upright_size(_open(path, decode=False), path)
 
 
+def orientation(path: str | Path) -> int:
+    """The EXIF orientation, 1 to 8, of an image file; 1 where it says none. No pixel is decoded."""
+    return _orientation(_open(path, decode=False), path)
+
+
 def inspect_image(path: str | Path) -> ImageFacts:
     """Read the file once: its size after EXIF orientation, its SHA-256, and proof that all of it can be decoded.
 
@@ -127,14 +135,49 @@ def inspect_image(path: str | Path) -> ImageFacts:
         raise _unreadable(path, error) from error
     picture = _open(path, content, decode=False)
     height, width = _upright_size(picture, path)
-    # A JPEG decoded at an eighth of its size still passes through every compressed byte, at a third of the time.
-    picture.draft(None, (max(picture.width // 8, 1), max(picture.height // 8, 1)))
+    # A large JPEG decoded at a part of its size still passes through every compressed byte, at a third of the time.
+    picture.draft(None, (SEEN, SEEN))
     try:
         picture.load()
         oriented = picture.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1)
     except _DECODING_ERRORS as error:
         raise _broken(path, error) from error
-    return ImageFacts(height, width, hashlib.sha256(content).hexdigest(), oriented)
+    return ImageFacts(height, width, hashlib.sha256(content).hexdigest(), oriented, _hash(_grey(picture, path)))
+
+
+def difference_hash(path: str | Path) -> str:
+    """What an image looks like, in 128 bits that a copy at another size, quality or in grey changes by a few.
+
+    dHash (Krawetz 2013) in both directions: whether each cell of a 9x9 reduction, upright, is darker than the one to
+    its right, and than the one below.
+
+    Returns
+    -------
+    32 hexadecimal digits
+
+    Raises
+    ------
+    UsodError
+        As `read_image`.
+    """
+    return _hash(thumbnail(path, 9))
+
+
+def thumbnail(path: str | Path, side: int) -> np.ndarray:
+    """The image in grey, upright, as a square: (side, side) int16 0..255. Raises UsodError as `read_image`."""
+    picture = _open(path, decode=False)
+    picture.draft(None, (SEEN, SEEN))
+    return _grey(picture, path, side)
+
+
+def _grey(picture: Image.Image, path: str | Path, side: int = 9) -> np.ndarray:
+    grey = Image.fromarray(_decode_rgb(picture, path)).convert("L")
+    return np.asarray(grey.resize((side, side), Image.Resampling.BOX), np.int16)
+
+
+def _hash(cells: np.ndarray) -> str:
+    right, below = cells[:-1, 1:] > cells[:-1, :-1], cells[1:, :-1] > cells[:-1, :-1]
+    return np.packbits([right, below]).tobytes().hex()
 
 
 def tell_broken(errors: Sequence[UsodError], count: int, rest: str) -> None:
@@ -236,11 +279,15 @@ def _heif_registered() -> bool:
     return True
 
 
-def _upright_size(picture: Image.Image, path: str | Path) -> tuple[int, int]:
+def _orientation(picture: Image.Image, path: str | Path) -> int:
     try:
-        turned = picture.getexif().get(_EXIF_ORIENTATION, 1) in _TURNED
+        return picture.getexif().get(_EXIF_ORIENTATION, 1)
     except _DECODING_ERRORS as error:
         raise _broken(path, error) from error
+
+
+def _upright_size(picture: Image.Image, path: str | Path) -> tuple[int, int]:
+    turned = _orientation(picture, path) in _TURNED
     return (picture.width, picture.height) if turned else (picture.height, picture.width)
 
 

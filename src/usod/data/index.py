@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from usod.data.images import image_size, inspect_image, read_graded_mask, read_image
+from usod.data.images import ImageFacts, image_size, inspect_image, read_graded_mask, read_image
 from usod.data.lookalikes import REMEDY, masks_among_images
 from usod.data.pairing import DataSet, Item, find_dataset, overlays
 from usod.data.parallel import READERS, read_all
+from usod.data.rights import rights_of
 from usod.data.splits import Splits, assign_splits
 from usod.data.tags import TagChoice
 from usod.data.tree import Folders, left_out
@@ -23,8 +24,8 @@ from usod.errors import UsageError, UsodError
 from usod.files import atomic_path
 
 INDEX_COLUMNS = ("id", "image", "height", "width", "sha256", "split")
-SPLIT_FROM = "split_from"
-"""A further column: what the splits come from."""
+SPLIT_FROM, DHASH, RIGHTS = "split_from", "dhash", "rights"
+"""Further columns: what the splits come from; what the image looks like (`difference_hash`); licence and author."""
 MASK_COLUMNS = ("id", "mask", "threshold", "foreground_share")
 _PATH_COLUMNS = ("image", "mask")
 STORAGE = ".snakemake"
@@ -41,6 +42,7 @@ def build_index(
     workers: int = READERS,
     published_as: str | None = None,
     tagged: TagChoice | None = None,
+    rights: str | None = None,
 ) -> pd.DataFrame:
     """The images below `root`, each decoded once to prove that it can be; no mask is opened.
 
@@ -49,16 +51,17 @@ def build_index(
     root : folder of the data set, as unpacked, or any tree of images
     layout, without : see `usod.data.pairing.find_dataset`
     split : keep only the images of this split, or of several: train+val
-    progress : show progress (`usod.progress.progress`)
     masks_dir : the folder of masks, where the layout does not say it; its files are no images of the data set
-    workers : threads that read
+    progress, workers : show progress (`usod.progress.progress`); threads that read
     published_as : the name in published tables under which scores on this split will stand
     tagged : keep only the images of certain tags
+    rights : licence and author: of all images in words, or a CSV (id, rights), see `usod.data.rights`
 
     Returns
     -------
     One row per image in order of id: id (str, unique), image (absolute path), height, width (pixels, upright), sha256
-    (of the file's bytes), split, split_from (in words). `attrs` holds layout, data_set, split_source, notes (list of
+    (of the file's bytes), split, split_from (in words), dhash (`usod.data.images.difference_hash`) and, where they are
+    given, rights. `attrs` holds layout, data_set, split_source, notes (list of
     str), and whether the folder was given by a relative path.
 
     Raises
@@ -77,7 +80,15 @@ def build_index(
         raise UsageError(_not_published(data, f"its split {split} ({splits.source})", published_as))
     items = _of_tags(_of_split(data.items, splits.of, split), tagged)
     facts = read_all(lambda item: inspect_image(item.image), items, "indexing", progress, workers)
-    table = pd.DataFrame(
+    table = _table(items, facts, splits)
+    if rights is not None:
+        table[RIGHTS] = rights_of(rights, list(table["id"]))
+    table.attrs = _attributes(data, splits.source, _notes(data, splits), root)
+    return table
+
+
+def _table(items: list[Item], facts: Sequence[ImageFacts], splits: Splits) -> pd.DataFrame:
+    return pd.DataFrame(
         {
             "id": [item.id for item in items],
             "image": [str(_absolute(item.image)) for item in items],
@@ -86,11 +97,9 @@ def build_index(
             "sha256": [fact.sha256 for fact in facts],
             "split": [splits.of[item.id] for item in items],
             SPLIT_FROM: splits.unpublished or splits.source,
-        },
-        columns=[*INDEX_COLUMNS, SPLIT_FROM],
+            DHASH: [fact.dhash for fact in facts],
+        }
     )
-    table.attrs = _attributes(data, splits.source, _notes(data, splits), root)
-    return table
 
 
 def build_masks(
@@ -234,6 +243,14 @@ def read_index(path: str | Path) -> pd.DataFrame:
     return _read_table(Path(path), INDEX_COLUMNS, "usod data index ROOT --out index.csv")
 
 
+def read_ids(path: str | Path) -> set[str]:
+    """The column `id` of any table of images. Raises UsodError where there is none."""
+    try:
+        return set(pd.read_csv(path, dtype=str, keep_default_na=False, usecols=["id"], encoding="utf-8")["id"])
+    except (OSError, ValueError) as error:
+        raise UsodError(f"{path}: no CSV table with a column id ({' '.join(str(error).split())})") from error
+
+
 def split_from(index: pd.DataFrame) -> str:
     """What the splits of an index come from, in words; empty where it does not say."""
     return str(index[SPLIT_FROM].iloc[0]) if SPLIT_FROM in index else ""
@@ -317,11 +334,17 @@ def _of_tags(items: list[Item], tagged: TagChoice | None) -> list[Item]:
 def _foreground_share(item: Item, threshold: float) -> float:
     assert item.mask is not None
     mask = load_mask(item.mask, threshold)
-    size = image_size(item.image)
-    # A copy of the picture at another scale still says where the object is; a turned or foreign mask does not.
-    if abs(mask.shape[0] * size[1] / (mask.shape[1] * size[0]) - 1) > 0.02:
-        raise UsodError(f"{item.mask}: is {_size(mask.shape)}, its image {item.image} is {_size(size)}")
+    require_shape(mask.shape, image_size(item.image), str(item.mask), f"its image {item.image}")
     return float(mask.mean())
+
+
+def require_shape(mask: tuple[int, ...], image: tuple[int, int], name: str, of: str) -> None:
+    """Raise UsodError where a mask (height, width) has another aspect ratio than its image, by more than 2 percent.
+
+    A copy of the picture at another scale still says where the object is; a turned or foreign mask does not.
+    """
+    if abs(mask[0] * image[1] / (mask[1] * image[0]) - 1) > 0.02:
+        raise UsodError(f"{name}: is {_size(mask)}, {of} is {_size(image)}")
 
 
 def _attributes(data: DataSet, split_source: str, notes: list[str], given: str | Path) -> dict[Hashable | None, Any]:

@@ -263,6 +263,10 @@ class StoreWriter:
         self.checksum[number] = zlib.crc32(row.tobytes())
         self._written[number] = True
 
+    def take(self, key: str, store: Store, theirs: str) -> None:
+        """Copy the row `theirs` of another store as it is stored."""
+        self[key] = store.raw(theirs)
+
     def fill(self, rows: Iterable[np.ndarray]) -> None:
         """Write all rows, in the order of the ids."""
         for key, row in zip(self._number, rows, strict=True):

@@ -20,6 +20,7 @@ AVIF_SUFFIXES = frozenset({".avif"})
 IMAGE_SUFFIXES = _ALWAYS | HEIF_SUFFIXES | AVIF_SUFFIXES
 """Of images that `usod.data.images` can read, the last two kinds where the libraries for them are installed."""
 _COMPANION_SUFFIXES = frozenset({".txt", ".csv", ".mat", ".md", ".json", ".yaml", ".rst", ".html", ".xml"})
+FILM_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mts", ".wmv", ".3gp", ".mpg"})
 RESULTS, SNAKEMAKE = "results", ".snakemake"
 
 Folders = str | Path | Sequence[str | Path] | None
@@ -35,7 +36,7 @@ class _Kind(NamedTuple):
 
 
 _KINDS = (
-    _Kind("film", "films", frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mts", ".wmv", ".3gp", ".mpg"}),
+    _Kind("film", "films", FILM_SUFFIXES,
           "take pictures out first: ffmpeg -i FILM -vf fps=1 FOLDER/%05d.png"),
     _Kind("raw photograph", "raw photographs",
           frozenset({".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw"}),
@@ -61,6 +62,7 @@ class Files(NamedTuple):
     images: list[PurePosixPath]  # relative to the root
     folders: list[tuple[str, ...]]  # the same, lower case
     strays: Counter[str]  # suffix -> number of files that are neither images nor what usually lies beside them
+    films: list[PurePosixPath]  # of the strays; relative to the root
 
 
 def folders(one_or_more: Folders) -> list[str | Path]:
@@ -93,7 +95,7 @@ def scan(root: str | Path, without: Folders = None, masks: str | Path | None = N
     excluded = _real_paths(without)
     if os.path.realpath(root) in excluded:
         raise UsageError(f"{root}: is the folder of the results, which are left out; give the folder of the images")
-    files = Files([], [], Counter())
+    files = Files([], [], Counter(), [])
     named = os.path.realpath(masks) if masks is not None else None
     seen: set[str] = set()
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_unreadable):
@@ -115,6 +117,8 @@ def scan(root: str | Path, without: Folders = None, masks: str | Path | None = N
                 files.strays["._*" if name.startswith("._") else "hidden"] += 1
             elif (suffix := Path(name).suffix.lower()) not in _COMPANION_SUFFIXES:
                 files.strays[suffix or "no suffix"] += 1
+                if suffix in FILM_SUFFIXES:
+                    files.films.append(PurePosixPath(*parts, name))
     return files
 
 

@@ -1,6 +1,6 @@
 """Which images to look at without ground truth: methods differ on them, or their labels change between stages."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -9,19 +9,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from usod.data.images import resize_map
+from usod.emptiness import nothing_in_map, nothing_where_none_agree, soft_iou
 from usod.errors import UsageError, UsodError
 from usod.files import atomic_path
 
 Maps = Mapping[str, NDArray]
 
 
-def agreement(labels: Maps, before: Maps) -> dict[str, float]:
+def agreement(labels: Maps, before: Maps, learnt: Maps | None = None) -> dict[str, float]:
     """How sure the labels of one image are.
 
     Parameters
     ----------
     labels : method -> its label (H, W) in [0, 1]
     before : method -> the label of the stage before; those that are not in `labels` are ignored
+    learnt : system -> what a network that learnt from them says (H, W), for `nothing` only
 
     Returns
     -------
@@ -31,33 +33,45 @@ def agreement(labels: Maps, before: Maps) -> dict[str, float]:
     movement : mean over the methods of the mean absolute difference to the stage before; NaN without one
     undecided : share of pixels whose mean label is within 0.25 of 0.5
     salient : mean of all labels
+    nothing : in [0, 1], how likely it is that nothing is salient (`usod.emptiness`): by the agreement of all labels and
+        `learnt` maps; by the map where there is only one
     """
     pairs = [(labels[a], labels[b]) for a, b in combinations(labels, 2)]
     moved = [np.abs(labels[name] - old).mean() for name, old in before.items() if name in labels]
     mean = np.mean(list(labels.values()), axis=0)
     return {
-        "agreement": float(np.mean([_soft_iou(a, b) for a, b in pairs])) if pairs else float("nan"),
+        "agreement": float(np.mean([soft_iou(a, b) for a, b in pairs])) if pairs else float("nan"),
         "difference": float(np.mean([np.abs(a - b).mean() for a, b in pairs])) if pairs else float("nan"),
         "movement": float(np.mean(moved)) if moved else float("nan"),
         "undecided": float((np.abs(mean - 0.5) < 0.25).mean()),
         "salient": float(mean.mean()),
+        "nothing": _nothing(labels, learnt or {}),
     }
 
 
-def _soft_iou(a: NDArray, b: NDArray) -> float:
-    union = np.maximum(a, b).sum()
-    return float(np.minimum(a, b).sum() / union) if union > 0 else 1.0
+def _nothing(labels: Maps, learnt: Maps) -> float:
+    final = np.mean(list((learnt or labels).values()), axis=0)
+    maps = [*labels.values(), *learnt.values()]
+    if len(maps) == 1:
+        return nothing_in_map(final)
+    if not any(saliency.any() for saliency in maps):  # they agree, on nothing
+        return 1.0
+    return nothing_where_none_agree(maps, final)
 
 
-def ranked(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+def ranked(rows: Sequence[Mapping[str, object]], corrected: Collection[str] | None = None) -> pd.DataFrame:
     """The rows of `agreement` with their `id`, the most doubtful image first.
 
     `doubt` is 1 - agreement, or the movement where there is one method only; `rank` counts from 1. Images of equal
-    doubt are ordered by movement, then by id.
+    doubt are ordered by movement, then by id. Images in `corrected` have human masks already: they come last, and
+    the column `corrected` is true for them.
     """
     table = pd.DataFrame(rows)
+    table["corrected"] = table["id"].isin(list(corrected or ()))
     table["doubt"] = (1 - table["agreement"]).fillna(table["movement"])
-    table = table.sort_values(["doubt", "movement", "id"], ascending=[False, False, True], ignore_index=True)
+    order = ["corrected", "doubt", "movement", "id"]
+    table = table.sort_values(order, ascending=[True, False, False, True], ignore_index=True)
+    table = table if corrected is not None else table.drop(columns="corrected")
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     return table
 

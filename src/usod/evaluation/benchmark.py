@@ -179,6 +179,7 @@ def evaluate(
     json_path: str | Path | None = None,
     under: Sequence[str] = (),
     empty: Literal["count", "skip"] = "count",
+    left_out: int = 0,
     progress: Callable[[Sequence[str]], Iterable[str]] | None = None,
     threads: int = 1,
 ) -> dict[str, Any]:
@@ -194,6 +195,7 @@ def evaluate(
     json_path : file for the results, `labels` (`usod.human_labels`), `protocol` (in words), `protocols` and `curves`
     under : names of `usod.evaluation.protocols.PROTOCOLS`, under which the maps are scored besides
     empty : as for `Benchmark`, under all protocols
+    left_out : images that are not in `masks` as theirs were learnt from (`corrections:`), for the file
     progress : wraps the list of ids, e.g. tqdm
     threads : images that are scored at once
 
@@ -220,11 +222,10 @@ def evaluate(
         resized += fitted
     results = benchmark.results() | {"protocols": tally.results()}
     if per_image_csv is not None:
-        with atomic_path(per_image_csv) as temporary:
-            benchmark.per_image().to_csv(temporary, index=False, float_format="%.6f")
+        _write_rows(per_image_csv, benchmark.per_image())
     if json_path is not None:
         how = {"labels": getattr(predictions, "labels", "unknown"), "protocol": describe_protocol(benchmark, resized)}
-        _write_summary(json_path, results | how, benchmark.curves())
+        _write_summary(json_path, results | {"left_out": left_out} | how, benchmark.curves())
     return results
 
 
@@ -241,6 +242,11 @@ def _measure_stored(
 def _write_summary(path: str | Path, results: dict[str, Any], curves: Mapping[str, NDArray[np.float64]]) -> None:
     rounded = {name: np.round(values, 6).tolist() for name, values in curves.items()}
     write_text(path, json.dumps(results | {"curves": rounded}, indent=1) + "\n")
+
+
+def _write_rows(path: str | Path, rows: pd.DataFrame) -> None:
+    with atomic_path(path) as temporary:
+        rows.to_csv(temporary, index=False, float_format="%.6f")
 
 
 class MaskTable(Mapping[str, NDArray[np.bool_]]):

@@ -12,15 +12,10 @@ from sklearn.cluster import KMeans
 
 from usod.handcrafted.detector import detector
 from usod.handcrafted.frame import Frame, find_frame
-from usod.handcrafted.graph import Links, Matrix, Vector, min_max, paint, pairwise_distance, two_ring, with_clique
-from usod.handcrafted.superpixels import (
-    adjacency,
-    border_regions,
-    region_centre,
-    region_mean,
-    rgb_to_lab,
-    slic,
-)
+from usod.regions.graph import Links, Matrix, Vector, min_max, paint, pairwise_distance, two_ring, with_clique
+from usod.regions.lab import rgb_to_lab
+from usod.regions.labels import adjacency, border_regions, region_centre, region_mean
+from usod.regions.superpixels import slic
 
 PAPER_SETTINGS = {"suppressing_steps": 0, "free_steps": 20}
 """The paper's updating rule alone, without holding the border down: for objects that touch the border."""

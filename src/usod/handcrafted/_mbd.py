@@ -9,14 +9,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
-from skimage.filters.rank import median
-from skimage.morphology import reconstruction
 
 from usod.data.images import resize_image, resize_map
 from usod.handcrafted.detector import detector
 from usod.handcrafted.frame import Frame, find_frame
-from usod.handcrafted.graph import min_max
-from usod.handcrafted.superpixels import rgb_to_lab
+from usod.regions.graph import min_max
+from usod.regions.lab import rgb_to_lab
 
 Map = NDArray[np.float64]
 
@@ -57,7 +55,7 @@ def mbd(
 
     # In 8-bit Lab, L spans 0..255 too: lightness counts as much as a and b.
     lab = np.clip(rgb_to_lab(small) * (2.55, 1.0, 1.0) + (0.5, 128.5, 128.5), 0, 255).astype(np.uint8)
-    channels = [median(lab[..., c], np.ones((5, 5))).astype(np.float64) for c in range(3)]
+    channels = [_median(lab[..., c]).astype(np.float64) for c in range(3)]
     saliency = min_max(np.sum([barrier_distance(channel, passes) for channel in channels], axis=0))
     if background_cue:
         saliency = saliency + border_contrast(small)
@@ -108,10 +106,60 @@ def border_contrast(image: NDArray[np.uint8], margin: float = 0.1, regularisatio
     distances = []
     for strip in (pixels[:rows], pixels[-rows:], pixels[:, :cols], pixels[:, -cols:]):
         colours = strip.reshape(-1, 3)
-        difference = pixels - colours.mean(axis=0)
         precision = np.linalg.inv(np.cov(colours.T, bias=True) + regularisation * np.eye(3))
-        distances.append(min_max(np.sqrt(np.einsum("ijk,kl,ijl->ij", difference, precision, difference))))
+        distances.append(min_max(_mahalanobis(pixels, colours.mean(axis=0), precision)))
     return min_max(np.sum(distances, axis=0) - np.max(distances, axis=0))
+
+
+@njit(cache=True)
+def _mahalanobis(pixels, mean, precision):  # type: ignore[no-untyped-def]
+    """sqrt((x - mean)' precision (x - mean)) of each pixel x, (H, W) of (H, W, 3)."""
+    distance = np.empty(pixels.shape[:2])
+    for r in range(pixels.shape[0]):
+        for c in range(pixels.shape[1]):
+            x, y, z = pixels[r, c, 0] - mean[0], pixels[r, c, 1] - mean[1], pixels[r, c, 2] - mean[2]
+            square = precision[0, 0] * x * x + precision[1, 1] * y * y + precision[2, 2] * z * z
+            square += 2.0 * (precision[0, 1] * x * y + precision[0, 2] * x * z + precision[1, 2] * y * z)
+            distance[r, c] = np.sqrt(max(square, 0.0))
+    return distance
+
+
+@njit(cache=True)
+def _median(channel, reach=2):  # type: ignore[no-untyped-def]
+    """Median of the square of 2 reach + 1 pixels around each, as far as the image goes: (H, W) uint8 in and out.
+
+    Of an even number of pixels it is the upper of the two in the middle. One histogram slides along a row (Huang, Yang
+    and Tang, 1979).
+    """
+    height, width = channel.shape
+    result = np.empty((height, width), np.uint8)
+    for r in range(height):
+        top, bottom = max(r - reach, 0), min(r + reach + 1, height)
+        histogram = np.zeros(256, np.int64)
+        middle, below, count = 0, 0, 0  # `below`: how many values are less than `middle`
+        for c in range(-reach, width):
+            if c + reach < width:
+                for i in range(top, bottom):
+                    value = channel[i, c + reach]
+                    histogram[value] += 1
+                    below += value < middle
+                count += bottom - top
+            if c - reach > 0:
+                for i in range(top, bottom):
+                    value = channel[i, c - reach - 1]
+                    histogram[value] -= 1
+                    below -= value < middle
+                count -= bottom - top
+            if c < 0:
+                continue
+            while 2 * below > count:
+                middle -= 1
+                below -= histogram[middle]
+            while 2 * (below + histogram[middle]) <= count:
+                below += histogram[middle]
+                middle += 1
+            result[r, c] = middle
+    return result
 
 
 def centredness(shape: tuple[int, ...]) -> Map:
@@ -126,8 +174,45 @@ def smooth(saliency: Map, alpha: float = 50.0) -> Map:
     The square is alpha sqrt(mean saliency) pixels wide, at least 3: what is left is smaller than the object.
     """
     width = max(3, int(alpha * np.sqrt(saliency.mean())))
-    opened = reconstruction(minimum_filter(saliency, width), saliency, method="dilation")
-    return min_max(reconstruction(maximum_filter(opened, width), opened, method="erosion"))
+    opened = _reconstruct(minimum_filter(saliency, width), saliency)
+    return min_max(-_reconstruct(-maximum_filter(opened, width), -opened))
+
+
+@njit(cache=True)
+def _reconstruct(marker, mask):  # type: ignore[no-untyped-def]
+    """Morphological reconstruction by dilation with 8 neighbours: scans, then a queue (Vincent, 1993).
+
+    (H, W) float64, `marker` nowhere above `mask`.
+    """
+    height, width = mask.shape
+    # A rim that is never raised spares the look whether a neighbour exists.
+    value = np.full((height + 2, width + 2), -np.inf)
+    limit = np.full((height + 2, width + 2), -np.inf)
+    value[1:-1, 1:-1], limit[1:-1, 1:-1] = marker, mask
+    for r in range(1, height + 1):
+        for c in range(1, width + 1):
+            around = max(value[r - 1, c - 1], value[r - 1, c], value[r - 1, c + 1], value[r, c - 1], value[r, c])
+            value[r, c] = min(around, limit[r, c])
+    waiting = []
+    for r in range(height, 0, -1):
+        for c in range(width, 0, -1):
+            around = max(value[r + 1, c - 1], value[r + 1, c], value[r + 1, c + 1], value[r, c + 1], value[r, c])
+            here = value[r, c] = min(around, limit[r, c])
+            for i, j in ((r + 1, c - 1), (r + 1, c), (r + 1, c + 1), (r, c + 1)):
+                if value[i, j] < here and value[i, j] < limit[i, j]:
+                    waiting.append((r, c))
+                    break
+    while len(waiting) > 0:
+        following = []
+        for r, c in waiting:
+            here = value[r, c]
+            for i in range(r - 1, r + 2):
+                for j in range(c - 1, c + 2):
+                    if value[i, j] < here and value[i, j] < limit[i, j]:
+                        value[i, j] = min(here, limit[i, j])
+                        following.append((i, j))
+        waiting = following
+    return value[1:-1, 1:-1].copy()
 
 
 def enhance_contrast(saliency: Map, steepness: float = 10.0) -> Map:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from scipy.linalg import solve
 
 from usod.handcrafted.detector import detector
-from usod.handcrafted.graph import Links, Matrix, Vector, min_max, paint, pairwise_distance, two_ring
-from usod.handcrafted.superpixels import adjacency, border_regions, region_mean, rgb_to_lab, slic
+from usod.regions.graph import Links, Matrix, Vector, min_max, paint, pairwise_distance, two_ring
+from usod.regions.lab import rgb_to_lab
+from usod.regions.labels import adjacency, border_regions, region_mean
+from usod.regions.superpixels import slic
 
 
 @detector

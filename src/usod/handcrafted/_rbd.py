@@ -14,7 +14,7 @@ from scipy.linalg import solve
 
 from usod.handcrafted.detector import detector
 from usod.handcrafted.frame import Frame, find_frame
-from usod.handcrafted.graph import (
+from usod.regions.graph import (
     Links,
     Matrix,
     Vector,
@@ -27,13 +27,9 @@ from usod.handcrafted.graph import (
     two_ring,
     with_clique,
 )
-from usod.handcrafted.superpixels import (
-    border_regions,
-    region_centre,
-    region_mean,
-    rgb_to_lab,
-    slic,
-)
+from usod.regions.lab import rgb_to_lab
+from usod.regions.labels import ahead, border_regions, region_centre, region_mean
+from usod.regions.superpixels import slic
 
 PAPER_SETTINGS = {
     "sigma_spatial": 0.25,
@@ -202,11 +198,7 @@ def contact_orders(labels: NDArray[np.integer]) -> Matrix:
 
     The authors' adjacency matrix holds these numbers, and the optimisation (not the paper) weighs with them.
     """
-    n = int(labels.max()) + 1
-    precedes = np.zeros((n, n))
-    precedes[labels[:-1], labels[1:]] = 1.0
-    precedes[labels[:, :-1], labels[:, 1:]] = 1.0
-    np.fill_diagonal(precedes, 0.0)
+    precedes = ahead(labels).astype(np.float64)
     return precedes + precedes.T
 
 

@@ -6,8 +6,8 @@ The rule is that of the RBD authors' code (Zhu et al., CVPR 2014): a straight li
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d
 
 
 class Frame(NamedTuple):
@@ -40,7 +40,7 @@ def find_frame(image: NDArray[np.uint8], max_width: int = 30, min_density: float
     max_width : widest frame in pixels; never more than a quarter of the side
     min_density : share of edge pixels in a frame line, 0..1
     """
-    edges = sobel_edges(image @ np.array([0.299, 0.587, 0.114]))
+    edges = sobel_edges(_grey(np.ascontiguousarray(image)))
     height, width = edges.shape
     rows, cols = edges.mean(axis=1) > min_density, edges.mean(axis=0) > min_density
     deepest_row, deepest_col = min(max_width, height // 4), min(max_width, width // 4)
@@ -64,14 +64,51 @@ def sobel_edges(gray: NDArray) -> NDArray[np.bool_]:
 
     A pixel is an edge if its squared gradient exceeds four times the image's mean and is a maximum across the edge.
     """
-    gray = np.asarray(gray, dtype=np.float64)
-    smooth, slope = np.array([1.0, 2.0, 1.0]), np.array([-1.0, 0.0, 1.0])
-    across = correlate1d(correlate1d(gray, smooth, axis=0, mode="nearest"), slope, axis=1, mode="nearest")
-    down = correlate1d(correlate1d(gray, smooth, axis=1, mode="nearest"), slope, axis=0, mode="nearest")
-    strength = across**2 + down**2
-    padded = np.pad(strength, 1, mode="edge")
-    left, right, above, below = padded[1:-1, :-2], padded[1:-1, 2:], padded[:-2, 1:-1], padded[2:, 1:-1]
-    # `<=` on one side and `>` on the other keeps exactly one pixel of a two-pixel plateau.
-    vertical = (np.abs(across) >= np.abs(down)) & (left <= strength) & (strength > right)
-    horizontal = (np.abs(down) >= np.abs(across)) & (above <= strength) & (strength > below)
-    return (strength > 4.0 * strength.mean()) & (vertical | horizontal)
+    return _thinned(*_gradients(np.pad(np.asarray(gray, dtype=np.float64), 1, mode="edge")))
+
+
+@njit(cache=True)
+def _grey(image):  # type: ignore[no-untyped-def]
+    """Luma of an (H, W, 3) image, (H, W) float64."""
+    height, width, _ = image.shape
+    grey = np.empty((height, width))
+    for r in range(height):
+        for c in range(width):
+            grey[r, c] = 0.299 * image[r, c, 0] + 0.587 * image[r, c, 1] + 0.114 * image[r, c, 2]
+    return grey
+
+
+@njit(cache=True)
+def _gradients(padded):  # type: ignore[no-untyped-def]
+    """Sobel's two derivatives of a map with a rim of one pixel: across and down, (H, W) each."""
+    height, width = padded.shape[0] - 2, padded.shape[1] - 2
+    across, down = np.empty((height, width)), np.empty((height, width))
+    for r in range(height):
+        above, here, below = padded[r], padded[r + 1], padded[r + 2]
+        for c in range(width):
+            right = 2.0 * here[c + 2] + (above[c + 2] + below[c + 2])
+            left = 2.0 * here[c] + (above[c] + below[c])
+            across[r, c] = right - left
+            lower = 2.0 * below[c + 1] + (below[c] + below[c + 2])
+            upper = 2.0 * above[c + 1] + (above[c] + above[c + 2])
+            down[r, c] = lower - upper
+    return across, down
+
+
+@njit(cache=True)
+def _thinned(across, down):  # type: ignore[no-untyped-def]
+    height, width = across.shape
+    strength = across * across + down * down
+    least = 4.0 * strength.mean()
+    edges = np.zeros((height, width), np.bool_)
+    for r in range(height):
+        for c in range(width):
+            here = strength[r, c]
+            if here <= least:
+                continue
+            left, right = strength[r, max(c - 1, 0)], strength[r, min(c + 1, width - 1)]
+            above, below = strength[max(r - 1, 0), c], strength[min(r + 1, height - 1), c]
+            steep, flat = abs(across[r, c]), abs(down[r, c])
+            # `<=` on one side and `>` on the other keeps exactly one pixel of a two-pixel plateau.
+            edges[r, c] = (steep >= flat and left <= here > right) or (flat >= steep and above <= here > below)
+    return edges

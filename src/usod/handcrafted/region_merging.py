@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from usod.handcrafted.superpixels import neighbour_pairs, region_size
+from usod.regions.labels import neighbour_pairs, region_size
 
 
 def region_scale(labels: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -18,9 +18,11 @@ from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
 from usod.data.tree import image_files, png_names
 from usod.devices import AsMemoryAllows, Precision, autocast, pick_device
+from usod.emptiness import nothing_in_map
 from usod.errors import UsodError
 from usod.files import atomic_path
 from usod.inference.render import render
+from usod.inference.skipped import Skipped
 from usod.models.model_file import load_model
 from usod.progress import progress, say
 from usod.provenance import describe
@@ -67,6 +69,10 @@ class Model:
             raise ValueError(f"expected (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}")
         small = resize_image(image, (self.size, self.size))
         return resize_map(self.predict_batch(small[None])[0], image.shape[:2])
+
+    def nothing(self, saliency: np.ndarray) -> float:
+        """How likely it is, by its map (H, W), that an image shows nothing salient: 0 to 1 (`usod.emptiness`)."""
+        return nothing_in_map(saliency)
 
     @torch.inference_mode()
     def predict_batch(self, images: np.ndarray, features: np.ndarray | None = None) -> np.ndarray:
@@ -165,6 +171,8 @@ def predict_files(
     batch: int,
     draw: Callable[[np.ndarray, np.ndarray], Image.Image] = partial(render, "map"),
     overwrite: bool = False,
+    may_be_none: bool = False,
+    skip_empty: float | None = None,
 ) -> None:
     """PNG files, at the images' own sizes, of image files and of folders with all their subfolders.
 
@@ -175,18 +183,25 @@ def predict_files(
     ----------
     draw : image (H, W, 3) uint8 and its map (H, W) in [0, 1] -> what is written (`usod.inference.render`)
     overwrite : make files that are there again
+    may_be_none : as of `output_names`
+    skip_empty : images of which `nothing_in_map` says as much or more get no file; they are listed in out/SKIPPED, with
+        which a later run skips them again
 
     Raises
     ------
     UsodError
         As `output_names`; and after all others are done if some files cannot be read, each of which is named.
     """
-    targets = output_names(inputs, out)
+    targets = output_names(inputs, out, may_be_none)
+    if not targets:
+        return
+    count = len(targets)
+    skipped = Skipped(out, skip_empty, overwrite)
     if not overwrite:
-        count = len(targets)
-        targets = {target: source for target, source in targets.items() if not Path(target).exists()}
-        if len(targets) < count:
-            say(f"{out}: {count - len(targets)} of {count} files are there and kept; --overwrite makes them again")
+        done = {target for target in targets if Path(target).exists() or target in skipped}
+        targets = {target: source for target, source in targets.items() if target not in done}
+        if done:
+            say(f"{out}: {len(done)} of {count} files are there and kept; --overwrite makes them again")
     waiting: dict[str, np.ndarray] = {}
     broken: list[UsodError] = []
 
@@ -201,17 +216,24 @@ def predict_files(
 
     for target, saliency in progress(model.predict_all(small(), batch), len(targets), "predicting"):
         image = waiting.pop(target)
+        if skipped.take(target, saliency):
+            continue
         with atomic_path(target) as temporary:
             draw(image, resize_map(saliency, image.shape[:2])).save(temporary, format="png")
+    skipped.tell(count)
     tell_broken(broken, len(targets), f"the maps of the others are in {out}")
 
 
-def output_names(inputs: list[Path], out: Path) -> dict[str, Path]:
+def output_names(inputs: list[Path], out: Path, may_be_none: bool = False) -> dict[str, Path]:
     """Map file -> image file for files and folders given on the command line.
 
     An image keeps its place below the given folder and its name (`usod.data.tree.png_names`). Of a data set with masks
     (`usod.data.pairing.find_dataset`) these are its images, of any other folder all images below it, but never those
     below `out`: they are earlier maps.
+
+    Parameters
+    ----------
+    may_be_none : no images at all are no error, as beside films
 
     Raises
     ------
@@ -233,7 +255,7 @@ def output_names(inputs: list[Path], out: Path) -> dict[str, Path]:
             if target in targets:
                 raise UsodError(f"{file}: its map would overwrite that of {targets[target]}; predict them apart")
             targets[target] = Path(file)
-    if not targets:
+    if not targets and not may_be_none:
         raise UsodError(f"{inputs[0]}: no images in there")
     for target, file in targets.items():
         if Path(target).resolve() in originals:

@@ -11,6 +11,7 @@ from skimage.filters import threshold_otsu
 from usod.data.store import to_uint8
 from usod.errors import UsageError
 from usod.inference.guided_filter import guided_filter
+from usod.inference.matting import Alpha, cut_out, estimate_opacity
 
 Kind = Literal["map", "mask", "rgba", "overlay"]
 KINDS = ("map", "mask", "rgba", "overlay")
@@ -70,30 +71,35 @@ def render(
     smallest: float = 0.0,
     fill: bool = False,
     edges: int = 0,
+    alpha: Alpha = "map",
 ) -> Image.Image:
     """A picture of the image's size.
 
     Parameters
     ----------
-    kind : "map": the map in grey; "mask": salient 255, else 0; "rgba": the image, the map being its opacity;
-        "overlay": the image in grey, what is salient in colour with a line around it
+    kind : "map": the map in grey; "mask": salient 255, else 0; "rgba": the object cut out, its colours freed of the
+        background's (`usod.inference.matting`); "overlay": the image in grey, what is salient in colour with a
+        line around it
     image : (H, W, 3) uint8 RGB
     saliency : (H, W) in [0, 1]
     threshold, smallest, fill : of masks and overlays, see `binarise` and `clean`; of rgba too when `smallest` or `fill`
-        is given: what is not in the mask becomes transparent
+        is given: what is not in the mask becomes transparent, filled holes opaque
     edges : radius in pixels of the guided filter that moves the map's edges onto the image's, first of all; 0: none
+    alpha : of rgba, where its opacity is from
     """
     if edges:
         saliency = guided_filter(image, saliency, edges)
     if kind == "map":
         return Image.fromarray(to_uint8(saliency))
     if kind == "rgba" and not smallest and not fill:
-        return Image.fromarray(np.dstack([image, to_uint8(saliency)]))
-    mask = clean(binarise(saliency, threshold), smallest, fill)
+        return cut_out(image, estimate_opacity(image, saliency, alpha))
+    found = binarise(saliency, threshold)
+    mask = clean(found, smallest, fill)
     if kind == "mask":
         return Image.fromarray(mask.astype(np.uint8) * 255)
     if kind == "rgba":
-        return Image.fromarray(np.dstack([image, to_uint8(saliency * mask)]))
+        whole = np.where(mask & ~found, 1, saliency) * mask
+        return cut_out(image, estimate_opacity(image, whole, alpha))
     grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2) * 0.6
     shown = np.where(mask[..., None], image, grey)
     width = max(1, round(min(mask.shape) / 200))

@@ -15,7 +15,9 @@ class ToLogit(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, 1, h, w) float32 (or float64, of such features)."""
-        if not torch.is_autocast_enabled(x.device.type):  # asked, so that an exported graph has no autocast in it
+        kind = x.device.type
+        # Asked, so that an exported graph has no autocast in it; the meta device knows none.
+        if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
             return super().forward(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with torch.autocast(kind, enabled=False):
             return super().forward(x.float())

@@ -1,8 +1,10 @@
 """What stands in the report: one list, of which the workflow makes the files and the page shows them."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined, TemplateError
 
@@ -53,7 +55,42 @@ def report_path(figure: Figure) -> str:
     return f"results/report/{figure.file}"
 
 
-def contents(plan: "Plan", caption: Callable[[str], str], files: Sequence[str]) -> dict[str, Any]:
+def first_pictures(plan: "Plan") -> list[str]:
+    """The images that the page begins with, and the maps of their masks; empty where no system ends with any."""
+    train = plan.settings.train
+    return [f"results/{train}/images.h5", plan.maps(train, plan.finals[0])] if plan.finals else []
+
+
+def steps(plan: "Plan") -> list[dict[str, Any]]:
+    """What a user does next with the results; links lead from results/report."""
+    train, found = plan.settings.train, []
+    for system in plan.finals[:1]:
+        masks = plan.masks(train, system)
+        text = "Black and white PNG files at the images' own sizes, named and placed like them:"
+        found.append({"title": "Take the masks", "text": text, "links": [_link(masks, masks)]})
+    for model in plan.models[:1]:
+        text = "The network that was learnt, for images that it has not seen:"
+        command = f"usod predict {model} MORE --out masks --type mask"
+        found.append({"title": "Mask other images", "text": text, "command": command})
+    links = [_link("Gallery", "results/report/gallery/index.html")] if plan.settings.report.gallery else []
+    if plan.doubted(train):
+        table = f"results/report/doubts-{train}.csv"
+        links.append(_link(Path(table).name, table))
+    if links:
+        text = "All images with their masks and maps, the most doubtful first; tick those to mend and save the list."
+        found.append({"title": "See what went wrong", "text": text, "links": links})
+    text = "Mended masks, PNG files named like the images, are learnt as true in the next run. In the configuration:"
+    found.append({"title": "Correct and train again", "text": text, "command": "corrections: FOLDER"})
+    return found
+
+
+def _link(text: str, file: str) -> dict[str, str]:
+    return {"text": text, "to": quote(os.path.relpath(file, "results/report"))}
+
+
+def contents(
+    plan: "Plan", caption: Callable[[str], str], files: Sequence[str], first: Sequence[str] = ()
+) -> dict[str, Any]:
     """What `usod report page` puts together.
 
     Parameters
@@ -61,6 +98,7 @@ def contents(plan: "Plan", caption: Callable[[str], str], files: Sequence[str]) 
     plan : what is made
     caption : name of a caption -> its text, a template of Jinja as Snakemake's own report takes it
     files : where each of `figures` lies now
+    first : the same of `first_pictures`
 
     Raises
     ------
@@ -74,6 +112,8 @@ def contents(plan: "Plan", caption: Callable[[str], str], files: Sequence[str]) 
     return {
         "title": f"Saliency masks for {plan.settings.train}: {', '.join(plan.finals)}",
         "intro": caption("workflow"),
+        "first": dict(zip(("images", "maps"), first, strict=True)) if first else None,
+        "steps": steps(plan),
         "chapters": [{"title": title, "items": items} for title, items in chapters.items()],
     }
 

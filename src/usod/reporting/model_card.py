@@ -5,18 +5,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
+from usod.data.index import RIGHTS, split_from
+from usod.data.rights import in_sum
 from usod.errors import UsodError
 from usod.models.weight_files import read_model_header
 from usod.reporting import typeset
 from usod.reporting.tables import HEADINGS, read_score
 
+_NAMED = 100
 _SCORES = ("f_fixed", "f_adaptive", "f_max", "s_measure", "e_mean", "mae")
 
 
 def model_card(
-    model: str | Path, scores: Mapping[str, str | Path] | None = None, data: Mapping[str, tuple[int, str]] | None = None
+    model: str | Path,
+    scores: Mapping[str, str | Path] | None = None,
+    data: Mapping[str, pd.DataFrame] | None = None,
 ) -> str:
     """The card of a model of this package, in Markdown with a YAML head as model hubs read it.
 
@@ -24,7 +30,7 @@ def model_card(
     ----------
     model : model.safetensors
     scores : test set -> JSON file of `usod evaluate` for this network's maps
-    data : data set that it was trained on -> number of images, and what its split comes from, in words or empty
+    data : data set that it was trained on -> its index (`usod.data.index.read_index`)
 
     Raises
     ------
@@ -48,7 +54,7 @@ def model_card(
         "## Scores",
         _scores(scores or {}),
         "## Training",
-        *(_trained_on(name, *images) for name, images in (data or {}).items()),
+        *(_trained_on(name, index) for name, index in (data or {}).items()),
         "From these files:",
         typeset.markdown(["Input", "SHA-256"], [[k, str(v)] for k, v in extra.get("inputs", {}).items()]).strip(),
         f"Settings:\n\n```yaml\n{yaml.safe_dump(_settings(header), sort_keys=False)}```",
@@ -58,8 +64,9 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
-def _trained_on(name: str, count: int, split: str) -> str:
-    return f"On the {count} images of {name}{f' (split: {split})' if split else ''}."
+def _trained_on(name: str, index: pd.DataFrame) -> str:
+    split, rights = split_from(index), f" Rights: {in_sum(index[RIGHTS])}." if RIGHTS in index else ""
+    return f"On the {len(index)} images of {name}{f' (split: {split})' if split else ''}.{rights}"
 
 
 def _labels(header: dict[str, Any]) -> str:
@@ -67,7 +74,20 @@ def _labels(header: dict[str, Any]) -> str:
     if header["labels"] == "none":
         return "None: neither the training nor pretrained weights used any."
     start = "It was trained from scratch." if weights["name"] == "none" else f"It started from `{weights['name']}`."
-    return f"{header['labels']}. {start} `masks` are saliency masks (an oracle), `image tags` words for whole images."
+    kinds = "`masks` are saliency masks (an oracle), `image tags` words for whole images."
+    return f"{header['labels']}. {start} {kinds}{_corrected(header['extra'].get('corrections'))}"
+
+
+def _corrected(corrections: dict[str, Any] | None) -> str:
+    """The training images that have human masks, as the model file names them."""
+    if not corrections:
+        return ""
+    names = [f"`{name}`" for name in corrections["images"]]
+    more = f" and {len(names) - _NAMED} more, which corrections.csv of the training set names" if names[_NAMED:] else ""
+    return (
+        f"\n\nIts labels of these training images were human masks, each counted {corrections['weight']:g} times: "
+        f"{', '.join(names[:_NAMED])}{more}."
+    )
 
 
 def _scores(scores: Mapping[str, str | Path]) -> str:

@@ -3,90 +3,25 @@
 import base64
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markdown_it import MarkdownIt
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
+from usod.data.mapstore import ImageStore, MapStore
 from usod.errors import UsageError, UsodError
+from usod.reporting.templates import render
+from usod.reporting.thumbnails import strip, thumbnail
 from usod.settings.sections import Section
 
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, "Helvetica Neue", Arial, sans-serif; color: #1a1a1a; max-width: 66rem;
-  margin: 0 auto; padding: 1rem 1.5rem 4rem; }
-h1 { font-size: 1.8rem; line-height: 1.2; margin: 1.5rem 0 .5rem; }
-h2 { font-size: 1.35rem; margin: 3rem 0 .5rem; padding-top: .6rem; border-top: 2px solid #0072B2; }
-h3 { font-size: 1.05rem; margin: 2rem 0 .3rem; }
-nav ul { columns: 14rem; list-style: none; padding: 0; margin: 1rem 0; }
-nav a { color: #00558a; }
-figure { margin: .5rem 0 1.5rem; }
-img { max-width: 100%; height: auto; }
-p.caption, figcaption { color: #444; font-size: .92rem; max-width: 46rem; margin: .3rem 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
-th, td { padding: .2rem .4rem; border-bottom: 1px solid #ddd; vertical-align: top; }
-thead th { border-bottom: 2px solid #444; text-align: left; vertical-align: bottom; }
-td { white-space: nowrap; }
-td:first-child { white-space: normal; }
-tbody tr:hover { background: #f3f7fa; }
-pre { font-size: .8rem; background: #f6f6f6; padding: .8rem; overflow-x: auto; }
-@page { margin: 16mm; }
-@media print {
-  body { font-size: 10pt; max-width: none; padding: 0; }
-  nav { display: none; }
-  h2 { break-before: page; }
-  h2:first-of-type { break-before: auto; }
-  h3 { break-after: avoid; }
-  figure, tr { break-inside: avoid; }
-  .scroll { overflow: visible; }
-  table { font-size: 6.5pt; }
-  th, td { padding: 1pt 2.5pt; }
-  img { max-height: 195mm; width: auto; }
-  pre { white-space: pre-wrap; columns: 3; font-size: 6pt; }
-}
-"""
-
-
-_TEMPLATE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ page.title }}</title>
-<style>{{ style | safe }}</style>
-</head>
-<body>
-<h1>{{ page.title }}</h1>
-<p>{{ page.intro }}</p>
-<nav><ul>
-{% for chapter in page.chapters %}
-<li><a href="#{{ chapter.title | anchor }}">{{ chapter.title }}</a></li>
-{% endfor %}
-</ul></nav>
-{% for chapter in page.chapters %}
-<h2 id="{{ chapter.title | anchor }}">{{ chapter.title }}</h2>
-{% for item in chapter["items"] %}
-{% if item.title %}
-<h3>{{ item.title }}</h3>
-{% endif %}
-{% if item.file.endswith(".md") %}
-<p class="caption">{{ item.caption }}</p>
-{{ item.file | tables | safe }}
-{% else %}
-<figure>
-<img{{ item.file | picture | xmlattr }} alt="{{ item.title or item.file | stem }}">
-<figcaption>{{ item.caption }}</figcaption>
-</figure>
-{% endif %}
-{% endfor %}
-{% endfor %}
-</body>
-</html>
-"""
+WIDE = 10
+"""Tables with more columns are folded."""
+_SHOWN = 320
+"""Longest side of the first pictures: twice what they take on the screen, for screens that have twice the pixels."""
 
 
 class Item(Section):
@@ -102,16 +37,44 @@ class Chapter(Section):
     items: list[Item] = Field(min_length=1)
 
 
+class First(Section):
+    """Some images with their masks, at the top: an ImageStore, a MapStore, and how many, spread evenly over the set."""
+
+    images: str
+    maps: str
+    count: int = Field(12, ge=1)
+
+
+class Link(Section):
+    text: str
+    to: str
+
+
+class Step(Section):
+    """Something to do with the results: in words, as a command, with links to what it is about."""
+
+    title: str
+    text: str = ""
+    command: str = ""
+    links: list[Link] = Field([])
+
+
 class Page(Section):
     """What the page holds, in its order."""
 
     title: str
     intro: str = ""
+    first: First | None = None
+    steps: list[Step] = Field([])
     chapters: list[Chapter]
 
 
-def make_page(page: Page) -> str:
+def make_page(page: Page, binary: Callable[[NDArray], NDArray]) -> str:
     """The page as HTML, all pictures inside it.
+
+    Parameters
+    ----------
+    binary : saliency (H, W) in [0, 1] -> mask (H, W) bool, of the first pictures
 
     Raises
     ------
@@ -120,9 +83,23 @@ def make_page(page: Page) -> str:
     UsageError
         If one is neither a picture nor Markdown.
     """
-    environment = Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
-    environment.filters |= {"anchor": _anchor, "picture": _picture, "stem": _stem, "tables": _tables}
-    return environment.from_string(_TEMPLATE).render(page=page, style=_STYLE)
+    filters = {"anchor": _anchor, "picture": _picture, "stem": _stem, "tables": _tables}
+    return render("page", filters, page=page, shown=_first_pictures(page.first, binary) if page.first else [])
+
+
+def _first_pictures(first: First, binary: Callable[[NDArray], NDArray]) -> list[dict[str, Any]]:
+    """Name, image and mask (as addresses that hold them) and size of some images."""
+    found = []
+    with ImageStore(first.images) as images, MapStore(first.maps) as maps:
+        maps.require(images.ids)
+        for key in images.ids[:: max(1, len(images) // first.count)][: first.count]:
+            height, width = map(int, images.original_size[images.ids.index(key)])
+            pictures = {
+                "image": _inside("webp", thumbnail(images[key], (height, width), _SHOWN)),
+                "mask": _inside("webp", strip([binary(maps[key])], (height, width), _SHOWN)),
+            }
+            found.append({"name": key, "width": width, "height": height, **pictures})
+    return found
 
 
 def _read(file: str) -> bytes:
@@ -133,13 +110,28 @@ def _read(file: str) -> bytes:
 
 
 def _tables(file: str) -> str:
-    """Markdown as HTML; a wide table scrolls by itself."""
+    """Markdown as HTML; a wide table is folded under its title, and scrolls by itself where it must."""
     try:
         text = _read(file).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsodError(f"{file}: cannot be read for the report ({error})") from error
     text = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
-    return text.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    return re.sub(
+        r"(?:<p><strong>([^<]*)</strong></p>\s*)?(<table>.*?</table>)(\s*<p>(?!<strong>).*?</p>)?",
+        _table,
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def _table(found: re.Match[str]) -> str:
+    """A table with its title above and its note below, as `typeset.markdown` writes them."""
+    title, table, note = (part or "" for part in found.groups())
+    columns = table.partition("</thead>")[0].count("<th") - 1  # one is <thead>
+    body = f'<div class="scroll">{table}</div>{note}'
+    if columns <= WIDE:
+        return f"<p><strong>{title}</strong></p>{body}" if title else body
+    return f"<details><summary>{title or f'Table of {columns} columns'}</summary>{body}</details>"
 
 
 def _picture(file: str) -> dict[str, Any]:

@@ -8,14 +8,23 @@ from typing import Any
 
 import yaml
 
-from usod.data.index import read_index, split_from
+from usod.data.index import RIGHTS, read_ids, read_index, split_from
+from usod.data.rights import in_sum
 from usod.devices import describe_device, pick_device
+from usod.human_labels import human_masks
 from usod.models.weight_files import read_model_header
 from usod.provenance import file_digest, versions
 from usod.reporting import typeset
 
+_NAMED = 100
 
-def provenance_page(indices: Mapping[str, Path], models: Mapping[str, Path], config: Mapping[str, Any]) -> str:
+
+def provenance_page(
+    indices: Mapping[str, Path],
+    models: Mapping[str, Path],
+    config: Mapping[str, Any],
+    corrections: Path | None = None,
+) -> str:
     """A Markdown page.
 
     Parameters
@@ -23,6 +32,7 @@ def provenance_page(indices: Mapping[str, Path], models: Mapping[str, Path], con
     indices : data set -> its index.csv
     models : system -> its model.safetensors
     config : the configuration in force
+    corrections : the table of training images that have human masks
 
     Raises
     ------
@@ -33,7 +43,8 @@ def provenance_page(indices: Mapping[str, Path], models: Mapping[str, Path], con
     for name, path in indices.items():
         index = read_index(path)
         splits = ", ".join(f"{split or 'all'} {count}" for split, count in index["split"].value_counts().items())
-        data.append([name, str(len(index)), splits, split_from(index), file_digest(path)[:16]])
+        rights = in_sum(index[RIGHTS]) if RIGHTS in index else "not said"
+        data.append([name, str(len(index)), splits, split_from(index), rights, file_digest(path)[:16]])
     networks = []
     for name, path in models.items():
         header = read_model_header(path) or {}
@@ -51,7 +62,8 @@ def provenance_page(indices: Mapping[str, Path], models: Mapping[str, Path], con
     software = versions() | {"snakemake": metadata.version("snakemake"), "Python": platform.python_version()}
     machine = [["system", platform.platform()], ["device", describe_device(pick_device("auto"))]]
     parts = [
-        typeset.markdown(["Data set", "Images ↑", "Splits", "Split by", "SHA-256 of the index"], data),
+        typeset.markdown(["Data set", "Images ↑", "Splits", "Split by", "Rights", "SHA-256 of the index"], data),
+        _corrected(corrections),
         typeset.markdown(["Network", "Backbone", "Weights", "Human labels", "Made with", "SHA-256"], networks)
         if networks
         else "",
@@ -59,3 +71,12 @@ def provenance_page(indices: Mapping[str, Path], models: Mapping[str, Path], con
         f"The configuration in force:\n\n```yaml\n{yaml.safe_dump(dict(config), sort_keys=False)}```\n",
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _corrected(table: Path | None) -> str:
+    """The training images that have human masks."""
+    if table is None:
+        return ""
+    names = sorted(read_ids(table))
+    more = f", and {len(names) - _NAMED} more" if names[_NAMED:] else ""
+    return f"{human_masks(len(names))} of training images ({table.name}): {', '.join(names[:_NAMED])}{more}.\n"

@@ -60,7 +60,11 @@ _ALIASES = {
 
 
 def score_table(
-    json_paths: Mapping[str, str | Path], dataset: str, *, reference: str | Sequence[str] | None = "deepusps_table1"
+    json_paths: Mapping[str, str | Path],
+    dataset: str,
+    *,
+    reference: str | Sequence[str] | None = "deepusps_table1",
+    leaks: str = "",
 ) -> pd.DataFrame:
     """The published rows for `dataset` and a row for every system of this run, protocol by protocol.
 
@@ -75,11 +79,12 @@ def score_table(
     dataset : key of the test set; case and punctuation do not matter (`canonical_dataset`). For a data set that the
         paper does not have there are only this run's rows.
     reference : a key of `usod.reporting.published.TABLES`, or several, or None for this run's rows only
+    leaks : a sentence on training images that are in the test set (`usod.data.leaks.leaked`)
 
     Returns
     -------
     Columns `LEADING` ("n" and "seeds" are counts, NaN for published rows), `SCORES`, and `OWN`, which only rows of the
-    protocol "own" have; all fractions.
+    protocol "own" have; all fractions. `attrs["notes"]`: sentences to be read with it.
 
     Raises
     ------
@@ -93,7 +98,19 @@ def score_table(
     rows += [row for system, paths in _by_system(json_paths).items() for row in _own_rows(system, paths)]
     order = [*dict.fromkeys(row["protocol"] for row in rows if row["protocol"] != UNKNOWN), UNKNOWN]
     rows.sort(key=lambda row: order.index(row["protocol"]))
-    return pd.DataFrame(rows, columns=[*LEADING, *SCORES, *OWN])
+    frame = pd.DataFrame(rows, columns=[*LEADING, *SCORES, *OWN])
+    frame.attrs["notes"] = [*_human_masks(rows), *([leaks] if leaks else [])]
+    return frame
+
+
+def _human_masks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is to be known where human masks of training images were learnt."""
+    notes = []
+    if any(re.search(r"\d+ human mask", str(row["pretraining_labels"])) for row in rows):
+        notes.append("Human masks are of training images; corrections.csv of the training set names them.")
+    if left_out := max((row.get("left_out", 0) for row in rows), default=0):
+        notes.append(f"{left_out} images whose human masks were learnt are left out.")
+    return notes
 
 
 def canonical_dataset(name: str) -> str:
@@ -131,6 +148,7 @@ def _own_rows(system: str, paths: list[Path]) -> list[dict[str, Any]]:
         raise UsodError(f"{system}: its seeds were scored on different numbers of images ({counts}); score them alike")
     row = {"system": system, "group": OURS, "source": OURS, "n": int(scores["n"].iloc[0]), "seeds": len(paths)}
     row["pretraining_labels"] = join(*map(read_labels, paths))
+    row["left_out"] = max(map(_read_left_out, paths))
     under = [read_protocols(path) for path in paths]
     rows: list[dict[str, Any]] = []
     for name in (name for name in under[0] if all(name in each for each in under)):
@@ -161,6 +179,11 @@ def read_protocols(path: Path) -> dict[str, dict[str, float]]:
 def read_curves(path: Path) -> dict[str, list[float]]:
     """`Benchmark.curves()` from a JSON file of `usod evaluate`; UsodError if it has none."""
     return _read(path, lambda document: dict(document["curves"]))
+
+
+def _read_left_out(path: Path) -> int:
+    """Images that were not scored as their masks were learnt."""
+    return _read(path, lambda document: int(document.get("left_out", 0)))
 
 
 def read_labels(path: Path) -> str:
@@ -212,7 +235,8 @@ Part = tuple[list[str], list[list[str]], list[str]]
 
 def _printed(frame: pd.DataFrame) -> list[tuple[str, str, Part]]:
     """(title, note, part) of each printed table."""
-    parts = [("Beside the published rows", _NOTE + _words(frame), _beside(frame))]
+    notes = " ".join([*frame.attrs.get("notes", []), _NOTE])
+    parts = [("Beside the published rows", notes + _words(frame), _beside(frame))]
     own = frame[frame["protocol"] == "own"]
     ours = frame[frame["group"] == OURS]
     if len(set(ours["protocol"])) > 1:

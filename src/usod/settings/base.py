@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, ValidationError, model_validator
 
 from usod.folders import require_folder
 from usod.models.config import NetworkConfig
 from usod.settings.faults import explain
-from usod.settings.names import PATTERN, RESERVED, ProtocolName
+from usod.settings.names import PATTERN, RESERVED, LabelFormat, ProtocolName
 from usod.settings.sections import CrfConfig, Section, nothing_is_empty
 
 if TYPE_CHECKING:
@@ -41,7 +41,14 @@ class SceneConfig(Section):
 class DatasetConfig(Section):
     """A folder of images, with or without masks, in any layout that `usod data check` knows."""
 
-    root: UserPath = Field(description="Folder of the data set; demo: the bundled scenes (a folder demo: ./demo)")
+    root: UserPath = Field(
+        "", description="Folder of the data set; demo: the bundled scenes (a folder demo: ./demo); none with `of`"
+    )
+    of: list[Name] = Field(
+        [],
+        description="Instead of a folder: the names of data sets that this one is all of. An image x of the set a is "
+        "a/x there. What is computed of each image is computed once, also for the sets alone",
+    )
     layout: str = Field("auto", description="Name of a native layout, or auto")
     split: str | None = Field(None, description="Use only the images of this split (train, val, test, or train+val)")
     masks: UserPath | None = Field(None, description="Folder of the masks, where the layout does not say it")
@@ -53,12 +60,36 @@ class DatasetConfig(Section):
         [], description="Use only the images with any of these tags, such as categories that no training has seen"
     )
     without_tags: list[str] = Field([], description="Leave out the images with any of these tags, in all steps")
+    rights: UserPath | None = Field(
+        None,
+        min_length=1,
+        description="Licence and author of the images, for the report and the cards of networks that learn them: a CSV "
+        "(id,rights), or words that hold for all; null: not said",
+    )
     has_masks: bool = Field(True, description="false: an unlabelled set; nothing is evaluated on it")
     published_as: str | None = Field(
         None,
         description="Name of the set in published tables, e.g. ECSSD; refused with a `split` that is by a hash, as "
         "that of MSRA-B without its list files",
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        section = super().__get_pydantic_json_schema__(core_schema, handler)
+        section |= {"type": "object", "anyOf": [{"required": ["root"]}, {"required": ["of"]}]}
+        return section
+
+    @model_validator(mode="after")
+    def _is_a_folder_or_several_sets(self) -> Self:
+        if not self.of:
+            if not self.root:
+                raise ValueError("root: is required, the folder of the images; or of:, the names of data sets")
+            return self
+        if len(set(self.of)) < max(2, len(self.of)):
+            raise ValueError("of: name two data sets or more, each once")
+        if more := self.model_fields_set - {"of", "has_masks", "published_as"}:
+            raise ValueError(f"{min(more)}: not beside of:, say it of each of {', '.join(self.of)}")
+        return self
 
     @model_validator(mode="after")
     def _tags_fit(self) -> Self:
@@ -68,6 +99,17 @@ class DatasetConfig(Section):
             if getattr(self, key) and self.published_as is not None:
                 raise ValueError(f"published_as: not of a part of {self.published_as}; leave it or {key} out")
         return self
+
+
+class CorrectionsConfig(Section):
+    """Human masks of some of the training images, such as the fifty most doubtful ones, mended: the labels there."""
+
+    masks: UserPath = Field(
+        description="Folder of masks, each with the name of a training image: ID.png, at its size or scaled"
+    )
+    weight: float = Field(
+        1.0, gt=0, description="What each counts in every training's loss: as if the image were drawn so often"
+    )
 
 
 class MethodConfig(Section):
@@ -108,9 +150,27 @@ class BenchmarkConfig(Section):
 
 class ReportConfig(Section):
     examples: int = Field(12, ge=1, description="Images shown stage by stage")
+    gallery: bool = Field(True, description="Make results/report/gallery: all training images with their maps")
+    gallery_side: int = Field(
+        192, ge=64, le=1024, description="Longest side of its pictures in pixels; 10,000 images take 150 MB at 192"
+    )
     mask_threshold: float | Literal["adaptive", "otsu"] = Field(
         0.5, description="Of the masks in results/masks: salient above it; adaptive: twice the mean; otsu"
     )
+
+
+class LabelsConfig(Section):
+    """What the target `labels` writes of the masks of the training images, for other tools (`usod labels export`)."""
+
+    formats: list[LabelFormat] = Field(["coco"], min_length=1, description="Formats, each in a folder of its name")
+    class_name: str = Field("salient", min_length=1, pattern=r"^[^:\n\r]+$", description="Name of the objects' class")
+    instances: bool = Field(True, description="One object per connected component; false: one per image")
+    smallest: float = Field(0.0, ge=0, le=1, description="Components below this share of the image are dropped")
+    polygons: bool = Field(
+        False, description="Polygons instead of run lengths in coco, fiftyone, cvat and label-studio"
+    )
+    simplify: float = Field(0.0, ge=0, description="Tolerance of polygons in pixels; 0: the masks' own pixels")
+    image_url: str = Field("/data/local-files/?d=", description="Label Studio finds images at this, then their names")
 
 
 class Settings(Section):
@@ -120,8 +180,21 @@ class Settings(Section):
     """The systems that this configuration knows."""
 
     datasets: dict[Name, DatasetConfig] = Field(min_length=1, description="Name -> data set")
-    train: Name = Field(description="The data set to refine and train on; no masks needed")
+    train: Annotated[Name, BeforeValidator(lambda value: value, json_schema_input_type=Name | list[Name])] = Field(
+        description="The data set to refine and train on; no masks needed. [a, b]: both, as the set a-and-b"
+    )
     test: list[Name] = Field([], description="The data sets to score on")
+    corrections: Annotated[
+        CorrectionsConfig | None,
+        BeforeValidator(
+            lambda value: {"masks": value} if isinstance(value, str) else value,
+            json_schema_input_type=str | CorrectionsConfig | None,
+        ),
+    ] = Field(
+        None,
+        description="Human masks of some training images, a folder or {masks: FOLDER, weight: 4}: they are the labels "
+        "of these images in every training; null: none",
+    )
     scenes: SceneConfig = SceneConfig()
     size: int = Field(432, ge=32, description="Working size: images and maps are squares of this side (DeepUSPS 4.1)")
     maps: MapsConfig = MapsConfig()
@@ -140,6 +213,7 @@ class Settings(Section):
     network: Annotated[NetworkConfig, BeforeValidator(nothing_is_empty)] = NetworkConfig()
     benchmark: BenchmarkConfig = BenchmarkConfig()
     report: ReportConfig = ReportConfig()
+    labels: LabelsConfig = LabelsConfig()
     gpu: Literal[0, 1, "auto"] = Field(
         "auto", description="GPUs of a training or prediction job; auto: one where this machine has any, else none"
     )
@@ -148,6 +222,32 @@ class Settings(Section):
         description="The same bits in every run on GPUs of one kind, too, by slower algorithms (on a CPU it is so "
         "anyway). Makes nothing again that is there",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_are_one(cls, values: Any) -> Any:
+        """`train: [a, b]` is the data set `a-and-b` of both; sets of others have masks where one of these has."""
+        if not isinstance(values, dict) or not isinstance(values.get("datasets"), dict):
+            return values
+        datasets, train = dict(values["datasets"]), values.get("train")
+        if isinstance(train, list):
+            if len(train) == 1:
+                train = train[0]
+            else:
+                name = "-and-".join(map(str, train))
+                if datasets.setdefault(name, {"of": train}).get("of") != train:
+                    raise ValueError(f"train: there is a data set {name!r}, which is not those of {train}; rename it")
+                train = name
+        for name, section in datasets.items():
+            if isinstance(section, dict) and isinstance(section.get("of"), list) and "has_masks" not in section:
+                parts = [datasets.get(part) for part in section["of"] if isinstance(part, str)]
+                masks = any(part.get("has_masks", True) for part in parts if isinstance(part, dict))
+                datasets[name] = section | {"has_masks": masks}
+        return values | {"datasets": datasets, "train": train}
+
+    def single(self, name: str) -> list[str]:
+        """The folders, as names of data sets, that a data set is made of: itself, or those of `of`."""
+        return self.datasets[name].of or [name]
 
     @model_validator(mode="after")
     def _datasets_fit(self) -> Self:
@@ -161,6 +261,10 @@ class Settings(Section):
             if not self.datasets[name].has_masks:
                 raise ValueError(f"test: data set {name!r} has no masks to score against")
         for name, dataset in self.datasets.items():
+            for part in dataset.of:
+                if part not in self.datasets or self.datasets[part].of:
+                    folders = ", ".join(other for other, section in self.datasets.items() if not section.of)
+                    raise ValueError(f"datasets.{name}.of: no folder {part!r}; datasets has {folders}")
             if name in RESERVED:
                 raise ValueError(
                     f"datasets.{name}: results/{name} is used by the workflow, choose another name such as my-{name}"
@@ -212,7 +316,9 @@ class Settings(Section):
         """
         from usod.data.layouts import KNOWN_SETS
 
-        used = dict.fromkeys([self.train, *self.test])
+        if self.corrections is not None:
+            require_folder(self.corrections.masks, "corrections.masks")
+        used = dict.fromkeys(part for name in (self.train, *self.test) for part in self.single(name))
         for name in used:
             known = self.datasets[name].published_as or name.lower().startswith(tuple(KNOWN_SETS))
             hint = "; docs/reproduce.md says where the papers' data sets come from" if known else ""
@@ -220,12 +326,15 @@ class Settings(Section):
                 folder = getattr(self.datasets[name], key)
                 if folder not in (None, "demo"):
                     require_folder(folder, f"datasets.{name}.{key}", hint=hint)
+            if (rights := self.datasets[name].rights) and rights.lower().endswith(".csv"):
+                require_folder(rights, f"datasets.{name}.rights", or_file=True)
             if (tags := self.datasets[name].tags) not in (None, "folders"):
                 require_folder(str(tags), f"datasets.{name}.tags", or_file=True)
         hint = "; docs/reproduce.md says how the maps of published methods lie"
+        scored = {part for name in self.test for part in self.single(name)}
         for method, section in self.methods.items():
             for dataset in used if section.maps is not None else ():
-                if dataset in self.test or method not in tested:
+                if dataset in scored or method not in tested:
                     require_folder(str(self.imported_maps(method, dataset)), f"methods.{method}.maps", True, hint)
 
 

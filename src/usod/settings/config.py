@@ -86,7 +86,8 @@ def own_images(folder: object, preset: dict[str, Any], own: dict[str, Any]) -> d
 
     Parameters
     ----------
-    folder : of the images, as the user gave it: `--config images=FOLDER`
+    folder : of the images, as the user gave it: `--config images=FOLDER`; or a list of such folders, whose images are
+        trained on together
     preset : values of the preset (workflow/presets/own_images.yaml)
     own : the user's own keys; `datasets` of theirs are kept, so that the network can be scored on them. One that has
         this folder for its root is the data set itself
@@ -96,12 +97,18 @@ def own_images(folder: object, preset: dict[str, Any], own: dict[str, Any]) -> d
     UsageError
         If there is no such folder.
     """
-    root = images_folder(folder)
     rest = {key: value for key, value in own.items() if key != "images"}
     values = {key: value for key, value in preset.items() if key not in ("datasets", "train", "test")}
     theirs = {str(name): section for name, section in (rest.get("datasets") or {}).items()}
-    name, section = dataset_of_folder(root, theirs)
-    return deep_merge(deep_merge(values, rest), {"datasets": {name: section}, "train": name})
+    several = isinstance(folder, list) and len(folder) > 1
+    found: dict[str, Any] = {}
+    for given in folder if isinstance(folder, list) and several else [folder]:
+        name, section = dataset_of_folder(images_folder(given), theirs | found)
+        if name in found:
+            raise UsageError(f"images=: {given} comes twice, or there is another {name!r}; rename one folder")
+        found[name] = section
+    train = list(found) if several else next(iter(found))
+    return deep_merge(deep_merge(values, rest), {"datasets": found, "train": train})
 
 
 def schema() -> dict[str, Any]:

@@ -9,8 +9,10 @@ from typing import Literal
 PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$"
 RULE = "take letters (a-z), digits, '.', '_' and single '-', no blanks, a letter or digit first"
 """What PATTERN asks for, in words."""
-RESERVED = ("data", "export", "logs", "masks", "predictions", "report", "scores", "timings", "weights")
+RESERVED = ("data", "export", "labels", "logs", "masks", "predictions", "report", "scores", "timings", "weights")
 """Folders of `results` that are no data sets."""
+LabelFormat = Literal["coco", "yolo", "label-studio", "cvat", "cvat-masks", "voc", "fiftyone"]
+"""Formats of other tools: the modules of `usod.labels.formats`."""
 ProtocolName = Literal["own", "deepusps", "a2s", "ldps", "wss", "selfmask", "csnet"]
 """How maps are scored: the keys of `usod.evaluation.protocols.PROTOCOLS`."""
 F_OF_PROTOCOL: dict[ProtocolName, str] = {

@@ -30,6 +30,7 @@ from usod.models.stages import NORMALISATIONS
 from usod.systems.a2s_labels import decisions
 from usod.systems.a2s_settings import ActivationConfig, RectifyConfig
 from usod.training.a2s_losses import adb_loss, detection_loss, iou_loss
+from usod.training.corrections import NO_CORRECTIONS, Corrections
 from usod.training.crf import crf_of
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
@@ -287,6 +288,7 @@ def stage2(
     features: FeatureStore | None = None,
     work: Path | None = None,
     identity: Any = None,
+    corrections: Corrections = NO_CORRECTIONS,
 ) -> Trained:
     """Stage 2: train a detector on pseudo-labels, A2S's own or any other system's, and rectify them on the way.
 
@@ -295,6 +297,7 @@ def stage2(
     labels : same ids and size as the images
     network : A2S's detector is `head: ram`; any other head learns too
     features : of the network's frozen encoder for these images, where they were computed
+    corrections : human masks, which are the labels of their images, and are not rectified
 
     Raises
     ------
@@ -311,6 +314,7 @@ def stage2(
         raise UsageError("second_scale: features that are kept are those of one size; train without them, or set null")
     labels.fit_to(images)
     pixels, targets = process.read_all(images), process.read_all(labels, images.ids)
+    corrections.put(targets)
     net = new_network(network, config.seed)
     kind = Rectification if config.second_scale is None and config.refinement is None else RefinedRectification
     watched = _watched(len(pixels), config.watch)
@@ -319,7 +323,7 @@ def stage2(
     schedule = Schedule.of(config, config.lr, config.seed)
     par = config.refinement is not None
     inputs = Inputs.with_features(pixels, images, net, process.device, features, wanted=par)
-    history = fit("A2S stage 2", net, inputs, objective, config, schedule, process, work, identity)
+    history = fit("A2S stage 2", net, inputs, objective, config, schedule, process, work, identity, corrections)
     rectified = to_uint8(objective.average.read(slice(None)).numpy())
     return Trained(net, history, rectified, _notes(watched, objective))
 

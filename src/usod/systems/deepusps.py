@@ -8,6 +8,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from usod.progress import say
 from usod.settings.sections import enough_epochs
 from usod.systems.deepusps_settings import Binarisation, FuseConfig, RefineConfig
 from usod.systems.vote import agreement, discretisation_threshold
+from usod.training.corrections import CERTAIN, NO_CORRECTIONS, Corrections
 from usod.training.crf import crf_of
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule
-from usod.training.losses import certain_as_label, f_beta_loss
+from usod.training.losses import certain_as_label, f_beta_loss, told_of_nothing
 from usod.training.moving_average import Averaging, MovingAverage
 from usod.training.objective import AsShown
 from usod.training.parallel import Process
@@ -43,10 +45,18 @@ class PseudoLabels:
     maps : (N, H, W) uint8
     thresholds : (N,) float32 gamma of each image
     device : where the predictions will be; the maps are kept there if they fit
+    nothing : (N,) bool on the CPU, images whose empty label is a person's
     """
 
-    def __init__(self, maps: np.ndarray, thresholds: np.ndarray, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        maps: np.ndarray,
+        thresholds: np.ndarray,
+        device: torch.device | str = "cpu",
+        nothing: Tensor | None = None,
+    ):
         self.maps, self.thresholds = Kept(maps, device), Kept(thresholds, device)
+        self.nothing = torch.zeros(len(maps), dtype=torch.bool) if nothing is None else nothing
 
     def loss(
         self,
@@ -61,14 +71,21 @@ class PseudoLabels:
         gamma = self.thresholds[rows][:, None, None]
         if soft_threshold:
             probability = certain_as_label(probability, label, gamma)
-        return f_beta_loss(probability, (label > gamma).float(), beta2)
+        loss = partial(f_beta_loss, beta2=beta2)
+        return told_of_nothing(loss, probability, (label > gamma).float(), self.nothing[rows])
 
 
-def thresholds(maps: np.ndarray, how: Binarisation) -> np.ndarray:
-    """gamma of each handcrafted map (section 3.1): (N, H, W) uint8 -> (N,) float32."""
+def thresholds(maps: np.ndarray, how: Binarisation, corrections: Corrections = NO_CORRECTIONS) -> np.ndarray:
+    """gamma of each handcrafted map (section 3.1): (N, H, W) uint8 -> (N,) float32.
+
+    Corrected images have human masks in their place, and do not count in the mean over a data set.
+    """
+    gamma, own = np.full(len(maps), CERTAIN, np.float32), corrections.others(len(maps))
     if how.threshold is not None:
-        return np.full(len(maps), how.threshold, np.float32)
-    return discretisation_threshold(maps, how.threshold_factor, how.threshold_scope)
+        gamma[own] = how.threshold
+    elif len(own):
+        gamma[own] = discretisation_threshold((maps[row] for row in own), how.threshold_factor, how.threshold_scope)
+    return gamma
 
 
 def best_pixels(labels: Sequence[np.ndarray], truth: np.ndarray) -> np.ndarray:
@@ -130,6 +147,7 @@ def refine(
     features: FeatureStore | None = None,
     work: Path | None = None,
     identity: Any = None,
+    corrections: Corrections = NO_CORRECTIONS,
 ) -> Trained:
     """One stage for one method: inter-image consistency (stage 0) or self-supervision (stage 1, 2, ...).
 
@@ -143,6 +161,7 @@ def refine(
     crf_memory_gb : for CRF lattices that are kept between epochs; None: a quarter of the memory that is free
     work : folder for the resume state
     identity : what determines the result beside `config` (digests of the inputs)
+    corrections : human masks: what is learnt of their images, and their refined labels
 
     Raises
     ------
@@ -157,20 +176,21 @@ def refine(
     process = Process(device)
     pixels, labels = _read(process, images, {"labels": maps})
     config = _of_enough_epochs(config, len(pixels))
-    later = np.full(len(pixels), config.later_threshold, np.float32)
-    gamma = later if stage else thresholds(labels["labels"], config)
+    later = Binarisation(threshold=config.later_threshold)
+    gamma = thresholds(labels["labels"], later if stage else config, corrections)
     say(f"stage {stage}: labels are salient above {gamma.mean():.3f}")
-    _say_empty(f"stage {stage}", labels["labels"], gamma)
+    targets = _targets(f"stage {stage}", labels["labels"], gamma, device, corrections)
     # Re-initialised at every stage from the pretrained weights (3.2); the new layers start anew each time.
     of_stage = seed * 1009 + stage
     net = new_network(network, of_stage)
     crf = crf_of(pixels, config.crf, device, crf_memory_gb)
     average = MovingAverage(len(pixels), images.size, config.alpha, config.bias_correction, device)
-    objective = Refinement(PseudoLabels(labels["labels"], gamma, device), average, crf, config)
+    objective = Refinement(targets, average, crf, config)
     schedule = Schedule.of(config, config.lr_of_stage(stage), of_stage)
     inputs = Inputs.with_features(pixels, images, net, device, features)
-    history = fit(f"stage {stage}", net, inputs, objective, config, schedule, process, work, identity)
+    history = fit(f"stage {stage}", net, inputs, objective, config, schedule, process, work, identity, corrections)
     refined = np.concatenate([to_uint8(average.read(slice(i, i + 64)).numpy()) for i in range(0, len(pixels), 64)])
+    corrections.put(refined)
     movement = float(
         np.mean([np.abs(a.astype(int) - b).mean() for a, b in zip(refined, labels["labels"], strict=True)])
     )
@@ -188,6 +208,7 @@ def fuse(
     work: Path | None = None,
     identity: Any = None,
     unrefined: Mapping[str, Binarisation] | None = None,
+    corrections: Corrections = NO_CORRECTIONS,
 ) -> Trained:
     """Train the saliency network on the refined labels of all methods (section 3.3), in one process or several.
 
@@ -196,18 +217,18 @@ def fuse(
     sources : name -> refined labels; one or more
     seed : of the new layers and of the order of the images
     process : this one's device and part in the training (`usod.training.parallel.run`)
-    features : as of `refine`
+    features, corrections : as of `refine`
     unrefined : those of the sources that are handcrafted maps, and how each is binarised (3.1)
     """
     pixels, labels = _read(process, images, sources)
     config = enough_epochs(config, len(pixels))
     net = new_network(network, seed)
     raw = unrefined or {}
-    refined = np.full(len(pixels), config.threshold, np.float32)
-    gammas = {name: thresholds(maps, raw[name]) if name in raw else refined for name, maps in labels.items()}
-    for name, maps in labels.items():
-        _say_empty(f"fusion, {name}", maps, gammas[name])
-    targets = [PseudoLabels(maps, gammas[name], process.device) for name, maps in labels.items()]
+    refined = Binarisation(threshold=config.threshold)
+    gammas = {name: thresholds(maps, raw.get(name, refined), corrections) for name, maps in labels.items()}
+    targets = [
+        _targets(f"fusion, {name}", maps, gammas[name], process.device, corrections) for name, maps in labels.items()
+    ]
     weights = None
     if config.weights == "agreement":
         weights = Kept(_agreement(list(labels.values()), list(gammas.values())), process.device)
@@ -215,7 +236,8 @@ def fuse(
     inputs = Inputs.with_features(pixels, images, net, process.device, features)
     objective = Fusion(targets, config, weights)
     same = [{name: how.model_dump() for name, how in raw.items()}, identity]
-    return Trained(net, fit(f"fusion, seed {seed}", net, inputs, objective, config, schedule, process, work, same))
+    history = fit(f"fusion, seed {seed}", net, inputs, objective, config, schedule, process, work, same, corrections)
+    return Trained(net, history)
 
 
 def _of_enough_epochs(config: RefineConfig, images: int) -> RefineConfig:
@@ -224,11 +246,18 @@ def _of_enough_epochs(config: RefineConfig, images: int) -> RefineConfig:
     return longer.model_copy(update={"alpha": config.alpha ** (config.epochs / longer.epochs)})
 
 
-def _say_empty(where: str, maps: np.ndarray, gamma: np.ndarray) -> None:
-    """Count the labels without a salient pixel: their loss is 1 whatever is predicted, so they teach nothing."""
-    empty = sum(int(one.max()) <= 255 * threshold for one, threshold in zip(maps, gamma, strict=True))
+def _targets(
+    where: str, maps: np.ndarray, gamma: np.ndarray, device: torch.device, corrections: Corrections
+) -> PseudoLabels:
+    """What is learnt of a source's maps, human masks in the place of some.
+
+    A method's labels without a salient pixel are counted: their loss is 1 whatever is predicted, they teach nothing.
+    """
+    empty = sum(int(maps[row].max()) <= 255 * gamma[row] for row in corrections.others(len(maps)))
     if empty:
         say(f"{where}: {empty} of {len(maps)} labels are empty, nothing is learnt from them")
+    corrections.put(maps)
+    return PseudoLabels(maps, gamma, device, corrections.nothing(len(maps)))
 
 
 def _agreement(labels: Sequence[np.ndarray], thresholds: Sequence[np.ndarray]) -> np.ndarray:

@@ -22,9 +22,11 @@ from usod.models.config import NetworkConfig
 from usod.settings.sections import enough_epochs
 from usod.systems.distil_settings import LearnConfig
 from usod.training.a2s_losses import iou_loss
+from usod.training.corrections import NO_CORRECTIONS, Corrections
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule
+from usod.training.losses import told_of_nothing
 from usod.training.objective import AsShown
 from usod.training.parallel import Process
 from usod.training.placement import Kept
@@ -38,10 +40,18 @@ class Distillation(AsShown):
     ----------
     labels : (N, H, W) uint8, 0..255 = [0, 1]
     device : where the predictions will be
+    nothing : (N,) bool on the CPU, images whose empty label is a person's
     """
 
-    def __init__(self, labels: np.ndarray, config: LearnConfig, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        labels: np.ndarray,
+        config: LearnConfig,
+        device: torch.device | str = "cpu",
+        nothing: Tensor | None = None,
+    ):
         self.labels = Kept(labels, device)
+        self.nothing = torch.zeros(len(labels), dtype=torch.bool) if nothing is None else nothing
         self.config = config
 
     def read(self, output: Tensor, view: View) -> Tensor:
@@ -53,7 +63,7 @@ class Distillation(AsShown):
         label = self.shown(self.labels[rows].float() / 255)
         if self.config.binary:
             label = (label > 0.5).float()
-        loss = iou_loss(logits.sigmoid(), label)
+        loss = told_of_nothing(iou_loss, logits.sigmoid(), label, self.nothing[rows])
         if self.config.cross_entropy:
             entropy = functional.binary_cross_entropy_with_logits(logits, label, reduction="none").mean((1, 2))
             loss = loss + self.config.cross_entropy * entropy
@@ -69,6 +79,7 @@ def learn(
     features: FeatureStore | None = None,
     work: Path | None = None,
     identity: Any = None,
+    corrections: Corrections = NO_CORRECTIONS,
 ) -> Trained:
     """Train a new network on labels: one round, or the student.
 
@@ -77,6 +88,7 @@ def learn(
     labels : same ids and size as the images
     features : of the network's frozen encoder for these images, where they were computed
     work, identity : resume state, and what determines the result beside the settings
+    corrections : human masks, which are the labels of their images
 
     Raises
     ------
@@ -85,11 +97,13 @@ def learn(
     """
     labels.fit_to(images)
     pixels, targets = process.read_all(images), process.read_all(labels, images.ids)
+    corrections.put(targets)
     config = enough_epochs(config, len(pixels))
     net = new_network(network, config.seed)
     inputs = Inputs.with_features(pixels, images, net, process.device, features)
-    objective = Distillation(targets, config, process.device)
+    objective = Distillation(targets, config, process.device, corrections.nothing(len(pixels)))
     schedule = Schedule.of(config, config.lr, config.seed)
     if network.frozen:  # its features are those of the images as they are
         schedule = replace(schedule, augment=None)
-    return Trained(net, fit("distillation", net, inputs, objective, config, schedule, process, work, identity))
+    history = fit("distillation", net, inputs, objective, config, schedule, process, work, identity, corrections)
+    return Trained(net, history)

@@ -26,6 +26,7 @@ from usod.models.relation import RelationHead, is_certain, merge
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import progress, say
 from usod.settings.sections import MergeConfig, RelationConfig, SingleImageConfig
+from usod.training.corrections import NO_CORRECTIONS, Corrections
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule
@@ -89,6 +90,7 @@ def train(
     process: Process,
     work: Path | None = None,
     identity: Any = None,
+    corrections: Corrections = NO_CORRECTIONS,
 ) -> Trained:
     """Train the relation network on one prior's maps of a set of images.
 
@@ -99,6 +101,7 @@ def train(
     images : the unlabelled images
     prior : a map for each of them, of any size
     network : its head becomes `relation`
+    corrections : human masks, which are the prior of their images while it learns
 
     Returns
     -------
@@ -110,6 +113,7 @@ def train(
         If maps are missing, or no image is left.
     """
     priors = read_priors(prior, images, process)
+    corrections.put(priors)
     network = relation_network(network)
     theta_fg = network.head_as(RelationOptions).theta_fg
     guided = torch.cat(
@@ -127,12 +131,12 @@ def train(
     rows = np.flatnonzero(guided)
     pixels = process.read_all(images, [images.ids[row] for row in rows])
     if len(rows) < len(priors):
-        priors = _taken(priors, rows, process, images.path.parent)
+        priors, corrections = _taken(priors, rows, process, images.path.parent), corrections.taken(rows)
     net = new_network(network, config.seed)
     epochs = max(1, round(config.iterations * config.batch_size / len(pixels)))
     schedule = Schedule.of(config, config.lr, config.seed, epochs=epochs, lr_every="step", nesterov=False)
     objective, inputs = Relation(priors, config, process.device), Inputs(pixels, process.device, guides=priors)
-    history = fit("LDPS", net, inputs, objective, config, schedule, process, work, identity)
+    history = fit("LDPS", net, inputs, objective, config, schedule, process, work, identity, corrections)
     return Trained(net, history, notes={"left_out": int(len(guided) - guided.sum())})
 
 

@@ -22,6 +22,7 @@ from usod.models.registry import FinOptions, TagsOptions
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import say
 from usod.settings.sections import PretrainConfig, SelfTrainConfig
+from usod.training.corrections import NO_CORRECTIONS, Corrections
 from usod.training.fit import Trained, fit, new_network
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule
@@ -117,6 +118,7 @@ def selftrain(
     device: torch.device,
     work: Path | None = None,
     identity: Any = None,
+    corrections: Corrections = NO_CORRECTIONS,
 ) -> Trained:
     """One round: fine-tune the extended foreground net on the estimated ground truth (section 3.4).
 
@@ -125,6 +127,7 @@ def selftrain(
     labels : the maps of the network before after the iterative CRF (`usod.crf.superpixel`), ids and size as the images'
     before : the network of the pretraining or of the round before: its backbone and what the heads have in common,
         which learn with `lr`; what is new learns `head_lr_factor` times faster
+    corrections : human masks, which are the estimates of their images
 
     Raises
     ------
@@ -140,7 +143,10 @@ def selftrain(
         raise UsodError(f"the model before has the head {before.config.resolved_head.name}; give one of usod wss")
     net.load_state_dict(common, strict=False)
     process = Process(device)
-    objective = Bootstrapping(process.read_all(labels, images.ids), config.delta, device)
+    estimates = process.read_all(labels, images.ids)
+    corrections.put(estimates)
+    objective = Bootstrapping(estimates, config.delta, device)
     schedule = Schedule.of(config, config.lr, config.seed, learnt=frozenset(common))
     inputs = Inputs(process.read_all(images), device)
-    return Trained(net, fit("WSS", net, inputs, objective, config, schedule, process, work, identity))
+    history = fit("WSS", net, inputs, objective, config, schedule, process, work, identity, corrections)
+    return Trained(net, history)

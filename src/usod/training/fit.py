@@ -12,6 +12,7 @@ from usod.models.config import NetworkConfig
 from usod.models.saliency_net import SaliencyNet
 from usod.settings.sections import Section
 from usod.training.checkpoint import Checkpoint
+from usod.training.corrections import NO_CORRECTIONS, Corrections
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule, Trainer
 from usod.training.objective import Objective
@@ -56,6 +57,7 @@ def fit(
     process: Process,
     work: Path | None = None,
     identity: Any = None,
+    corrections: Corrections = NO_CORRECTIONS,
 ) -> list[dict[str, float]]:
     """Train `network`, going on where an earlier try of the same training stopped; one history row per epoch.
 
@@ -66,7 +68,9 @@ def fit(
     settings : of the step, in full: they are part of what makes it the same training
     work, identity : folder of the resume state (None: none is kept), and what determines the result beside `settings`,
         the network and the seed (digests of the inputs)
+    corrections : human masks, which the labels of `objective` hold already (`Corrections.put`)
     """
     network_is = network.config.model_dump(mode="json"), network.weights
     same = [settings.model_dump(), network_is, name, schedule.seed, inputs.features_kept, identity]
-    return Trainer(network, inputs, objective, schedule, process, Checkpoint(work, same), name).fit()
+    taught = corrections.teach(objective, len(inputs))
+    return Trainer(network, inputs, taught, schedule, process, Checkpoint(work, same), name).fit()

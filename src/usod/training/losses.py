@@ -1,7 +1,11 @@
 """Losses that compare a soft prediction with a pseudo-label."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def f_beta_loss(prediction: Tensor, target: Tensor, beta2: float, eps: float = 1e-5) -> Tensor:
@@ -30,6 +34,22 @@ def f_beta_loss(prediction: Tensor, target: Tensor, beta2: float, eps: float = 1
     true_positive = (prediction * target).sum(dims)
     denominator = prediction.sum(dims) + beta2 * target.sum(dims)
     return 1 - (1 + beta2) * true_positive / (denominator + eps)
+
+
+def told_of_nothing(loss: Loss, prediction: Tensor, target: Tensor, nothing: Tensor) -> Tensor:
+    """`loss(prediction, target)`, (B,); of images in which a person sees nothing salient that of the background.
+
+    F and IoU have no gradient for an empty target. That of a method says nothing about the image, a person's does.
+
+    Parameters
+    ----------
+    prediction, target : (B, H, W) in [0, 1]
+    nothing : (B,) bool on the CPU: empty targets that are to be learnt
+    """
+    losses = loss(prediction, target)
+    if not nothing.any():
+        return losses
+    return torch.where(nothing.to(losses.device, non_blocking=True), loss(1 - prediction, 1 - target), losses)
 
 
 def certain_as_label(prediction: Tensor, label: Tensor, threshold: float | Tensor) -> Tensor:

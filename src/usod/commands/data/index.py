@@ -25,7 +25,7 @@ from usod.data.parallel import READERS
 @app.command()
 def index(
     root: Root,
-    out: Annotated[Path, typer.Option(help="CSV: id, image, height, width, sha256, split, split_from.")],
+    out: Annotated[Path, typer.Option(help="CSV: id, image, height, width, sha256, split, split_from, dhash, rights.")],
     layout: Layout = "auto",
     split: Split = None,
     masks: Masks = None,
@@ -37,6 +37,9 @@ def index(
     tags: Tags = None,
     only_tag: OnlyTags = None,
     without_tag: WithoutTags = None,
+    rights: Annotated[
+        str | None, typer.Option(help="Licence and author of the images in words, or a CSV (id,rights).")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """List the images of a data set, each decoded once to prove that it can be. No mask is opened.
@@ -56,6 +59,7 @@ def index(
         workers=workers,
         published_as=published_as,
         tagged=tag_choice(tags, only_tag, without_tag),
+        rights=rights,
     )
     write_index(table, out)
     say(f"{out}: {len(table)} images, layout {table.attrs['layout']}, splits from {table.attrs['split_source']}")

@@ -17,6 +17,9 @@ def provenance(
     index: Annotated[list[str], typer.Option(help="NAME=index.csv, once per data set.")],
     model: Annotated[list[str] | None, typer.Option(help="NAME=model.safetensors, once per network.")] = None,
     config: Annotated[str, typer.Option(help="The configuration in force, as JSON.")] = "{}",
+    corrections: Annotated[
+        Path | None, typer.Option(help="CSV of the training images that have human masks (usod data corrections).")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Write down data, networks, settings and software of a run.
@@ -30,4 +33,5 @@ def provenance(
         settings = json.loads(config)
     except ValueError as error:
         raise UsageError(f"--config: not JSON: {error}") from error
-    write_text(out, provenance_page(named_paths(index, "--index"), named_paths(model or [], "--model"), settings))
+    networks = named_paths(model or [], "--model")
+    write_text(out, provenance_page(named_paths(index, "--index"), networks, settings, corrections))

@@ -34,8 +34,8 @@ class WssSettings(Settings):
     @model_validator(mode="after")
     def _tags_exist(self) -> Self:
         self.tagger  # noqa: B018 - it raises
-        train = self.datasets[self.train]
-        if "wss" in self.systems and train.tags is None and train.root != "demo":
+        parts = [self.datasets[name] for name in self.single(self.train)]
+        if "wss" in self.systems and any(part.tags is None and part.root != "demo" for part in parts):
             raise ValueError(
                 f"datasets.{self.train}.tags: wss learns from tags; give a CSV, a folder of XML, or folders"
             )

@@ -3,7 +3,7 @@ import pytest
 from scipy.sparse.csgraph import dijkstra
 from skimage.filters import threshold_otsu
 
-from usod.handcrafted.graph import (
+from usod.regions.graph import (
     gaussian_weight,
     geodesic_distance,
     min_max,

@@ -6,6 +6,7 @@ Graphs hold a few hundred regions, so they are dense (n, n) arrays.
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 Matrix = NDArray[np.float64]
 Vector = NDArray[np.float64]
@@ -14,8 +15,7 @@ Links = NDArray[np.bool_]
 
 def pairwise_distance(features: NDArray) -> Matrix:
     """Euclidean distances between the rows of (n, C) features: symmetric (n, n) float64 with a zero diagonal."""
-    difference = features[:, None, :] - features[None, :, :]
-    return np.sqrt(np.einsum("ijc,ijc->ij", difference, difference))
+    return cdist(features, features)
 
 
 def gaussian_weight(distance: Matrix, sigma: float, cutoff: float = 3.0) -> Matrix:

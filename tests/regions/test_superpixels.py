@@ -3,16 +3,9 @@ import pytest
 from scipy import ndimage
 from skimage.color import rgb2lab
 
-from usod.handcrafted.superpixels import (
-    adjacency,
-    border_regions,
-    neighbour_pairs,
-    region_centre,
-    region_mean,
-    region_size,
-    rgb_to_lab,
-    slic,
-)
+from usod.regions.lab import rgb_to_lab
+from usod.regions.labels import adjacency, border_regions, neighbour_pairs, region_centre, region_mean, region_size
+from usod.regions.superpixels import slic
 
 LABELS = np.array([[0, 0, 1], [0, 0, 1], [2, 2, 3]], dtype=np.int32)
 

@@ -1,0 +1,183 @@
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from usod.cli import main
+from usod.errors import UsodError
+from usod.inference import film as films
+from usod.inference import predict_film
+from usod.inference.film import CLOCK, join_films, read_film, write_film
+from usod.inference.predict import Model
+from usod.inference.predict_film import film_names, predict_films
+from usod.inference.render import render
+from usod.inference.smoothing import Smoother
+from usod.models.build import build_network
+from usod.models.config import NetworkConfig
+from usod.models.model_file import save_model
+
+av = pytest.importorskip("av")
+pytest.importorskip("cv2")
+TIMES = [0, 40, 80, 200, 240, 280, 1000]  # milliseconds: a film whose rate varies
+
+
+def scene(number, size=(49, 63)):
+    """A bright disc that goes right over a pattern."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    disc = np.hypot(y - 24, x - 20 - 2 * number) < 12
+    pattern = 60 + 40 * np.sin(x / 3) * np.cos(y / 4)
+    return np.where(disc[..., None], (250, 120, 20), pattern[..., None]).astype(np.uint8)
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """FFV1 loses nothing; 49 x 63 pixels, and a note that it was held on its side."""
+    path = tmp_path / "films" / "a.mkv"
+    path.parent.mkdir()
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 49, 63, "bgr0"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.set_display_rotation(90)
+        for number, time in enumerate(TIMES):
+            frame = av.VideoFrame.from_ndarray(scene(number), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    config = NetworkConfig(light_width=8)
+    torch.manual_seed(0)
+    save_model(path, build_network(config), config, input_size=64)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(model_file):
+    return Model(model_file, "cpu")
+
+
+def draw(image, saliency):
+    return render("rgba", image, saliency)
+
+
+def test_frames_are_upright_and_have_their_own_times(drawn):
+    frames = list(read_film(drawn))
+    assert [frame.time * CLOCK for frame in frames] == [Fraction(time, 1000) for time in TIMES]
+    for number, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame.image, np.rot90(scene(number)))
+
+
+def test_png_frames_are_the_maps_of_the_frames(model_file, model, drawn, tmp_path, monkeypatch):
+    Image.fromarray(scene(0)).save(drawn.parent / "b.png")  # films beside images
+    given = ["usod", "predict", model_file, drawn.parent, "--out", tmp_path / "out", "--device", "cpu", "--batch", 3]
+    monkeypatch.setattr(sys, "argv", list(map(str, given)))
+    before = torch.get_num_threads()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    torch.set_num_threads(before)
+    assert ended.value.code == 0
+    written = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*"))
+    assert written == [*(f"a/{number:06d}.png" for number in range(1, 8)), "a/times.csv", "b.png"]
+    assert (tmp_path / "out/a/times.csv").read_text().splitlines()[4] == "000004.png,0.200000"
+    expected = np.rint(255 * model.predict(np.ascontiguousarray(np.rot90(scene(3)))))
+    assert np.abs(np.asarray(Image.open(tmp_path / "out/a/000004.png")) - expected).max() <= 1
+
+
+def decoded(path, codec):
+    """Frames of a film by the decoder that knows alpha, with their times in milliseconds."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        decoder = av.CodecContext.create(codec, "r")
+        decoder.extradata = stream.codec_context.extradata
+        for packet in container.demux(stream):
+            for frame in decoder.decode(packet if packet.size else None):
+                yield round(1000 * frame.pts * stream.time_base), frame.to_ndarray(format="rgba")
+
+
+@pytest.mark.parametrize(("video", "codec", "error"), [("prores", "prores", 2), ("vp9", "libvpx-vp9", 6)])
+def test_the_alpha_plane_of_a_video_is_the_map(model, drawn, tmp_path, video, codec, error, monkeypatch):
+    monkeypatch.setattr(predict_film, "SEGMENT", 3)  # three parts, joined
+    targets = film_names([drawn], tmp_path, video)
+    predict_films(model, targets, 2, draw, [], video=video)
+    read = list(decoded(targets[drawn], codec))
+    assert [time for time, _ in read] == TIMES
+    for number, (_, picture) in enumerate(read):
+        image = np.ascontiguousarray(np.rot90(scene(number)))
+        expected = 255 * model.predict(image)
+        assert np.abs(picture[..., 3] - expected).mean() < error
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("video", [None, "prores"])
+def test_a_film_that_was_stopped_ends_with_the_same_frames(model, drawn, tmp_path, video, monkeypatch):
+    monkeypatch.setattr(predict_film, "SEGMENT", 2)
+    results = []
+    for name in ("whole", "stopped"):
+        targets = film_names([drawn], tmp_path / name, video)
+        calls = []
+
+        def stops(image, saliency, name=name, calls=calls):
+            calls.append(1)
+            if name == "stopped" and len(calls) == 4:
+                raise KeyboardInterrupt
+            return draw(image, saliency)
+
+        try:
+            predict_films(model, targets, 2, stops, [], smooth=0.5, video=video)
+        except KeyboardInterrupt:
+            again = []
+            predict_films(model, targets, 2, lambda *a, n=again: n.append(1) or draw(*a), [], smooth=0.5, video=video)
+            assert len(again) == 5, "two of seven were kept"
+        files = [targets[drawn]] if video else sorted(targets[drawn].iterdir())
+        results.append([(file.name, file.read_bytes()) for file in files])
+    if video:
+        whole, stopped = (list(decoded(tmp_path / name / "a.mov", "prores")) for name in ("whole", "stopped"))
+        assert all(a[0] == b[0] and np.array_equal(a[1], b[1]) for a, b in zip(whole, stopped, strict=True))
+    else:
+        assert results[0] == results[1] and len(results[0]) == 8
+
+
+def test_what_has_no_alpha_is_a_plain_video(tmp_path):
+    masks = [255 * (scene(number)[..., 0] > 200).astype(np.uint8) for number in range(3)]
+    for video, codec in (("vp9", "libvpx-vp9"), ("prores", "prores")):
+        path = tmp_path / f"mask{films.SUFFIXES[video]}"
+        write_film(path, [(number * 3600, mask) for number, mask in enumerate(masks)], video)
+        read = [picture for _, picture in decoded(path, codec)]
+        assert len(read) == 3 and all(
+            np.abs(a[..., 0].astype(int) - b).mean() < 6 for a, b in zip(read, masks, strict=True)
+        )
+        with pytest.raises(UsodError, match="hold 3 pictures instead of 2"):
+            join_films([path], [0, 1], tmp_path / f"joined{path.suffix}")
+
+
+def test_the_average_follows_what_moves_and_forgets_at_a_cut():
+    rng = np.random.default_rng(0)
+    texture = np.kron(rng.integers(0, 256, (40, 60, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+    views = [texture[20:116, 3 * number : 3 * number + 128] for number in range(3)]
+    maps = [np.zeros((96, 128), np.float32) for _ in views]
+    for number, saliency in enumerate(maps):
+        saliency[30:60, 60 - 3 * number : 90 - 3 * number] = 1
+    smoother = Smoother(0.25)
+    smoother(views[0], maps[0])
+    kept = smoother(views[1], np.zeros_like(maps[0]))  # a frame on which the object was missed
+    assert kept[35:55, 62:82].mean() == pytest.approx(0.75, abs=0.08) and kept[35:55, 92:].max() < 0.1
+    cut = smoother(255 - views[2], maps[2])
+    np.testing.assert_array_equal(cut, maps[2])
+
+
+def test_what_is_no_film_is_one_line(model, tmp_path, monkeypatch):
+    (tmp_path / "bad.mp4").write_bytes(b"no film")
+    targets = film_names([tmp_path / "bad.mp4"], tmp_path / "out")
+    with pytest.raises(UsodError, match=r"bad\.mp4: cannot be decoded"):
+        predict_films(model, targets, 2, draw, [])
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UsodError, match=r"pip install 'usod\[film\]'"):
+        predict_films(model, targets, 2, draw, [])

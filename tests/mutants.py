@@ -1,0 +1,389 @@
+"""Do the tests notice? Curated faults in the sources, each put into a copy of the project while its tests run.
+
+    python tests/mutants.py                         all of them, some minutes of a core per package
+    python tests/mutants.py evaluation data/store   those whose number, package or file has one of these words
+    python tests/mutants.py --list
+
+The faults stand in `tests/mutants/PACKAGE.yaml`:
+
+    FILE:
+      tests: what must notice, below tests/
+      faults:
+        - [a text that stands once in the file, what stands there instead]
+        - [another text, its replacement, other tests]
+
+Photographs are never used, so what passes here passes for everybody. The work tree is never changed.
+"""
+
+import argparse
+import compileall
+import contextlib
+import gc
+import inspect
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+LIST = ROOT / "tests/mutants"
+# Imported once and inherited by every run, which saves it most of its seconds.
+HEAVY = (
+    *("h5py", "matplotlib.pyplot", "numba", "pandas", "pydantic", "sklearn.cluster", "sklearn.mixture"),
+    *("skimage.color", "skimage.segmentation", "scipy.ndimage", "scipy.sparse.linalg", "torchvision", "tqdm"),
+)
+
+
+class Fault(NamedTuple):
+    """One fault: in `file`, below the project's folder, `was` becomes `now`, and one of `tests` is to fail."""
+
+    number: int
+    package: str
+    file: str
+    was: str
+    now: str
+    tests: tuple[str, ...]
+
+    @property
+    def line(self) -> int:
+        return (ROOT / self.file).read_text(encoding="utf-8").partition(self.was)[0].count("\n") + 1
+
+    def __str__(self) -> str:
+        was, now = (" ".join(text.split()) or "(nothing)" for text in (self.was, self.now))
+        return f"{self.number:3d}  {self.file}:{self.line}  {was}  ->  {now}"
+
+
+def read_faults() -> list[Fault]:
+    """All faults of the list, numbered from 1."""
+    import yaml
+
+    found: list[Fault] = []
+    for path in sorted(LIST.glob("*.yaml")):
+        for file, section in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+            for was, now, *tests in section["faults"]:
+                names = tuple((tests[0] if tests else section["tests"]).split())
+                found.append(Fault(len(found) + 1, path.stem, file, was, now, names))
+    return found
+
+
+def untrue(fault: Fault) -> str:
+    """Why a fault cannot be put in place; empty where it can."""
+    path = ROOT / fault.file
+    count = path.read_text(encoding="utf-8").count(fault.was) if path.is_file() else 0
+    if count != 1:
+        return f"the text is found {count} times"
+    missing = [name for name in fault.tests if not (ROOT / "tests" / name.partition("::")[0]).exists()]
+    return "nothing is changed" if fault.was == fault.now else f"no tests {missing}" if missing else ""
+
+
+def chosen(faults: Sequence[Fault], words: Sequence[str]) -> list[Fault]:
+    """The faults with one of the words: a number, numbers as 10-20, a package, or a part of the file's path."""
+
+    packages = {fault.package for fault in faults}
+
+    def has(fault: Fault, word: str) -> bool:
+        first, _, last = word.partition("-")
+        if first.isdigit():
+            return int(first) <= fault.number <= int(last or first)
+        return word == fault.package if word in packages else word in fault.file
+
+    return [fault for fault in faults if not words or any(has(fault, word) for word in words)]
+
+
+def copy_project(to: Path) -> None:
+    """The files of the work tree that git knows or would add, and what Python has compiled of them."""
+    listed = subprocess.check_output(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, text=True)
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+    for kept in [*(ROOT / "src").rglob("*.nbi"), *(ROOT / "src").rglob("*.nbc")]:  # of numba
+        (to / kept.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(kept, to / kept.relative_to(ROOT))
+    compileall.compile_dir(to / "src", quiet=2)
+
+
+@contextlib.contextmanager
+def in_place(fault: Fault, tree: Path, untouched: Path) -> Iterator[None]:
+    """The fault in a copy of the project; what numba compiles of it does not stay."""
+    path, own = tree / fault.file, untouched / fault.file
+    path.write_text(own.read_text(encoding="utf-8").replace(fault.was, fault.now), encoding="utf-8")
+    try:
+        yield
+    finally:
+        shutil.copy2(own, path)
+        for folder in (tree, untouched):
+            for compiled in (folder / fault.file).parent.glob(f"__pycache__/{path.stem}.*.nb?"):
+                if folder == tree:
+                    compiled.unlink()
+                else:
+                    shutil.copy2(compiled, path.parent / "__pycache__" / compiled.name)
+
+
+class _NoWorkers:
+    """In place of the fixture `workers`, which starts processes ahead of time for long sessions."""
+
+    @staticmethod
+    def pytest_fixture_setup(fixturedef, request):
+        if fixturedef.argname == "workers" and fixturedef.scope == "session":
+            fixturedef.cached_result = (None, fixturedef.cache_key(request), None)
+            return True
+        return None
+
+
+class _Trials(_NoWorkers):
+    """Collects the tests once, and runs them once for each of the faults, in a process forked after the collection."""
+
+    def __init__(self, faults: Sequence[Fault], tree: Path, untouched: Path, limit: float) -> None:
+        self.faults, self.tree, self.untouched, self.limit = faults, tree, untouched, limit
+        self.noticed_by = ""
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            self.noticed_by = self.noticed_by or report.nodeid
+
+    def pytest_runtestloop(self, session):
+        live = live_functions(self.tree)
+        for fault in self.faults:
+            told = self.tree / "outcome.json"
+            told.unlink(missing_ok=True)
+            start = time.monotonic()
+            with in_place(fault, self.tree, self.untouched):
+                if (child := os.fork()) == 0:
+                    os.setpgrp()
+                    os._exit(self._try(session, fault, live, told))
+                code = _ended(child, start + self.limit)
+            by = told.read_text(encoding="utf-8") if told.exists() else ""
+            outcome = {0: "SURVIVES", 1: "noticed"}.get(code, "apart")
+            record = [fault.number, outcome, time.monotonic() - start, by]
+            with (self.tree / "outcomes.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        return True
+
+    def _try(self, session, fault: Fault, live: dict[tuple[str, str, int], list[FunctionType]], told: Path) -> int:
+        from _pytest.main import pytest_runtestloop
+
+        try:
+            if not exchange(self.tree / fault.file, fault, live):
+                return 77
+            with contextlib.suppress(session.Failed):  # what ends the loop at the first failure
+                pytest_runtestloop(session)
+            told.write_text(self.noticed_by, encoding="utf-8")
+            return 1 if session.testsfailed else 0
+        except BaseException:
+            return 77
+
+
+def live_functions(tree: Path) -> dict[tuple[str, str, int], list[FunctionType]]:
+    """(file, qualified name, line) -> the functions of a project's sources that this process has."""
+    found: dict[tuple[str, str, int], list[FunctionType]] = {}
+    for thing in gc.get_objects():
+        if type(thing) is FunctionType and thing.__code__.co_filename.startswith(str(tree / "src")):
+            code = thing.__code__
+            found.setdefault((code.co_filename, code.co_qualname, code.co_firstlineno), []).append(thing)
+    return found
+
+
+def exchange(path: Path, fault: Fault, live: dict[tuple[str, str, int], list[FunctionType]]) -> bool:
+    """Give the functions of a module that was imported without the fault the code that they have with it.
+
+    False where that is not all that the fault changes: a constant, a default, the body of a class, compiled code.
+    A module that was not imported yet will be, with the fault.
+    """
+    if not any(getattr(module, "__file__", None) == str(path) for module in list(sys.modules.values())):
+        return True
+    text = path.read_text(encoding="utf-8")
+    if "njit" in text:
+        return False
+    without = compile((ROOT / fault.file).read_text(encoding="utf-8"), str(path), "exec")
+    pairs = _differing(without, compile(text, str(path), "exec"))
+    for must, old, new in pairs or ():
+        functions = live.get((str(path), old.co_qualname, old.co_firstlineno), [])
+        if must and not functions:
+            return False
+        for function in functions:
+            function.__code__ = new
+    return bool(pairs)
+
+
+def _differing(old: CodeType, new: CodeType) -> list[tuple[bool, CodeType, CodeType]] | None:
+    """Pairs of functions' codes that differ, and whether one must be found; None where more than functions differs."""
+    if _own(old) != _own(new) or len(_inner(old)) != len(_inner(new)):
+        return None
+    found: list[tuple[bool, CodeType, CodeType]] = []
+    for before, after in zip(_inner(old), _inner(new), strict=True):
+        if _whole(before) == _whole(after):
+            continue
+        if before.co_flags & inspect.CO_OPTIMIZED:
+            found += [(True, before, after), *_nested(before, after)]
+        else:  # the body of a class
+            below = _differing(before, after)
+            if below is None:
+                return None
+            found += below
+    return found
+
+
+def _nested(old: CodeType, new: CodeType) -> list[tuple[bool, CodeType, CodeType]]:
+    found = []
+    if len(_inner(old)) == len(_inner(new)):
+        for before, after in zip(_inner(old), _inner(new), strict=True):
+            if _whole(before) != _whole(after):
+                found += [(False, before, after), *_nested(before, after)]
+    return found
+
+
+def _inner(code: CodeType) -> list[CodeType]:
+    return [const for const in code.co_consts if isinstance(const, CodeType)]
+
+
+def _own(code: CodeType) -> tuple:
+    constants = [repr(const) for const in code.co_consts if not isinstance(const, CodeType)]
+    return code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars, code.co_name
+
+
+def _whole(code: CodeType) -> tuple:
+    return *_own(code), [_whole(inner) for inner in _inner(code)]
+
+
+def _ended(child: int, deadline: float) -> int | None:
+    """The exit code of a process, None where the time was up; what it has left behind is ended with it."""
+    code = None
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            break
+        time.sleep(0.02)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    if code is None:
+        os.waitpid(child, 0)
+    return code
+
+
+def run_tests(
+    tree: Path, tests: Sequence[str], limit: float, output: Path, more: Sequence[str] = ("-x",), plugin: object = None
+) -> int | None:
+    """pytest's exit code in a copy of the project, in a new process; None where the time was up."""
+    start = time.monotonic()
+    if (child := os.fork()) == 0:
+        os.setpgrp()
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        for number in (1, 2):
+            os.dup2(file, number)
+        os.chdir(tree)
+        os.environ |= {"PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+        os.environ.pop("USOD_REAL_DATA", None)
+        sys.dont_write_bytecode = True
+        sys.path[:] = [str(tree / "src"), *(path for path in sys.path if not path.startswith(str(ROOT)))]
+        import pytest
+
+        words = ["-q", *more, "-p", "no:cacheprovider", f"--basetemp={tree}/tmp", *(f"tests/{name}" for name in tests)]
+        code = pytest.main(words, plugins=[plugin or _NoWorkers()])
+        sys.stdout.flush()
+        os._exit(int(code))
+    return _ended(child, start + limit)
+
+
+Outcome = tuple[int, str, float, str]
+"""Number of a fault, what became of it, the seconds, and the test that noticed."""
+
+
+def try_faults(faults: Sequence[Fault], folder: Path, limit: float) -> list[Outcome]:
+    """What becomes of some faults that the same tests must notice."""
+    tree, untouched = folder / f"tree-{os.getpid()}", folder / "untouched"
+    if not tree.exists():
+        shutil.copytree(untouched, tree)
+    outcomes = tree / "outcomes.jsonl"
+    outcomes.unlink(missing_ok=True)
+    together = _Trials(faults, tree, untouched, limit)
+    run_tests(tree, faults[0].tests, limit * (1 + len(faults)), tree / "together.txt", plugin=together)
+    lines = outcomes.read_text(encoding="utf-8").splitlines() if outcomes.exists() else []
+    found = {number: (number, outcome, seconds, by) for number, outcome, seconds, by in map(json.loads, lines)}
+    # What passes is tried once more in a process of its own, as is what cannot be exchanged in a running one.
+    for fault in faults:
+        if fault.number not in found or found[fault.number][1] != "noticed":
+            found[fault.number] = try_apart(fault, tree, untouched, limit)
+    return [found[fault.number] for fault in faults]
+
+
+def try_apart(fault: Fault, tree: Path, untouched: Path, limit: float) -> Outcome:
+    """What becomes of one fault, all modules imported with it."""
+    start, output = time.monotonic(), tree / "apart.txt"
+    with in_place(fault, tree, untouched):
+        code = run_tests(tree, fault.tests, limit, output)
+    failed = [line.split()[1] for line in output.read_text(errors="replace").splitlines() if line.startswith("FAILED")]
+    outcome = {0: "SURVIVES", 1: "noticed", None: "TIME IS UP"}.get(code, f"ERROR {code}")
+    return fault.number, outcome, time.monotonic() - start, failed[0] if failed else ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", help="numbers (7 or 10-20), packages, parts of file names; none: all")
+    parser.add_argument("--list", action="store_true", help="print the faults and stop")
+    parser.add_argument("--jobs", type=int, default=1, help="faults tried at a time")
+    parser.add_argument("--limit", type=float, default=300, help="seconds for the tests of one fault")
+    parser.add_argument("--unchecked", action="store_true", help="do not look first whether the tests pass as it is")
+    options = parser.parse_args()
+    faults = chosen(read_faults(), options.words)
+    if wrong := [f"{fault}: {why}" for fault in faults if (why := untrue(fault))]:
+        print("\n".join(["these faults cannot be put in place; mend the list:", *wrong]), file=sys.stderr)
+        return 2
+    if options.list or not faults:
+        print("\n".join(map(str, faults)) or "no such fault", file=sys.stdout if faults else sys.stderr)
+        return 0 if faults else 2
+    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "agg"}
+    for name in HEAVY:
+        __import__(name)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as name:
+        folder = Path(name)
+        copy_project(folder / "untouched")
+        if not options.unchecked:
+            tests = list(dict.fromkeys(test for fault in faults for test in fault.tests))
+            start, output = time.monotonic(), folder / "as-it-is.txt"
+            if run_tests(folder / "untouched", tests, 60 * options.limit, output, more=()):
+                print(output.read_text(errors="replace"), file=sys.stderr)
+                print("the tests fail without any fault: mend them first", file=sys.stderr)
+                return 2
+            print(f"without a fault {len(tests)} files of tests pass, in {time.monotonic() - start:.0f} s", flush=True)
+        return 1 if _try_all(faults, folder, options.jobs, options.limit) else 0
+
+
+def _try_all(faults: Sequence[Fault], folder: Path, jobs: int, limit: float) -> list[Fault]:
+    """Try them, print each outcome, the table and the survivors; what did not end as noticed comes back."""
+    groups: dict[tuple[str, ...], list[Fault]] = {}
+    for fault in faults:
+        groups.setdefault(fault.tests, []).append(fault)
+    parts = [group[start : start + 20] for group in groups.values() for start in range(0, len(group), 20)]
+    of_number, outcomes = {fault.number: fault for fault in faults}, {}
+    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+        for found in pool.map(partial(try_faults, folder=folder, limit=limit), parts):
+            for number, outcome, seconds, test in found:
+                outcomes[number] = outcome
+                print(f"{outcome:9s} {seconds:5.1f} s  {of_number[number]}  {test}", flush=True)
+    bad = [fault for fault in faults if outcomes[fault.number] != "noticed"]
+    print("\n| package | faults | noticed | survivors |\n|---|---:|---:|---:|")
+    for package in [*dict.fromkeys(fault.package for fault in faults), "all"]:
+        count = sum(package in (fault.package, "all") for fault in faults)
+        survive = sum(package in (fault.package, "all") for fault in bad)
+        print(f"| {package} | {count} | {count - survive} | {survive} |")
+    if bad:
+        print("\nNot noticed:")
+        print("\n".join(f"{outcomes[fault.number]}: {fault}" for fault in bad))
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -74,6 +74,7 @@ def test_the_page_of_images_without_masks_leads_to_them_and_has_no_scores(tmp_pa
     name = plan.settings.train
     assert links == [f"../masks/{name}/deepusps-seed0", "gallery/index.html", f"doubts-{name}.csv"]
     assert plan.models[0] in page["steps"][1]["command"]
+    assert f"--only results/report/doubts-{name}.csv" in page["steps"][3]["command"]
     assert "Scores" not in [chapter["title"] for chapter in page["chapters"]]
     assert list(plan.layers(name)) == ["deepusps-seed0", "rbd", "mc", "spectral-selfment"]
 

@@ -105,5 +105,5 @@ def test_it_begins_with_images_beside_their_masks_then_says_what_to_do(tmp_path)
     assert [picture.size for picture in pictures] == [(80, 40)] * 4, "in the proportions of the images"
     levels = [np.asarray(picture).mean() for picture in pictures]
     assert levels == pytest.approx([0, 0, 100, 0], abs=4), "every second image, and its map of .4, below the threshold"
-    assert tags.links == ["../a%20b"] and "usod x &gt; y" in text
-    assert text.index("<img") < text.index("usod x") < text.index("<main")
+    assert tags.links == ["../a%20b"] and "<span>x</span> <span>&gt;</span> <span>y</span>" in text
+    assert text.index("<img") < text.index("<span>usod") < text.index("<main")

@@ -79,9 +79,14 @@ def steps(plan: "Plan") -> list[dict[str, Any]]:
     if links:
         text = "All images with their masks and maps, the most doubtful first; tick those to mend and save the list."
         found.append({"title": "See what went wrong", "text": text, "links": links})
-    text = "Mended masks, PNG files named like the images, are learnt as true in the next run. In the configuration:"
-    found.append({"title": "Correct and train again", "text": text, "command": "corrections: FOLDER"})
-    return found
+    last = {"title": "Correct and train again"}
+    text = "With corrections: FOLDER in the configuration the next run learns mended masks as true"
+    if plan.finals and plan.doubted(train):
+        text += ", such as usod labels import brings back. The most doubtful ones to a labelling tool:"
+        command = f"usod labels export {plan.masks(train, plan.finals[0])} --index results/{train}/index.csv"
+        command += f" --only results/report/doubts-{train}.csv --count 20 --out to-mend --format label-studio"
+        return [*found, last | {"text": text, "command": command}]
+    return [*found, last | {"text": f"{text}, PNG files named like the images."}]
 
 
 def _link(text: str, file: str) -> dict[str, str]:

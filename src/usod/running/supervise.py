@@ -25,7 +25,7 @@ from usod.running.display import RunDisplay
 EVENTS = "USOD_EVENTS"  # as the plugin reads it
 PLACES = "USOD_PLACES"  # the file in which the workflow says where its results will be
 # What the workflow says at its end: a name and a path in the run's folder.
-PLACE = re.compile(r"(Masks|Model|Report): (\S.*)")
+PLACE = re.compile(r"(Masks|Model|Gallery|Report): (\S.*)")
 # Of what it says when it runs nothing.
 _NOISE = (
     "Building DAG",

@@ -30,6 +30,8 @@ def test_empty_labels_agree_and_one_method_has_no_agreement():
     table = ranked([{"id": "still", **single, "movement": 0.1}, {"id": "moving", **single}])
     assert list(table["id"]) == ["moving", "still"] and list(table["rank"]) == [1, 2]
     assert list(table["doubt"]) == pytest.approx([0.2, 0.1]), "there is no agreement to be in doubt of"
+    table = ranked([{"id": "a", **single}, {"id": "b", **single, "movement": 0.0}], ["a"])
+    assert list(table["id"]) == ["b", "a"] and list(table["doubt"]) == [0, 0], "a person has decided, so it comes last"
 
 
 @pytest.fixture

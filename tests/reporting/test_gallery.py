@@ -47,15 +47,21 @@ def folder(tmp_path_factory):
             maps[number, : number % 32] = level
         with write_maps(folder / f"{name}.h5", IDS, (32, 32), [[40, 80]] * COUNT, ATTRIBUTES) as rows:
             rows.fill(maps)
+    half = np.zeros((40, 80), np.float32)
+    half[:, :40] = 1
+    with write_maps(folder / "human.h5", [IDS[2]], (40, 80), [[40, 80]], ATTRIBUTES) as rows:
+        rows.fill([half])
     doubts = pd.DataFrame({"rank": 1, "id": IDS[::-1], "doubt": np.arange(COUNT)[::-1] / 100, "movement": np.nan})
-    doubts.assign(nothing=[0.5, *[np.nan] * (COUNT - 1)]).to_csv(folder / "doubts.csv", index=False)
+    doubts.assign(nothing=[0.5, *[np.nan] * (COUNT - 1)]).assign(corrected=False).to_csv(
+        folder / "doubts.csv", index=False
+    )
     gallery(folder, "--workers", "2", "--name", "a & b", "--side", "64")
     return folder
 
 
 def words(*more):
     options = ["images=images.h5", "map=final=final.h5", "map=rbd=rbd.h5", "values=doubts.csv", "truth=masks.csv"]
-    options += ["index=index.csv", "masks=all masks", "root=set", "out=shown"]
+    options += ["index=index.csv", "masks=all masks", "root=set", "corrections=human.h5", "out=shown"]
     named = [word for key, value in (o.split("=", 1) for o in options) for word in (f"--{key}", value)]
     return ["usod", "report", "gallery", *named, *more]
 
@@ -72,10 +78,13 @@ def document(folder):
 def test_every_image_has_its_own_pictures_and_values(folder):
     found = document(folder)
     assert found["ids"] == IDS and found["layers"] == ["mask", "final", "rbd", "ground truth"]
-    assert found["columns"].keys() == {"doubt", "nothing", "area"}, "neither the rank nor what no image has"
+    assert found["columns"].keys() == {"doubt", "nothing", "corrected", "area"}, (
+        "neither the rank nor what no image has"
+    )
     assert found["columns"]["doubt"] == [number / 100 for number in range(COUNT)], "by id, not in the table's order"
     assert found["columns"]["nothing"] == [None] * (COUNT - 1) + [0.5]
     assert found["columns"]["area"][5] == pytest.approx(5 / 32, abs=1e-4)
+    assert found["columns"]["area"][2] == 0.5, "that of the person's mask"
     for number in (0, 1, 31, COUNT - 1):
         with Image.open(folder / f"shown/pictures/0/{number}.webp") as image:
             assert image.size == (64, 32), "the proportions of the photograph, not of the store"
@@ -187,7 +196,7 @@ def test_keys_filters_and_ticks_in_a_browser(folder, chromium, tmp_path):
     assert seen["csv"] == f"id,path\n{IDS[0]},{paths[0]}\n{IDS[52]},{paths[1]}\n"
     expected = [n for n in doubtful if n >= 20 and (n % 32) / 32 < 0.1]
     assert seen["filtered"] == [expected, f"{len(expected)} of {COUNT} images"]
-    assert seen["wrong"] == "No value “nosuch”: there are doubt, nothing, area"
+    assert seen["wrong"] == "No value “nosuch”: there are doubt, nothing, corrected, area"
     assert seen["without"] == [n for n in doubtful if n < 30 and "3" in FILES[n]]
     assert seen["nothing"] == [COUNT - 1, 0], "images without the value come last"
     assert seen["area"] == [31, 30]

@@ -165,7 +165,7 @@ def corrections(file):
     """The human masks of training images, `corrections.h5`, or their table, `.csv`, as an input; nothing without any."""
 
     def of(wildcards):
-        name = wildcards.get("dataset") or wildcards.testset
+        name = set_of(wildcards)
         return f"results/{name}/{file}" if SETTINGS.corrections and name == SETTINGS.train else []
 
     return of

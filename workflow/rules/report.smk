@@ -197,6 +197,7 @@ rule make_gallery:
         masks=[PLAN.masks(SETTINGS.train, system) for system in PLAN.finals[:1]],
         values=gallery_values(),
         truth=f"results/{SETTINGS.train}/masks.csv" if SETTINGS.train in PLAN.scored_sets() else [],
+        corrections=corrections("corrections.h5")(SETTINGS.train),
         scenes=scenes_of(SETTINGS.train),
     output:
         # Snakemake empties an output folder before the job: pictures of images that were removed go.
@@ -217,11 +218,12 @@ rule make_gallery:
         truth=lambda wildcards, input: ["--truth", input.truth] if input.truth else [],
         roots=roots(SETTINGS.train),
         masks=gallery_masks,
+        corrections=corrections_option,
         threshold=SETTINGS.report.mask_threshold,
         side=SETTINGS.report.gallery_side,
     shell:
         "usod report gallery --images {input.images:q} --index {input.index:q} {params.maps:q} {params.masks:q}"
-        " {params.values:q} {params.truth:q} --threshold {params.threshold} --side {params.side} --name {params.name:q}"
+        " {params.values:q} {params.truth:q} {params.corrections:q} --threshold {params.threshold} --side {params.side} --name {params.name:q}"
         " --workers {threads} --out {output:q} > {log:q} 2>&1"
 
 

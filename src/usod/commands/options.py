@@ -33,7 +33,7 @@ Work = Annotated[
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads of PyTorch, one per core at most; 0: its own choice.")]
 Corrections = Annotated[
     Path | None,
-    typer.Option("--corrections", help="Human masks of some of the images (usod data corrections): the labels there."),
+    typer.Option("--corrections", help="Human masks of some images (usod data corrections), in place of others there."),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Processes to work with.")]
 Root = Annotated[

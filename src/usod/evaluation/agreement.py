@@ -63,12 +63,12 @@ def ranked(rows: Sequence[Mapping[str, object]], corrected: Collection[str] | No
     """The rows of `agreement` with their `id`, the most doubtful image first.
 
     `doubt` is 1 - agreement, or the movement where there is one method only; `rank` counts from 1. Images of equal
-    doubt are ordered by movement, then by id. Images in `corrected` have human masks already: they come last, and
-    the column `corrected` is true for them.
+    doubt are ordered by movement, then by id. Images in `corrected` have human masks already, so their doubt is 0 and
+    they come last; the column `corrected` is true for them.
     """
     table = pd.DataFrame(rows)
     table["corrected"] = table["id"].isin(list(corrected or ()))
-    table["doubt"] = (1 - table["agreement"]).fillna(table["movement"])
+    table["doubt"] = (1 - table["agreement"]).fillna(table["movement"]).mask(table["corrected"], 0.0)
     order = ["corrected", "doubt", "movement", "id"]
     table = table.sort_values(order, ascending=[True, False, False, True], ignore_index=True)
     table = table if corrected is not None else table.drop(columns="corrected")

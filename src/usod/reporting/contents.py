@@ -56,9 +56,10 @@ def report_path(figure: Figure) -> str:
 
 
 def first_pictures(plan: "Plan") -> list[str]:
-    """The images that the page begins with, and the maps of their masks; empty where no system ends with any."""
+    """What the page begins with: images, the maps of their masks, human masks if any; empty without a final system."""
     train = plan.settings.train
-    return [f"results/{train}/images.h5", plan.maps(train, plan.finals[0])] if plan.finals else []
+    human = [f"results/{train}/corrections.h5"] if plan.settings.corrections else []
+    return [f"results/{train}/images.h5", plan.maps(train, plan.finals[0]), *human] if plan.finals else []
 
 
 def steps(plan: "Plan") -> list[dict[str, Any]]:
@@ -117,7 +118,7 @@ def contents(
     return {
         "title": f"Saliency masks for {plan.settings.train}: {', '.join(plan.finals)}",
         "intro": caption("workflow"),
-        "first": dict(zip(("images", "maps"), first, strict=True)) if first else None,
+        "first": dict(zip(("images", "maps", "corrections"), first, strict=False)) if first else None,
         "steps": steps(plan),
         "chapters": [{"title": title, "items": items} for title, items in chapters.items()],
     }

@@ -9,6 +9,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from usod.data.parallel import parallel_map
 from usod.files import explained, write_text
 from usod.progress import progress
 from usod.reporting.templates import render
-from usod.reporting.thumbnails import strip, thumbnail
+from usod.reporting.thumbnails import mask_of, strip, thumbnail
 
 PER_FOLDER = 500
 """Images whose pictures share a folder: file managers and network disks are slow with tens of thousands in one."""
@@ -38,6 +39,7 @@ ABOUT = {
     "movement": "mean absolute difference of the labels to those of the stage before",
     "undecided": "share of pixels on which the methods' mean is neither low nor high",
     "nothing": "how likely the image has no salient object",
+    "corrected": "1: a person drew the mask",
     "area": "share of the image that the mask takes",
     "mae": "mean absolute error against the ground truth",
     "f_adaptive": "F (beta2 = 0.3) against the ground truth, at twice the mean of the map",
@@ -63,6 +65,7 @@ class Contents:
     binary : saliency (H, W) in [0, 1] -> mask (H, W) bool; a function of a module, as workers call it
     truth : masks.csv, if the ground truth is shown
     side : longest side of a small picture in pixels
+    corrections : MapStore of human masks of some images, which are shown as the masks there
     """
 
     name: str
@@ -71,6 +74,7 @@ class Contents:
     binary: Callable[[NDArray], NDArray]
     truth: Path | None = None
     side: int = 192
+    corrections: Path | None = None
 
     @property
     def layers(self) -> list[str]:
@@ -129,7 +133,7 @@ def read_values(tables: Sequence[Path], ids: Sequence[str]) -> pd.DataFrame:
     found = pd.DataFrame(index=pd.Index(ids))
     for path in tables:
         table = read_rows(path)
-        numbers = table.select_dtypes("number").dropna(axis="columns", how="all")
+        numbers = table.select_dtypes(["number", "bool"]).astype(float).dropna(axis="columns", how="all")
         for key in [key for key in numbers if key not in _LEFT_OUT and key not in found]:
             found[key] = numbers[key].reindex(found.index)
     return found
@@ -147,10 +151,11 @@ def _write_pictures(chunk: tuple[Contents, Path, int, Sequence[str]]) -> list[fl
     truth = _truth(contents.truth, ids) if contents.truth else {}
     stores = [MapStore(path) for path in contents.maps.values()]
     areas = []
-    with ImageStore(contents.images) as images:
+    with ImageStore(contents.images) as images, ExitStack() as stack:
+        human = stack.enter_context(MapStore(contents.corrections)) if contents.corrections else None
         for i, key in enumerate(ids):
             maps = [store[key] for store in stores]
-            mask = contents.binary(maps[0])
+            mask = mask_of(key, stores[0], contents.binary, human)
             areas.append(float(mask.mean()))
             original, side = images.original_size[start + i], contents.side
             pictures = (

@@ -83,11 +83,9 @@ def _corrected(corrections: dict[str, Any] | None) -> str:
     if not corrections:
         return ""
     names = [f"`{name}`" for name in corrections["images"]]
+    times = f", each counted {corrections['weight']:g} times" if corrections["weight"] != 1 else ""
     more = f" and {len(names) - _NAMED} more, which corrections.csv of the training set names" if names[_NAMED:] else ""
-    return (
-        f"\n\nIts labels of these training images were human masks, each counted {corrections['weight']:g} times: "
-        f"{', '.join(names[:_NAMED])}{more}."
-    )
+    return f"\n\nIts labels of these training images were human masks{times}: {', '.join(names[:_NAMED])}{more}."
 
 
 def _scores(scores: Mapping[str, str | Path]) -> str:

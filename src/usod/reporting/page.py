@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pydantic import Field
 from usod.data.mapstore import ImageStore, MapStore
 from usod.errors import UsageError, UsodError
 from usod.reporting.templates import render
-from usod.reporting.thumbnails import strip, thumbnail
+from usod.reporting.thumbnails import mask_of, strip, thumbnail
 from usod.settings.sections import Section
 
 WIDE = 10
@@ -38,10 +39,11 @@ class Chapter(Section):
 
 
 class First(Section):
-    """Some images with their masks, at the top: an ImageStore, a MapStore, and how many, spread evenly over the set."""
+    """Some images with their masks, at the top: stores of images, maps and human masks; how many of the set."""
 
     images: str
     maps: str
+    corrections: str | None = None
     count: int = Field(12, ge=1)
 
 
@@ -90,13 +92,14 @@ def make_page(page: Page, binary: Callable[[NDArray], NDArray]) -> str:
 def _first_pictures(first: First, binary: Callable[[NDArray], NDArray]) -> list[dict[str, Any]]:
     """Name, image and mask (as addresses that hold them) and size of some images."""
     found = []
-    with ImageStore(first.images) as images, MapStore(first.maps) as maps:
+    with ImageStore(first.images) as images, MapStore(first.maps) as maps, ExitStack() as stack:
+        human = stack.enter_context(MapStore(first.corrections)) if first.corrections else None
         maps.require(images.ids)
         for key in images.ids[:: max(1, len(images) // first.count)][: first.count]:
             height, width = map(int, images.original_size[images.ids.index(key)])
             pictures = {
                 "image": _inside("webp", thumbnail(images[key], (height, width), _SHOWN)),
-                "mask": _inside("webp", strip([binary(maps[key])], (height, width), _SHOWN)),
+                "mask": _inside("webp", strip([mask_of(key, maps, binary, human)], (height, width), _SHOWN)),
             }
             found.append({"name": key, "width": width, "height": height, **pictures})
     return found

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from usod.commands.options import Part, Quiet, Root, Workers, image_folders, named_paths
+from usod.commands.options import Corrections, Part, Quiet, Root, Workers, image_folders, named_paths
 from usod.commands.report import app
 
 
@@ -32,6 +32,7 @@ def gallery(
     ] = None,
     root: Root = None,
     part: Part = None,
+    corrections: Corrections = None,
     threshold: Annotated[str, typer.Option(help="Of the mask: a number from 0 to 1, adaptive or otsu.")] = "0.5",
     side: Annotated[int, typer.Option(min=64, max=1024, help="Longest side of the small pictures in pixels.")] = 192,
     workers: Workers = 1,
@@ -59,7 +60,9 @@ def gallery(
     photographs = image_paths(index, ids) if index else None
     names = png_places(photographs, folders) if photographs and masks else {}
     make_gallery(
-        Contents(name, images, named_paths(map_, "--map"), partial(binarise, threshold=threshold), truth, side),
+        Contents(
+            name, images, named_paths(map_, "--map"), partial(binarise, threshold=threshold), truth, side, corrections
+        ),
         out,
         values or [],
         photographs,

@@ -183,6 +183,15 @@ def bounded_memory(wildcards, input, attempt, rulename):
     return min(memory(wildcards, input, 1, rulename), ENOUGH_MB) * attempt
 
 
+def label_options(wildcards):
+    """The options of `usod labels export` that the configuration sets."""
+    section = SETTINGS.labels
+    words = ["--class", section.class_name, "--smallest", section.smallest, "--image-url", section.image_url]
+    words += ["--simplify", section.simplify, "--threshold", SETTINGS.report.mask_threshold]
+    flags = [f"--{name}" for name in ("instances", "polygons") if getattr(section, name)]
+    return [*map(str, words), *flags]
+
+
 def pairs(option, names, files):
     """`--option NAME=FILE` for every file, as a list of words."""
     return [word for name, file in zip(names, files, strict=True) for word in (option, f"{name}={file}")]

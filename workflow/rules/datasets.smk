@@ -2,7 +2,7 @@
 
 
 def set_of(wildcards):
-    """The data set that a rule is about: its wildcard, or its name itself where the rule has none."""
+    """The data set of some wildcards; a name is its own."""
     return wildcards if isinstance(wildcards, str) else wildcards.get("dataset") or wildcards.testset
 
 

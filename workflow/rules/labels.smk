@@ -1,15 +1,6 @@
 """Masks in the formats of other tools."""
 
 
-def label_options(wildcards):
-    """The options of `usod labels export` that the configuration sets."""
-    section = SETTINGS.labels
-    words = ["--class", section.class_name, "--smallest", section.smallest, "--image-url", section.image_url]
-    words += ["--simplify", section.simplify, "--threshold", SETTINGS.report.mask_threshold]
-    flags = [f"--{name}" for name in ("instances", "polygons") if getattr(section, name)]
-    return [*map(str, words), *flags]
-
-
 rule write_labels:
     """Write a final system's masks in the format of another tool, from its maps: their values are the objects' scores."""
     input:

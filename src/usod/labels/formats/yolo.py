@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from usod.data.tree import image_files
 from usod.errors import UsodError
 from usod.files import write_text
-from usod.labels.formats.base import Found, ImageFiles, Options, Size, place, wanted
+from usod.labels.formats.base import Found, ImageFiles, Options, Size, place, told, wanted
 from usod.labels.instances import Labelled
 from usod.labels.polygons import Ring, polygons, rasterise
 from usod.settings.sections import read_yaml
@@ -72,21 +72,22 @@ def _images(folder: Path) -> Iterator[Path]:
 def _names(folder: Path) -> dict[int, str]:
     file = next((folder / name for name in ("data.yaml", "dataset.yaml") if (folder / name).is_file()), None)
     names: Any = read_yaml(file).get("names", {}) if file else {}
-    return dict(enumerate(names)) if isinstance(names, list) else {int(key): str(name) for key, name in names.items()}
+    with told(str(file), "a list of names, or numbers with names"):
+        return dict(enumerate(names)) if isinstance(names, list) else {int(k): str(name) for k, name in names.items()}
 
 
 def _rings(file: Path, names: dict[int, str], classes: frozenset[str]) -> tuple[list[Ring], int]:
     rings, boxes = [], 0
-    for line in filter(None, map(str.split, file.read_text(encoding="utf-8-sig").splitlines())):
-        try:
+    with told(str(file), "lines of a class and a polygon each"):
+        for line in filter(None, map(str.split, file.read_text(encoding="utf-8-sig").splitlines())):
             number, values = int(line[0]), np.array(line[1:], float)
-            if len(values) % 2 or len(values) < 4:
-                raise ValueError(f"{len(values)} numbers")
-        except ValueError as error:
-            raise UsodError(f"{file}: a line is not a class and a polygon ({error}); export it again") from error
-        if wanted(names.get(number), classes):
-            boxes += len(values) == 4
-            rings += [values.reshape(-1, 2)] if len(values) > 4 else []
+            if len(values) % 2 or len(values) < 4 or not np.isfinite(values).all():
+                raise ValueError(" ".join(line[:9]))
+            if classes and number not in names:
+                raise UsodError(f"data.yaml has no name for its class {number}, which --class needs; add it there")
+            if wanted(names.get(number), classes):
+                boxes += len(values) == 4
+                rings += [values.reshape(-1, 2)] if len(values) > 4 else []
     return rings, boxes
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -213,6 +214,25 @@ def test_a_zip_file_of_macos_is_read_and_none_leads_outside(desk, tmp_path, caps
     code, said = call(capsys, "import", tmp_path / "in.zip", "--images", desk[0], "--out", tmp_path / "back")
     assert code == 0 and read_mask(tmp_path / "back/holes.png").sum() == 81, said
     assert not list(tmp_path.parent.glob("outside*")) and {f.name for f in tmp_path.iterdir()} == {"in.zip", "back"}
+
+
+def test_ultralytics_finds_the_labels_of_images_in_a_folder_called_images(tmp_path, capsys):
+    """It puts `labels` in the place of the last `images` of an image's path, and `.txt` for its ending."""
+    mask = np.eye(20, dtype=np.uint8).repeat(2, 1) * 255
+    for name, drawn in (("images/x.png", mask), ("more/images/labels/y.png", mask[::-1])):
+        for folder in ("data", "masks"):
+            (tmp_path / folder / name).parent.mkdir(parents=True)
+            Image.fromarray(drawn).save(tmp_path / folder / name)
+    words = ["--images", tmp_path / "data", "--out", tmp_path / "yolo", "--format", "yolo"]
+    assert call(capsys, "export", tmp_path / "masks", *words)[0] == 0
+    images = [str(file) for file in (tmp_path / "yolo/images").rglob("*.png")]
+    assert len(images) == 2
+    for image in images:
+        assert Path("/labels/".join(image.rsplit("/images/", 1)).rsplit(".", 1)[0] + ".txt").is_file()
+    back = ["--images", tmp_path / "data", "--out", tmp_path / "back"]
+    assert call(capsys, "import", tmp_path / "yolo", *back)[0] == 0
+    found = [read_mask(file) for file in sorted((tmp_path / "back").rglob("*.png"))]
+    assert np.array_equal(found[0], mask > 0) and np.array_equal(found[1], mask[::-1] > 0)
 
 
 def test_a_class_of_yolo_without_a_name_is_told(desk, tmp_path, capsys):

@@ -66,8 +66,8 @@ def import_labels(
     UsageError
         If `out` is a file.
     UsodError
-        Before anything is written if the file is malformed, an image is not known or is there twice, or its size is another; if there are no
-        labels.
+        Before anything is written if the file is malformed, an image is not known or is there twice, or its size is
+        another; if there are no labels.
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file; give a folder")

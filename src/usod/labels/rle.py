@@ -99,7 +99,8 @@ def from_label_studio(packed: Sequence[int], size: tuple[int, int]) -> NDArray[n
         else:
             if at + length * word > bits.size:
                 raise UsodError("a brush mask (rle) ends too early")
-            above[done : done + length] = bits[at : at + length * word].reshape(length, word).any(1)[: count - done]
+            rows = bits[at : at + length * word].reshape(length, word)[: count - done]
+            above[done : done + length] = rows.any(1)
             at += length * word
         done += length
     return above.reshape(-1, 4)[:, 3].reshape(size)

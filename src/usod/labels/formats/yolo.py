@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def write(images: Iterable[Labelled], folder: Path, options: Options) -> None:
             for ring in polygons(instance.crop, "centres", options.simplify):
                 shares = (ring + instance.corner + 0.5) / image.size[::-1]
                 lines.append("0 " + " ".join(f"{value:.8f}".rstrip("0") for value in shares.ravel()) + "\n")
-        write_text(folder / "labels" / f"{image.photo.place}.txt", "".join(lines))
+        write_text(folder / _labels_of(PurePosixPath("images", image.photo.file)), "".join(lines))
     write_text(folder / "data.yaml", yaml.safe_dump({"train": "images", "val": "images", "names": {0: options.label}}))
 
 
@@ -48,25 +48,26 @@ def read(path: Path, classes: frozenset[str]) -> Iterator[Found]:
     folder = path if path.is_dir() else path.parent
     names = _names(folder)
     files = sorted(file for file in folder.rglob("*.txt") if "labels" in file.relative_to(folder).parts[:-1])
-    # A name with a dot in it has no ending of its own in labels/.
-    beside = {place.with_suffix(""): place for place in _images(folder)}
+    images = (PurePosixPath(file.relative_to(folder).as_posix()) for file in image_files(folder))
+    of = {_labels_of(image): image for image in images if "images" in image.parent.parts}
     for file in files:
-        parts = list(file.relative_to(folder).parts)
-        last = len(parts) - 1 - parts[::-1].index("labels")
-        name = Path(*parts[last + 1 :])
+        labels = PurePosixPath(file.relative_to(folder).as_posix())
+        image = of.get(labels) or _renamed(labels, "labels", "images").with_suffix(".jpg")
         rings, boxes = _rings(file, names, classes)
-        image = beside.get(name.with_suffix(""), name.with_suffix(".jpg"))
         yield Found(
             image.as_posix(), None, partial(_draw, rings), bool(rings), left_out={"box": boxes} if boxes else None
         )
 
 
-def _images(folder: Path) -> Iterator[Path]:
-    """Paths of the images below folders called images, as labels name them."""
-    for file in image_files(folder):
-        parts = file.relative_to(folder).parts
-        if "images" in parts[:-1]:
-            yield Path(*parts[len(parts) - parts[::-1].index("images") :])
+def _labels_of(image: PurePosixPath) -> PurePosixPath:
+    """Where Ultralytics looks for the labels of an image: of its folders the last that is called images is labels."""
+    return _renamed(image, "images", "labels").with_suffix(".txt")
+
+
+def _renamed(path: PurePosixPath, old: str, new: str) -> PurePosixPath:
+    parts = list(path.parts)
+    parts[len(parts) - 1 - parts[::-1].index(old)] = new
+    return PurePosixPath(*parts)
 
 
 def _names(folder: Path) -> dict[int, str]:

@@ -276,6 +276,30 @@ def test_simplified_polygons_have_fewer_points_and_nearly_the_same_pixels():
     assert len(few) < len(exact) / 4 and (rasterise([few], disc.shape) != disc).mean() < 0.01
 
 
+def test_listed_images_alone_in_their_order(desk, tmp_path, capsys):
+    (tmp_path / "doubts.csv").write_text("rank,id\n1,two/same.webp\n2,holes\n3,empty\n")
+    exported(capsys, desk, tmp_path / "out", "coco", "--only", tmp_path / "doubts.csv", "--count", 2)
+    content = json.loads((tmp_path / "out/annotations/instances_default.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == ["two/same.webp", "holes.png"]
+    code, said = call(capsys, "import", tmp_path / "out", "--images", desk[0], "--out", tmp_path / "back")
+    assert code == 0 and len(list((tmp_path / "back").rglob("*.png"))) == 2, said
+
+
+def test_images_of_several_folders_are_those_of_the_joined_set(desk, tmp_path, capsys):
+    """The masks lie as the workflow places those of `train: [a, b]`."""
+    photos, masks, truth = desk
+    words = ["--part", f"a={photos / 'two'}", "--part", f"b={photos / 'a b'}"]
+    for name, folder in (("a", "two"), ("b", "a b")):
+        shutil.copytree(masks / folder, tmp_path / "masks" / name)
+    out = tmp_path / "out"
+    code, said = call(capsys, "export", tmp_path / "masks", *words, "--out", out, "--format", "coco")
+    assert code == 0 and "3 images" in said
+    content = json.loads((out / "annotations/instances_default.json").read_text())
+    assert {image["file_name"] for image in content["images"]} == {"a/same.jpg", "a/same.webp", "b/schön.jpg"}
+    code, said = call(capsys, "import", out, *words, "--out", tmp_path / "back")
+    assert code == 0 and np.array_equal(read_mask(tmp_path / "back/b/schön.png"), truth["a b/schön.jpg"]), said
+
+
 def test_wrong_sources_are_told(desk, tmp_path, capsys):
     photos, _, _ = desk
     (tmp_path / "none").mkdir()

@@ -1,10 +1,14 @@
 """What the rules ask about data sets. Functions only."""
 
 
+def set_of(wildcards):
+    """The data set that a rule is about: its wildcard, or its name itself where the rule has none."""
+    return wildcards if isinstance(wildcards, str) else wildcards.get("dataset") or wildcards.testset
+
+
 def scenes_of(wildcards):
     """The folder of drawn scenes, an input of the rules that open files of the demo's data sets."""
-    name = wildcards.get("dataset") or wildcards.testset
-    return ["results/data/scenes"] if "demo" in roots_of(name) else []
+    return ["results/data/scenes"] if "demo" in roots_of(set_of(wildcards)) else []
 
 
 def roots_of(name):
@@ -28,15 +32,14 @@ def folder(wildcards, input):
 
 def roots(wildcards):
     """The folders of a data set as they are told to a job; relative paths where they lie below the working folder."""
-    return [below_here(root) for root in roots_of(wildcards.dataset)]
+    return [below_here(root) for root in roots_of(set_of(wildcards))]
 
 
 def placed_below(wildcards, input):
     """The options that name the folders below which the images of a data set lie."""
-    found = [str(input.scenes) if root == "demo" else below_here(root) for root in roots_of(wildcards.dataset)]
-    if not SETTINGS.datasets[wildcards.dataset].of:
-        return ["--root", *found]
-    return pairs("--part", SETTINGS.single(wildcards.dataset), found)
+    name = set_of(wildcards)
+    found = [str(input.scenes) if root == "demo" else below_here(root) for root in roots_of(name)]
+    return pairs("--part", SETTINGS.single(name), found) if SETTINGS.datasets[name].of else ["--root", *found]
 
 
 def parts_of(wildcards):

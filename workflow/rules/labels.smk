@@ -28,11 +28,11 @@ rule write_labels:
         "../../envs/usod.yaml"
     params:
         code=code("usod.commands.labels.export"),
-        root=root,
-        folder=folder,
+        roots=roots,
+        placed=placed_below,
         options=label_options,
     shell:
-        "usod labels export {input.maps:q} --out {output.labels:q} --index {input.index:q} --root {params.folder:q}"
+        "usod labels export {input.maps:q} --out {output.labels:q} --index {input.index:q} {params.placed:q}"
         " --format {wildcards.format} {params.options:q} > {log:q} 2>&1"
 
 

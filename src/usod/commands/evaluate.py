@@ -34,7 +34,7 @@ def evaluate(
 
     Example: usod evaluate maps.h5 --index masks.csv --per-image scores.csv --json scores.json --protocol deepusps
     """
-    from usod.data.index import read_ids
+    from usod.data.listed import read_rows
     from usod.data.mapstore import open_maps
     from usod.data.mask_folder import given_masks
     from usod.devices import cpu_cores
@@ -45,7 +45,7 @@ def evaluate(
     read_masks = given_masks(index, masks, threshold)
     maps = open_maps(predictions)
     table = read_masks(maps.ids)
-    left_out = read_ids(without) & set(table["id"]) if without else set()
+    left_out = set(read_rows(without).index) & set(table["id"]) if without else set()
     if len(left_out) == len(table):
         raise UsodError(f"{without}: leaves out all {len(table)} images with masks; score on others")
     result = run(

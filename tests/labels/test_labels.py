@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from usod.cli import app as typer_app
 from usod.cli import main
 from usod.data.images import read_mask
 from usod.data.index import build_index, write_index
@@ -112,6 +113,24 @@ def test_a_mapstore_and_a_threshold(desk, tmp_path, capsys):
     assert len(content["images"]) == 6 and content["categories"][0]["name"] == "boat"
     (only,) = content["annotations"]
     assert only["score"] == pytest.approx(0.8, abs=0.003) and only["bbox"] == [0, 0, 60, 40] and only["area"] == 2400
+
+
+def test_human_masks_are_exported_as_drawn(desk, tmp_path, capsys):
+    """Else a round through a tool would undo what was mended in the one before."""
+    write_index(build_index(desk[0]), tmp_path / "index.csv")
+    (tmp_path / "mended").mkdir()
+    shutil.copy(desk[1] / "holes.png", tmp_path / "mended")
+    (tmp_path / "black").mkdir()
+    for name in ("holes", "turned"):
+        Image.new("L", (60, 40)).save(tmp_path / f"black/{name}.png")
+    words = ["--index", tmp_path / "index.csv", "--out", tmp_path / "human.h5", "-q"]
+    typer_app(["data", "corrections", *map(str, [tmp_path / "mended", *words])], standalone_mode=False)
+    words = ["--corrections", tmp_path / "human.h5", "--smallest", "0.5", "--threshold", "otsu"]
+    exported(capsys, desk, tmp_path / "out", "voc", *words, source=tmp_path / "black")
+    code, said = call(capsys, "import", tmp_path / "out", "--images", desk[0], "--out", tmp_path / "back")
+    assert code == 0, said
+    assert np.array_equal(read_mask(tmp_path / "back/holes.png"), desk[2]["holes.png"])
+    assert not read_mask(tmp_path / "back/turned.png").any()
 
 
 def test_small_components_go_and_the_others_are_objects(desk, tmp_path, capsys):

@@ -171,6 +171,20 @@ def corrections(file):
     return of
 
 
+def corrected_of_the_same(wildcards):
+    """The table of human masks, where scores are on a set that shares folders with the one that is trained on."""
+    shared = set(SETTINGS.single(wildcards.testset)) & set(SETTINGS.single(SETTINGS.train))
+    return f"results/{SETTINGS.train}/corrections.csv" if SETTINGS.corrections and shared else []
+
+
+def without_corrected(wildcards, input):
+    """The option that leaves them out, and the name of the set whose ids begin with it in the other one alone."""
+    names = (SETTINGS.train, wildcards.testset)
+    alone = [name for name in names if not SETTINGS.datasets[name].of]
+    part = ["--part", alone[0]] if len(alone) == 1 else []
+    return ["--without", input.corrections, *part] if input.corrections else []
+
+
 def corrections_option(wildcards, input):
     """The option by which a job is told of them."""
     return ["--corrections", input.corrections] if input.corrections else []

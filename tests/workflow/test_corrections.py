@@ -62,3 +62,17 @@ def test_sets_are_trained_on_together_and_computed_once_alone(project):
     file = "results/demo-and-demo-test/corrections.csv"
     # Of the part that is a test set, too, the same images were learnt.
     assert {each.split("--without ")[1].split(" --protocol")[0] for each in told} == {file, f"{file} --part demo-test"}
+
+
+def test_a_mask_mended_within_the_folder_of_images_lists_no_image_anew(project):
+    photos = project.folder / "photos"
+    for name in ("photos/a.jpg", "photos/mended/a.png"):
+        (project.folder / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 48)).save(project.folder / name)
+    sets = {"datasets": {"photos": {"root": "photos", "has_masks": False}}, "train": "photos", "test": []}
+    project.configure(changed(**sets, systems=["deepusps"], corrections="photos/mended"))
+    index = "results/photos/index.csv"
+    done = project.snakemake(index)
+    assert done.returncode == 0 and len((project.folder / index).read_text().splitlines()) == 2, done.stdout
+    Image.new("L", (64, 48), 255).save(photos / "mended/a.png")
+    assert not project.planned(index)

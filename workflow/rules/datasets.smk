@@ -79,9 +79,16 @@ def listing(kind):
         section = SETTINGS.datasets[wildcards.dataset]
         if section.root == "demo":
             return "scenes"
-        return files_of(section.root, kind, section.layout, section.masks, results())
+        return files_of(section.root, kind, section.layout, section.masks, not_of(section.root))
 
     return of
+
+
+def not_of(root):
+    """Folders whose pictures are none of a data set: all results, and human masks of training images below it."""
+    corrected = SETTINGS.corrections.masks if SETTINGS.corrections else None
+    inside = corrected and absolute(corrected).is_relative_to(absolute(root))
+    return [*results(), corrected] if inside else results()
 
 
 @one_line
@@ -93,13 +100,10 @@ def imported_maps(wildcards):
 
 def dataset_options(wildcards):
     section = SETTINGS.datasets[wildcards.dataset]
-    corrected = SETTINGS.corrections.masks if SETTINGS.corrections else ""
     options = ["--layout", section.layout]
     options += ["--split", section.split] if section.split else []
     if section.root != "demo":
-        options += [word for place in results() for word in ("--without", place)]
-    if corrected and absolute(corrected).is_relative_to(absolute(section.root)):
-        options += ["--without", corrected]
+        options += [word for place in not_of(section.root) for word in ("--without", place)]
     return options + (["--masks", section.masks] if section.masks else [])
 
 

@@ -58,9 +58,8 @@ def export_labels(
         If `out` is a file, or a folder that holds something.
     """
     packed = out.suffix.lower() == ".zip"
-    if not packed and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        what = "holds files already" if out.is_dir() else "is a file"
-        raise UsageError(f"--out {out}: {what}; give a folder that is new or empty, or a .zip file")
+    if not packed:
+        _require_empty(out)
     with explained(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -93,6 +92,12 @@ def export_labels(
             f"{len(turned)} images are turned by EXIF (e.g. {turned[0]}): the labels fit what is seen upright; for a "
             "tool that ignores EXIF say --image-files copy"
         )
+
+
+def _require_empty(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        what = "holds files already" if out.is_dir() else "is a file"
+        raise UsageError(f"--out {out}: {what}; give a folder that is new or empty, or a .zip file")
 
 
 def _pack(folder: Path, out: Path) -> None:

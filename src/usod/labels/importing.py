@@ -84,24 +84,30 @@ def import_labels(
                 "were looked at and nothing is there, say --with-empty"
             )
         turns = [_turn(entry, photo) for entry, photo in chosen]
-        with explained(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        try:
-            empty = 0
-            items = zip(chosen, turns, strict=True)
-            for (entry, photo), turn in progress(items, len(chosen), "importing"):
-                mask = _mask(path, entry, photo, turn)
-                empty += not mask.any()
-                write_map(made / f"{photo.id}.png", mask.astype(np.float32))
-            with explained(out):
-                for file in sorted(made.rglob("*.png")):
-                    target = out / file.relative_to(made)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    file.replace(target)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        empty = _write(path, out, chosen, turns)
     _tell(out, kind, found, len(chosen), empty)
+
+
+def _write(path: Path, out: Path, chosen: list[tuple[Found, Photo]], turns: list[int]) -> int:
+    """Draw all masks, then put them into `out`; the number of empty ones."""
+    with explained(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        empty = 0
+        items = zip(chosen, turns, strict=True)
+        for (entry, photo), turn in progress(items, len(chosen), "importing"):
+            mask = _mask(path, entry, photo, turn)
+            empty += not mask.any()
+            write_map(made / f"{photo.id}.png", mask.astype(np.float32))
+        with explained(out):
+            for file in sorted(made.rglob("*.png")):
+                target = out / file.relative_to(made)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(target)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return empty
 
 
 def _matched(path: Path, found: list[Found], photos: Sequence[Photo]) -> list[tuple[Found, Photo]]:

@@ -40,9 +40,9 @@ def test_every_training_with_labels_learns_the_masks_and_no_other_step(project):
 
 
 def test_sets_are_trained_on_together_and_computed_once_alone(project):
-    project.configure(
-        changed(train=["demo", "demo-test"], test=["demo-test"], systems=["deepusps"], labels={"formats": ["coco"]})
-    )
+    (project.folder / "mended").mkdir()
+    sets = {"train": ["demo", "demo-test"], "test": ["demo-test"], "systems": ["deepusps"]}
+    project.configure(changed(**sets, labels={"formats": ["coco"]}, corrections="mended"))
     planned = jobs(project, "all", "labels")
     extracted = {part for rule, _, outputs, _ in planned if rule == "extract_maps" for part in outputs}
     assert {file.split("/")[1] for file in extracted} == {"demo", "demo-test"}
@@ -56,3 +56,23 @@ def test_sets_are_trained_on_together_and_computed_once_alone(project):
         ((inputs, command),) = [(inputs, command) for rule, inputs, _, command in planned if rule == named]
         assert "results/data/scenes" in inputs, named
         assert "--part demo=results/data/scenes --part demo-test=results/data/scenes" in command, named
+    (written,) = [inputs for rule, inputs, *_ in planned if rule == "write_labels"]
+    assert "results/demo-and-demo-test/corrections.h5" in written
+    told = [command for rule, *_, command in planned if rule == "score_maps"]
+    file = "results/demo-and-demo-test/corrections.csv"
+    # Of the part that is a test set, too, the same images were learnt.
+    assert {each.split("--without ")[1].split(" --protocol")[0] for each in told} == {file, f"{file} --part demo-test"}
+
+
+def test_a_mask_mended_within_the_folder_of_images_lists_no_image_anew(project):
+    photos = project.folder / "photos"
+    for name in ("photos/a.jpg", "photos/mended/a.png"):
+        (project.folder / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 48)).save(project.folder / name)
+    sets = {"datasets": {"photos": {"root": "photos", "has_masks": False}}, "train": "photos", "test": []}
+    project.configure(changed(**sets, systems=["deepusps"], corrections="photos/mended"))
+    index = "results/photos/index.csv"
+    done = project.snakemake(index)
+    assert done.returncode == 0 and len((project.folder / index).read_text().splitlines()) == 2, done.stdout
+    Image.new("L", (64, 48), 255).save(photos / "mended/a.png")
+    assert not project.planned(index)

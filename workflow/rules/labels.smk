@@ -7,6 +7,7 @@ rule write_labels:
         maps=lambda wildcards: maps_of(wildcards.dataset, wildcards.system),
         index="results/{dataset}/index.csv",
         scenes=scenes_of,
+        corrections=corrections("corrections.h5"),
     output:
         labels=directory("results/labels/{dataset}/{system}/{format}"),
     log:
@@ -22,9 +23,10 @@ rule write_labels:
         roots=roots,
         placed=placed_below,
         options=label_options,
+        corrections=corrections_option,
     shell:
         "usod labels export {input.maps:q} --out {output.labels:q} --index {input.index:q} {params.placed:q}"
-        " --format {wildcards.format} {params.options:q} > {log:q} 2>&1"
+        " --format {wildcards.format} {params.options:q} {params.corrections:q} > {log:q} 2>&1"
 
 
 rule labels:

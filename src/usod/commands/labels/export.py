@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from usod.commands.labels import FormatName, Images, Index, app, read_photos
-from usod.commands.options import Count, Device, Only, Part, Quiet, Root, Threads
+from usod.commands.options import Corrections, Count, Device, Only, Part, Quiet, Root, Threads
 
 
 class ImageFiles(StrEnum):
@@ -46,6 +46,7 @@ def export(
     image_files: Annotated[
         ImageFiles, typer.Option(help="Put the images beside the labels; auto: link for yolo, voc and fiftyone.")
     ] = ImageFiles.auto,
+    corrections: Corrections = None,
     device: Device = "auto",
     threads: Threads = 0,
     quiet: Quiet = False,
@@ -80,4 +81,4 @@ def export(
         found.photos = [of_id[key] for key in listed(only, of_id, count)]
     placed = open_format(format.value).IMAGE_FILES if image_files is ImageFiles.auto else image_files.value
     options = Options(label, polygons, simplify, placed, image_url)  # type: ignore[arg-type]
-    export_labels(found, out, format.value, options, threshold, instances, smallest)
+    export_labels(found, out, format.value, options, threshold, instances, smallest, corrections)

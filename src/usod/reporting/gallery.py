@@ -34,7 +34,7 @@ CHUNK = 50
 MASK, TRUTH = "mask", "ground truth"
 
 ABOUT = {
-    "doubt": "1 - agreement; of a single method, how much its labels still moved",
+    "doubt": "1 - agreement; of a single method, how much its labels still moved; 0 of corrected ones",
     "agreement": "soft intersection over union of the methods' labels, mean over their pairs",
     "movement": "mean absolute difference of the labels to those of the stage before",
     "undecided": "share of pixels on which the methods' mean is neither low nor high",

@@ -195,13 +195,13 @@ def predict_files(
     targets = output_names(inputs, out, may_be_none)
     if not targets:
         return
-    count = len(targets)
+    wanted = list(targets)
     skipped = Skipped(out, skip_empty, overwrite)
     if not overwrite:
         done = {target for target in targets if Path(target).exists() or target in skipped}
         targets = {target: source for target, source in targets.items() if target not in done}
         if done:
-            say(f"{out}: {len(done)} of {count} files are there and kept; --overwrite makes them again")
+            say(f"{out}: {len(done)} of {len(wanted)} files are there and kept; --overwrite makes them again")
     waiting: dict[str, np.ndarray] = {}
     broken: list[UsodError] = []
 
@@ -217,10 +217,11 @@ def predict_files(
     for target, saliency in progress(model.predict_all(small(), batch), len(targets), "predicting"):
         image = waiting.pop(target)
         if skipped.take(target, saliency):
+            Path(target).unlink(missing_ok=True)  # of a run without
             continue
         with atomic_path(target) as temporary:
             draw(image, resize_map(saliency, image.shape[:2])).save(temporary, format="png")
-    skipped.tell(count)
+    skipped.tell(wanted)
     tell_broken(broken, len(targets), f"the maps of the others are in {out}")
 
 

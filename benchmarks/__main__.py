@@ -19,6 +19,7 @@ SCRIPTS: dict[str, list[str]] = {
     "crf": ["--sizes", "432", "--repeats", "3"],
     "evaluation": [],
     "storage": [],
+    "prediction": [],
     "cutouts": ["--megapixels", "1"],
     "training": [],
     "networks": ["--batch", "2", "--repeats", "2"],

@@ -75,7 +75,9 @@ def document(folder):
 def test_every_image_has_its_own_pictures_and_values(folder):
     found = document(folder)
     assert found["ids"] == IDS and found["layers"] == ["mask", "final", "rbd", "ground truth"]
-    assert found["columns"].keys() == {"doubt", "nothing", "Größe", "corrected", "area"}, "neither the rank nor what no image has"
+    assert found["columns"].keys() == {"doubt", "nothing", "Größe", "corrected", "area"}, (
+        "neither the rank nor what no image has"
+    )
     assert found["columns"]["doubt"] == [number / 100 for number in range(COUNT)], "by id, not in the table's order"
     assert found["columns"]["nothing"] == [None] * (COUNT - 1) + [0.5]
     assert found["columns"]["corrected"] == [1] + [0] * (COUNT - 1)

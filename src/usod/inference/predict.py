@@ -199,16 +199,11 @@ def predict_files(
     UsodError
         As `output_names`; and after all others are done if some files cannot be read, each of which is named.
     """
-    targets = output_names(inputs, out, may_be_none)
-    if not targets:
+    wanted = output_names(inputs, out, may_be_none)
+    if not wanted:
         return
-    wanted = list(targets)
     skipped = Skipped(out, skip_empty, overwrite)
-    if not overwrite:
-        done = {target for target in targets if Path(target).exists() or target in skipped}
-        targets = {target: source for target, source in targets.items() if target not in done}
-        if done:
-            say(f"{out}: {len(done)} of {len(wanted)} files are there and kept; --overwrite makes them again")
+    targets = wanted if overwrite else _without_done(wanted, out, skipped)
     waiting: dict[str, np.ndarray] = {}
     broken: list[UsodError] = []
 
@@ -230,9 +225,7 @@ def predict_files(
     def predicted() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         for target, saliency in progress(model.predict_all(small(), batch), len(targets), "predicting"):
             image = waiting.pop(target)
-            if skipped.take(target, saliency):
-                Path(target).unlink(missing_ok=True)  # of a run without
-            else:
+            if not skipped.take(target, saliency):
                 yield target, image, saliency
 
     def write(item: tuple[str, np.ndarray, np.ndarray]) -> None:
@@ -246,6 +239,14 @@ def predict_files(
         pass
     skipped.tell(wanted)
     tell_broken(broken, len(targets), f"the maps of the others are in {out}")
+
+
+def _without_done(targets: dict[str, Path], out: Path, skipped: Skipped) -> dict[str, Path]:
+    """Those of the targets that an earlier run has neither made nor skipped."""
+    left = {target: source for target, source in targets.items() if not (Path(target).exists() or target in skipped)}
+    if done := len(targets) - len(left):
+        say(f"{out}: {done} of {len(targets)} files are there and kept; --overwrite makes them again")
+    return left
 
 
 def output_names(inputs: list[Path], out: Path, may_be_none: bool = False) -> dict[str, Path]:

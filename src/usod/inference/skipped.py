@@ -54,7 +54,7 @@ class Skipped:
         return self.threshold is not None and self.values.get(self._name(target), -1.0) >= self.threshold
 
     def take(self, target: str, saliency: np.ndarray) -> bool:
-        """Whether the image of this map (H, W) is skipped; if so it is listed at once."""
+        """Whether the image of this map (H, W) is skipped; if so it is listed at once, and has no file any more."""
         if self.threshold is None or (value := nothing_in_map(saliency)) < self.threshold:
             return False
         self.values[self._name(target)] = value
@@ -65,6 +65,7 @@ class Skipped:
                 if not file.tell():
                     lines.writerow(["file", "nothing"])
                 lines.writerow([self._name(target), f"{value:.6f}"])
+            Path(target).unlink(missing_ok=True)
         return True
 
     def tell(self, targets: Iterable[str]) -> None:

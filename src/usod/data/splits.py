@@ -57,7 +57,7 @@ def assign_splits(data: DataSet) -> Splits:
     """
     for item in data.items:
         if item.id.encode(errors="replace").decode() != item.id:
-            raise UsodError(f"{data.root}: the name of {ascii(item.id)} is not UTF-8; rename the file")
+            raise UsodError(f"{data.root}: the name of {item.id!a} is not UTF-8; rename the file")
     names = _Names(data)
     table = data.root / SPLIT_TABLE
     if table.is_file():

@@ -228,17 +228,27 @@ def predict_files(
             if not skipped.take(target, saliency):
                 yield target, image, saliency
 
+    _write_pictures(draw, predicted())
+    skipped.tell(wanted)
+    tell_broken(broken, len(targets), f"the maps of the others are in {out}")
+
+
+def _write_pictures(
+    draw: Callable[[np.ndarray, np.ndarray], Image.Image], items: Iterable[tuple[str, np.ndarray, np.ndarray]]
+) -> None:
+    """Draw and write (file, image, map) in threads, while the network, in this one, is at work on the next.
+
+    Large pictures are made one at a time: each takes hundreds of megabytes.
+    """
+    one_at_a_time = Lock()
+
     def write(item: tuple[str, np.ndarray, np.ndarray]) -> None:
         target, image, saliency = item
         with one_at_a_time if image.size > LARGE else nullcontext(), atomic_path(target) as temporary:
             draw(image, resize_map(saliency, image.shape[:2])).save(temporary, format="png")
 
-    one_at_a_time = Lock()
-    # Pictures are read and written while the network, in this thread, is at work.
-    for _ in threaded_map(write, predicted(), THREADS):
+    for _ in threaded_map(write, items, THREADS):
         pass
-    skipped.tell(wanted)
-    tell_broken(broken, len(targets), f"the maps of the others are in {out}")
 
 
 def _without_done(targets: dict[str, Path], out: Path, skipped: Skipped) -> dict[str, Path]:

@@ -212,7 +212,10 @@ def test_evaluate_resizes_and_writes_its_files(tmp_path):
     assert results.pop("protocols") == {}
     assert results == pytest.approx(expected.results())
     document = json.loads((tmp_path / "out" / "rbd.json").read_text())
-    assert list(document) == [*KEYS, "protocols", "left_out", "labels", "protocol", "curves"] and document["labels"] == "unknown"
+    assert (
+        list(document) == [*KEYS, "protocols", "left_out", "labels", "protocol", "curves"]
+        and document["labels"] == "unknown"
+    )
     assert document["protocol"]["size"].endswith("1 of 2 maps were resized to it bilinearly")
     assert set(document["curves"]) == {"thresholds", "precision", "recall", "f", "f_of_pr", "e"}
     frame = pd.read_csv(tmp_path / "out" / "rbd.csv")

@@ -199,16 +199,11 @@ def predict_files(
     UsodError
         As `output_names`; and after all others are done if some files cannot be read, each of which is named.
     """
-    targets = output_names(inputs, out, may_be_none)
-    if not targets:
+    wanted = output_names(inputs, out, may_be_none)
+    if not wanted:
         return
-    count = len(targets)
     skipped = Skipped(out, skip_empty, overwrite)
-    if not overwrite:
-        done = {target for target in targets if Path(target).exists() or target in skipped}
-        targets = {target: source for target, source in targets.items() if target not in done}
-        if done:
-            say(f"{out}: {len(done)} of {count} files are there and kept; --overwrite makes them again")
+    targets = wanted if overwrite else _without_done(wanted, out, skipped)
     waiting: dict[str, np.ndarray] = {}
     broken: list[UsodError] = []
 
@@ -233,17 +228,35 @@ def predict_files(
             if not skipped.take(target, saliency):
                 yield target, image, saliency
 
+    _write_pictures(draw, predicted())
+    skipped.tell(wanted)
+    tell_broken(broken, len(targets), f"the maps of the others are in {out}")
+
+
+def _write_pictures(
+    draw: Callable[[np.ndarray, np.ndarray], Image.Image], items: Iterable[tuple[str, np.ndarray, np.ndarray]]
+) -> None:
+    """Draw and write (file, image, map) in threads, while the network, in this one, is at work on the next.
+
+    Large pictures are made one at a time: each takes hundreds of megabytes.
+    """
+    one_at_a_time = Lock()
+
     def write(item: tuple[str, np.ndarray, np.ndarray]) -> None:
         target, image, saliency = item
         with one_at_a_time if image.size > LARGE else nullcontext(), atomic_path(target) as temporary:
             draw(image, resize_map(saliency, image.shape[:2])).save(temporary, format="png")
 
-    one_at_a_time = Lock()
-    # Pictures are read and written while the network, in this thread, is at work.
-    for _ in threaded_map(write, predicted(), THREADS):
+    for _ in threaded_map(write, items, THREADS):
         pass
-    skipped.tell(count)
-    tell_broken(broken, len(targets), f"the maps of the others are in {out}")
+
+
+def _without_done(targets: dict[str, Path], out: Path, skipped: Skipped) -> dict[str, Path]:
+    """Those of the targets that an earlier run has neither made nor skipped."""
+    left = {target: source for target, source in targets.items() if not (Path(target).exists() or target in skipped)}
+    if done := len(targets) - len(left):
+        say(f"{out}: {done} of {len(targets)} files are there and kept; --overwrite makes them again")
+    return left
 
 
 def output_names(inputs: list[Path], out: Path, may_be_none: bool = False) -> dict[str, Path]:

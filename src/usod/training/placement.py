@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from usod.devices import sent
 from usod.memory import available_memory, host_memory
 
 
@@ -27,7 +28,7 @@ def fetch(values: Tensor, rows: Tensor, device: torch.device) -> Tensor:
     """`values[rows]` on the device, for rows (B,) on the CPU, without waiting for the device."""
     if values.device.type == device.type:  # `cuda` and `cuda:0` are not equal, and the same
         return values[ROWS.on(rows, device)]
-    return _sent(values[rows], device)
+    return sent(values[rows], device)
 
 
 class SentRows:
@@ -40,18 +41,11 @@ class SentRows:
     def on(self, rows: Tensor, device: torch.device) -> Tensor:
         """`rows` (B,), on the CPU, on a device."""
         if self._of is None or self._as is None or self._of() is not rows or self._as[:2] != (rows._version, device):
-            self._of, self._as = weakref.ref(rows), (rows._version, device, _sent(rows, device))
+            self._of, self._as = weakref.ref(rows), (rows._version, device, sent(rows, device))
         return self._as[2]
 
 
 ROWS = SentRows()
-
-
-def _sent(values: Tensor, device: torch.device) -> Tensor:
-    # Only from pinned memory does a copy to a GPU run behind the program's back.
-    if device.type == "cuda":
-        values = values.pin_memory()
-    return values.to(device, non_blocking=True)
 
 
 class Kept:

@@ -1,6 +1,8 @@
 """Where a training keeps what it holds of every image: on its device where that fits, else in the machine's memory."""
 
 import weakref
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -48,8 +50,46 @@ class SentRows:
 ROWS = SentRows()
 
 
+class Upcoming:
+    """`rows` of the batch after the one that is trained on, (B,) on the CPU; None where nobody knows."""
+
+    rows: Tensor | None = None
+
+
+UPCOMING = Upcoming()
+
+
+class ReadAhead:
+    """`read(rows)`, from a file: that of the upcoming batch is done in a thread while this one is trained on.
+
+    Parameters
+    ----------
+    read : rows (B,) -> (B, ...) on the CPU
+    """
+
+    def __init__(self, read: Callable[[Tensor], Tensor]):
+        self._read = read
+        self._thread = ThreadPoolExecutor(1, "read-ahead")  # started with the first batch that is read ahead
+        self._begun: tuple[Tensor, Future[Tensor]] | None = None
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        begun = self._begun
+        if begun is not None and torch.equal(begun[0], rows):
+            self._begun = None
+            values = begun[1].result()
+        else:
+            values = self._read(rows)
+        # A batch may be asked for twice in a step: what was begun for the next one stays.
+        wanted = UPCOMING.rows
+        if wanted is not None and (self._begun is None or self._begun[0] is not wanted):
+            self._begun = wanted, self._thread.submit(self._read, wanted)
+        return values
+
+
 class Kept:
     """Values of every image, kept where they fit: `kept[rows]`, for rows (B,) on the CPU, is on the device.
+
+    What is too much for the memory, and so a file (`np.memmap`), is read ahead.
 
     Parameters
     ----------
@@ -59,10 +99,16 @@ class Kept:
 
     def __init__(self, values: np.ndarray | Tensor, device: torch.device | str = "cpu"):
         self.device = torch.device(device)
-        self.values = place(torch.as_tensor(values), self.device)
+        whole = torch.as_tensor(values)
+        self.values = place(whole, self.device)
+        in_file = isinstance(values, np.memmap) and self.values is whole
+        # By NumPy: PyTorch would start a second team of threads in the one that reads.
+        self._ahead = ReadAhead(lambda rows: torch.from_numpy(values[rows.numpy()])) if in_file else None
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
+        if self._ahead is not None:
+            return sent(self._ahead(rows), self.device)
         return fetch(self.values, rows, self.device)

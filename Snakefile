@@ -64,6 +64,7 @@ tell_places(places())
 
 
 onstart:
+    forget(Path(PLACE))
     download_weights()
 
 

@@ -18,11 +18,11 @@ from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.model_file import save_model
 
+from . import forked
+
 
 def usod(*arguments, expect=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "usod", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([forked.command(), *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == expect, done.stderr
     return done
 
@@ -287,7 +287,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(scenes, model, tmp_path, argum
         "OUTDIR": tmp_path / "out",
     }
     before = set(os.listdir(tmp_path))
-    command = [sys.executable, "-m", "usod", *(str(names.get(word, word)) for word in arguments)]
+    command = [forked.command(), *(str(names.get(word, word)) for word in arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     errors = [line for line in done.stderr.splitlines() if line.startswith("usod: error: ")]
     assert done.returncode == code and len(errors) == 1 and text in errors[0]

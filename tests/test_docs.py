@@ -148,7 +148,8 @@ def test_every_inline_setting_is_accepted():
     """`key: {...}` between backticks, over the defaults."""
     from usod.settings.config import Config, deep_merge, parse_config
 
-    base = {"datasets": {"demo": {"root": "demo"}}, "train": "demo"}
+    sets = ("demo", "photos", "more", "a", "b")  # `train: [a, b]`
+    base = {"datasets": {name: {"root": "demo"} for name in sets}, "train": "demo"}
     seen = 0
     for page in PAGES:
         if page.suffix != ".md":

@@ -16,7 +16,9 @@ from usod.commands.export import export
 from usod.commands.features import features
 from usod.commands.predict import predict
 from usod.commands.run import WithSnakemake, run
+from usod.commands.status import status
 from usod.errors import UsageError, UsodError
+from usod.heartbeat import beating
 
 # Typer carries its own copy of Click and does not export the base class of its errors.
 _WrongCall: Any = typer.BadParameter.__mro__[2]
@@ -34,7 +36,7 @@ GROUPS = (
     *("weights", "config", "devices", "report"),
 )
 app.command(cls=WithSnakemake)(run)
-for verb in (predict, features, evaluate, evaluate_epochs, export):
+for verb in (status, predict, features, evaluate, evaluate_epochs, export):
     app.command()(verb)
 for group in GROUPS:
     module = import_module(f"usod.commands.{group}")
@@ -79,7 +81,8 @@ def main() -> None:
         signal.signal(signal.SIGINT, lambda number, _: _interrupt(interrupted))
     try:
         # Without the stand-alone mode the errors of a wrong call come here too, to be one line like all others.
-        code = app(standalone_mode=False)
+        with beating(sys.argv[1:]):
+            code = app(standalone_mode=False)
         if interrupted.is_set():  # Typer makes an exit code of it
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from usod.heartbeat import tell
+
 T = TypeVar("T")
 INTERVAL = 20.0  # seconds between the lines of a log
 
@@ -52,8 +54,10 @@ def progress(items: Iterable[T], total: int, what: str, unit: str = "image") -> 
         yield item
         done += 1
         now = time.monotonic()
+        speed = done / max(now - start, 1e-9)
+        known = {"total": total, "left": max(total - done, 0) / speed} if total else {}
+        tell(what=what, done=done, unit=units, speed=speed, **known)
         if now - last >= INTERVAL:
-            speed = done / (now - start)
             left = f", {duration(max(total - done, 0) / speed)} left" if total else ""
             say(f"{what}: {done}{f'/{total}' if total else ''}, {speed:.2f} {units}/s{left}")
             last = now

@@ -1,7 +1,6 @@
 """`usod crf refine --index`: the CRF on the images themselves, whatever sizes the maps have."""
 
 import subprocess
-import sys
 
 import numpy as np
 from PIL import Image
@@ -11,11 +10,13 @@ from usod.data.images import resize_map
 from usod.data.mapstore import MapStore, write_map
 from usod.settings.sections import CrfConfig
 
+from .. import forked
+
 PARAMS = '{"gaussian_sxy": 1, "bilateral_sxy": 6, "iterations": 2}'
 
 
 def usod(*arguments):
-    return subprocess.run([sys.executable, "-m", "usod", *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run([forked.command(), *map(str, arguments)], capture_output=True, text=True)
 
 
 def test_maps_are_refined_at_their_images_sizes(tmp_path, rng):

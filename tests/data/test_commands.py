@@ -1,15 +1,16 @@
 """`usod data` as the workflow and a person call it."""
 
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from .. import forked
+
 
 def usod(*arguments):
-    command = [sys.executable, "-m", "usod", "data", *map(str, arguments)]
+    command = [forked.command(), "data", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -1,12 +1,13 @@
 """The share of foreground among what maps are sure of, and its verb."""
 
 import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+
+from .. import forked
 
 
 @pytest.fixture
@@ -25,9 +26,7 @@ def folders(tmp_path):
 
 
 def usod(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "usod", "maps", "precision", *map(str, arguments)], capture_output=True, text=True
-    )
+    return subprocess.run([forked.command(), "maps", "precision", *map(str, arguments)], capture_output=True, text=True)
 
 
 def test_the_ratio_is_over_all_sure_pixels(folders):

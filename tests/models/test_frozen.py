@@ -1,7 +1,6 @@
 """Frozen encoders: features at hand give what the images themselves give, and nothing of the encoder moves."""
 
 import subprocess
-import sys
 
 import numpy as np
 import pydantic
@@ -30,6 +29,8 @@ from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import KeptFeatures
 from usod.training.parallel import Process
 from usod.training.views import View
+
+from .. import forked
 
 ENCODERS = ("timm/test_vit", "timm/test_resnet", "mobilenet_v2")
 CPU = torch.device("cpu")
@@ -326,7 +327,7 @@ def test_a_resume_state_of_an_encoder_with_other_weights_is_not_used(weights, im
 
 def test_one_command_computes_them_and_another_learns_from_them(weights, images, tmp_path):
     network = frozen(weights).model_dump_json()
-    usod = [sys.executable, "-m", "usod"]
+    usod = [forked.command()]
     made = [*usod, "features", "--images", images.path, "--network", network, "--out", tmp_path / "f.h5"]
     subprocess.run(made, check=True)
     out = [

@@ -1,6 +1,5 @@
 import json
 import subprocess
-import sys
 
 from PIL import Image
 
@@ -10,12 +9,14 @@ from usod.models.config import NetworkConfig
 from usod.models.model_file import save_model
 from usod.reporting.provenance_page import provenance_page
 
+from .. import forked
+
 
 def test_provenance_names_data_settings_and_software(tmp_path):
     for name in ("a", "b"):
         Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
     write_index(build_index(tmp_path), tmp_path / "index.csv")
-    usod = [sys.executable, "-m", "usod", "report", "provenance", "--index", f"ECSSD={tmp_path / 'index.csv'}"]
+    usod = [forked.command(), "report", "provenance", "--index", f"ECSSD={tmp_path / 'index.csv'}"]
     command = [*usod, "--config", json.dumps({"size": 432}), "--out", tmp_path / "p.md"]
     subprocess.run(command, check=True)
     text = (tmp_path / "p.md").read_text()

@@ -2,16 +2,17 @@
 
 import json
 import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 
 from usod.evaluation import MEASURES
 
+from .. import forked
+
 
 def stages(folder, *scores):
-    command = [sys.executable, "-m", "usod", "report", "stages", "--out", "s.svg", "--csv", "s.csv"]
+    command = [forked.command(), "report", "stages", "--out", "s.svg", "--csv", "s.csv"]
     for name in scores:
         command += ["--score", name]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

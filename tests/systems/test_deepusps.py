@@ -1,5 +1,4 @@
 import subprocess
-import sys
 from itertools import product
 
 import numpy as np
@@ -21,6 +20,8 @@ from usod.training.moving_average import MovingAverage
 from usod.training.parallel import Process
 from usod.training.placement import Kept
 from usod.training.views import View
+
+from .. import forked
 
 CPU = torch.device("cpu")
 NETWORK = NetworkConfig(light_width=8)
@@ -94,7 +95,7 @@ def test_an_oracle_says_that_it_learnt_from_masks(data, tmp_path):
         Image.fromarray(mask).save(tmp_path / f"{key}.png")
         lines.append(f"{key},{tmp_path / key}.png,0.5,{mask.mean()}")
     (tmp_path / "masks.csv").write_text("\n".join(lines) + "\n")
-    usod = [sys.executable, "-m", "usod", "deepusps"]
+    usod = [forked.command(), "deepusps"]
     given = ["--images", images.path, "--masks", tmp_path / "masks.csv"]
     subprocess.run([*usod, "oracle", *given, "--out", tmp_path / "oracle.h5"], check=True)
     with MapStore(tmp_path / "oracle.h5") as oracle:
@@ -306,7 +307,7 @@ def test_settled_labels_are_handed_on_with_their_network(data, tmp_path):
     command = ["deepusps", "refine", "--images", images.path, "--maps", tmp_path / "labels.h5", "--stage", 2]
     outputs = ["--out-labels", tmp_path / "l.h5", "--out-model", tmp_path / "m", "--history", tmp_path / "h.csv"]
     more = ["--model-before", tmp_path / "model.safetensors", "--config", '{"stable": 0.01}']
-    subprocess.run([sys.executable, "-m", "usod", *map(str, command + outputs + more)], check=True)
+    subprocess.run([forked.command(), *map(str, command + outputs + more)], check=True)
     assert (tmp_path / "m").read_bytes() == b"the network"
     assert (tmp_path / "l.h5").read_bytes() == (tmp_path / "labels.h5").read_bytes()
     assert (tmp_path / "h.csv").read_text().startswith("epoch,loss")
@@ -321,7 +322,7 @@ def test_two_processes_fuse_as_one(data, tmp_path):
         command = ["deepusps", "fuse", "--images", images.path, "--labels", f"m={maps.path}", "--config", config]
         command += ["--network", '{"light_width": 8}', "--device", "cpu", "--devices", count, "--threads", "1"]
         command += ["--out", folder / "model.safetensors", "--history", folder / "h.csv", "--work", folder / "work"]
-        subprocess.run([sys.executable, "-m", "usod", *map(str, command)], check=True)
+        subprocess.run([forked.command(), *map(str, command)], check=True)
         assert sorted(file.name for file in folder.iterdir()) == ["h.csv", "model.safetensors"]
     one, two = (load_file(tmp_path / count / "model.safetensors") for count in ("1", "2"))
     assert one.keys() == two.keys()
@@ -352,7 +353,7 @@ def test_the_average_reaches_over_the_same_share_of_a_longer_training(data):
 
 def test_maps_that_are_binarised_must_be_given(tmp_path):
     call = ["fuse", "--images", "i.h5", "--maps", "rbd=rbd.h5", "--out", "m.safetensors", "--history", "h.csv"]
-    usod = [sys.executable, "-m", "usod", "deepusps", *call, "--binarise"]
+    usod = [forked.command(), "deepusps", *call, "--binarise"]
     for text, line in (
         ('{"mc": {}}', "--binarise: no --maps of the name 'mc'"),
         ('{"rbd": {"threshold": 2}}', "--binarise: rbd.threshold: must be below 1, not 2"),

@@ -1,7 +1,6 @@
 """Distillation: its loss by hand, what is kept of it, and its rounds as the workflow plans them."""
 
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -18,6 +17,8 @@ from usod.systems.distil_settings import LearnConfig, StudentConfig
 from usod.training.parallel import Process
 from usod.training.views import View
 from usod.training.weight_average import WeightAverage
+
+from .. import forked
 
 CPU = torch.device("cpu")
 NETWORK = NetworkConfig(light_width=8)
@@ -79,7 +80,7 @@ def test_a_student_works_at_the_size_that_it_was_shown(data, tmp_path):
     command = ["distil", "learn", "--student", "--images", data / "images.h5", "--labels", data / "maps.h5"]
     command += ["--network", '{"light_width": 8}', "--config", settings, "--work", "none", "--device", "cpu"]
     command += ["--out", tmp_path / "m.safetensors", "--history", tmp_path / "h.csv"]
-    subprocess.run([sys.executable, "-m", "usod", *map(str, command)], check=True)
+    subprocess.run([forked.command(), *map(str, command)], check=True)
     model = Model(tmp_path / "m.safetensors", "cpu")
     assert model.size == 32
     predict_store(model, tmp_path / "m.safetensors", data / "images.h5", tmp_path / "maps.h5", batch=4)
@@ -147,7 +148,7 @@ def test_a_resume_goes_on_with_the_average(data, tmp_path, monkeypatch):
 
 
 def test_one_command_trains_a_round(data, tmp_path):
-    call = [sys.executable, "-m", "usod", "distil", "learn", "--images", data / "images.h5"]
+    call = [forked.command(), "distil", "learn", "--images", data / "images.h5"]
     call += ["--labels", data / "maps.h5", "--network", '{"light_width": 8}', "--history", tmp_path / "h.csv"]
     done = [*call, "--config", '{"epochs": 1, "min_steps": 0}', "--out", tmp_path / "m.safetensors"]
     subprocess.run(done, check=True)

@@ -1,7 +1,6 @@
 """Spectral labels: the cut against a plain eigenproblem, the rules by hand, and the commands on tiny images."""
 
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +16,8 @@ from usod.models.timm_encoder import TimmEncoder
 from usod.provenance import describe
 from usod.systems import spectral
 from usod.systems.spectral_settings import FoundConfig, SelfmentConfig, TokenCutConfig
+
+from .. import forked
 
 IDS = ["a", "b", "deep/c"]
 
@@ -148,7 +149,7 @@ def files(tmp_path_factory):
 
 
 def _usod(folder, *words, code=0):
-    call = [sys.executable, "-m", "usod", *words, "--images", "images.h5"]
+    call = [forked.command(), *words, "--images", "images.h5"]
     done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return done.stderr

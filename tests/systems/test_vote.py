@@ -1,7 +1,6 @@
 """Votes: overlaps and rules by hand, and the command on small maps."""
 
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -9,6 +8,8 @@ import pytest
 from usod.data.mapstore import MapStore, write_maps
 from usod.provenance import describe
 from usod.systems import vote
+
+from .. import forked
 
 IDS = ["a", "deep/b"]
 
@@ -103,7 +104,7 @@ def files(tmp_path):
 
 
 def _usod(folder, *words, code=0):
-    call = [sys.executable, "-m", "usod", "vote", "make", *words, "--out", "fused.h5"]
+    call = [forked.command(), "vote", "make", *words, "--out", "fused.h5"]
     done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return done.stderr

@@ -1,10 +1,12 @@
 import itertools
+import json
 import threading
 
 import numpy as np
 import pytest
 import torch
 
+from usod import heartbeat
 from usod.errors import UsodError
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
@@ -236,3 +238,17 @@ def test_settings_become_a_schedule():
     schedule = Schedule.of(FuseConfig(epochs=7, flip=True, lr_decay="constant"), lr=0.5, seed=3)
     assert (schedule.epochs, schedule.batch_size, schedule.lr, schedule.seed) == (7, 20, 0.5, 3)
     assert schedule.flip and schedule.lr_decay == "constant"
+
+
+def test_a_training_says_how_far_it_is(images, tmp_path, monkeypatch):
+    """For `usod status`: the last whole epoch's loss and speed, the time of the epochs that are left."""
+    monkeypatch.setenv("USOD_JOBS", str(tmp_path))
+    monkeypatch.setattr(heartbeat, "_PAUSE", 0.0)
+    with heartbeat.beating(["deepusps", "fuse"]):
+        (file,) = tmp_path.iterdir()
+        stopping = Bright(images, stop_in=2)
+        with pytest.raises(KeyboardInterrupt):
+            trainer(images, objective=stopping, epochs=4).fit()
+        told = json.loads(file.read_text())
+    assert (told["what"], told["epoch"], told["epochs"]) == ("test", 3, 4) and 0 < told["loss"] < 1
+    assert told["left"] * told["speed"] == pytest.approx(len(images) * 2, rel=0.5)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from .. import forked
 from . import starter
 
 ROOT = Path(__file__).parents[2]
@@ -64,8 +65,10 @@ class Project:
     def configure(self, config: dict) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(config))
 
-    def snakemake(self, *arguments: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess:
-        """Run it; standard output and standard error come back together in `stdout`."""
+    def snakemake(self, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess:
+        """Run it; standard output and standard error come back together in `stdout`. `path` leads to another usod."""
+        if path is None:
+            path = os.pathsep.join([str(Path(forked.command()).parent), os.environ["PATH"]])
         words = ["--snakefile", str(ROOT / "Snakefile"), "--cores", "2", "--directory", str(self.folder), *arguments]
         output = Path(f"{self.folder}.snakemake.log")  # nothing of ours in the folder that is looked at
         return starter.snakemake(words, Path.cwd(), {**os.environ, "PATH": path}, output)

@@ -11,12 +11,14 @@ from functools import cache
 from pathlib import Path
 
 SERVER = """
-import json, os, sys
-import snakemake.cli
-import usod.plan, usod.reporting.contents, usod.running.supervise
+import json, os, pkgutil, sys
+import smart_open, snakemake.cli
+import usod.commands, usod.data.listing, usod.plan, usod.reporting.contents, usod.running.supervise
 from usod.provenance import code_digest
 
-code_digest("usod.cli")
+snakemake.cli.get_argument_parser()  # imports all plugins
+for module in pkgutil.walk_packages(usod.commands.__path__, "usod.commands."):
+    code_digest(module.name)
 for line in sys.stdin:
     arguments, folder, environment, output = json.loads(line)
     if (child := os.fork()) == 0:

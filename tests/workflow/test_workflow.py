@@ -10,6 +10,7 @@ import pytest
 
 from usod.plan import Plan
 from usod.reporting.contents import figures, report_path
+from usod.running.status import read_status
 from usod.settings.ablations import Variants
 from usod.settings.config import parse_config
 
@@ -79,6 +80,13 @@ def test_every_final_system_can_be_exported(finished):
 def test_a_second_run_has_nothing_to_do(finished):
     done = finished.snakemake()
     assert done.returncode == 0 and "Nothing to be done" in done.stdout
+
+
+def test_its_status_is_read_from_what_it_leaves(finished):
+    status = read_status(finished.folder)
+    assert status.state == "finished" and status.done == status.total and not status.failed
+    assert not status.jobs and not status.stopped, "jobs that have ended are gone"
+    assert {"demo/deepusps/rbd/iter0", "demo/a2s/stage1"} <= {training.name for training in status.trainings}
 
 
 def test_every_job_has_written_its_log_and_its_timing(finished):

@@ -17,6 +17,7 @@ from usod.settings.config import own_images, parse_config
 from usod.data.listing import fingerprint
 from usod.devices import DETERMINISTIC, machine_has_gpu
 from usod.errors import UsageError, UsodError
+from usod.heartbeat import PLACE, forget, gather
 from usod.folders import absolute, below_here, require_folder
 from usod.models.sources import missing_file
 from usod.plan import Plan
@@ -48,6 +49,7 @@ ABLATIONS = (
 ENOUGH_MB = 64_000
 
 lead_to_usod(workflow.resource_settings.cores)
+gather(Path(PLACE))
 
 
 def one_line(function):
@@ -99,9 +101,18 @@ if SETTINGS.deterministic:
     os.environ[DETERMINISTIC] = "1"
 
 METHODS = list(SETTINGS.methods)
+
+
+class Known(dict):
+    """Settings by name; a name that nothing has ends the workflow with one line."""
+
+    def __missing__(self, name):
+        raise WorkflowError(f"{name}: no table of variants has such a row")
+
+
 LABEL_FORMATS = get_args(LabelFormat)
 # A variant as part of a path -> its configuration; "" is the configuration itself.
-VARIANTS = {variant_folder(name): settings for name, settings in TABLES.settings.items()}
+VARIANTS = Known({variant_folder(name): settings for name, settings in TABLES.settings.items()})
 
 
 # Data sets that are folders; the others are several of them together.
@@ -116,7 +127,8 @@ wildcard_constraints:
     stage=r"\d+",
     seed=r"\d+",
     system=r"[^/]+",
-    variant="|".join(map(re.escape, VARIANTS)),
+    # Not the hundred names that there are: every pattern with a variant would be compiled with them.
+    variant="(variants/[^/]+/)?",
     table="|".join(map(re.escape, TABLES.tables)),
 
 
@@ -287,6 +299,7 @@ def reads(what, part):
     return lambda wildcards: list(sources(wildcards, what, part).values())
 
 
+@one_line
 def sources(wildcards, what, part):
     """Name -> file that a part of the wildcards' variant is made from; variants with equal settings share it."""
     name = part.format_map(dict(wildcards.items()))

@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import forkserver
 from typing import TypeVar
 
@@ -39,22 +41,25 @@ def parallel_map(work: Callable[[A], B], items: Sequence[A], workers: int, impor
         raise UsodError("a worker process was killed (out of memory?); use fewer workers") from error
 
 
-def threaded_map(work: Callable[[A], B], items: Sequence[A], threads: int) -> Iterator[B]:
-    """`parallel_map` in threads, for work that leaves the interpreter lock: reading files, NumPy, compiled loops."""
-    if threads <= 1 or len(items) <= 1:
+def threaded_map(work: Callable[[A], B], items: Iterable[A], threads: int) -> Iterator[B]:
+    """`parallel_map` in threads, for work that leaves the interpreter lock: reading files, NumPy, compiled loops.
+
+    The items may be what another such call yields: so a pipeline is made, each stage a few items ahead of the next.
+    """
+    if threads <= 1:
         yield from map(work, items)
         return
-    yield from _in_order(ThreadPoolExecutor(min(threads, len(items))), work, items, 2 * threads)
+    yield from _in_order(ThreadPoolExecutor(threads), work, items, 2 * threads)
 
 
-def _in_order(pool: Executor, work: Callable[[A], B], items: Sequence[A], ahead: int) -> Iterator[B]:
+def _in_order(pool: Executor, work: Callable[[A], B], items: Iterable[A], ahead: int) -> Iterator[B]:
     """Results in the order of the items, of which only some are handed to the pool `ahead`; the pool is shut down."""
+    coming = iter(items)
     try:
-        waiting = [pool.submit(work, item) for item in items[:ahead]]
-        for following in range(len(waiting), len(items) + len(waiting)):
-            done = waiting.pop(0).result()
-            if following < len(items):
-                waiting.append(pool.submit(work, items[following]))
+        waiting = deque(pool.submit(work, item) for item in islice(coming, ahead))
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(pool.submit(work, item) for item in islice(coming, 1))
             yield done
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -4,6 +4,7 @@ Alpha by closed-form (Levin, Lischinski & Weiss, TPAMI 2008) or KNN matting (Che
 that is made from the map, colours by multi-level estimation (Germer et al., ICPR 2020); all three are PyMatting's.
 """
 
+import threading
 import warnings
 from typing import Literal
 
@@ -15,6 +16,8 @@ from scipy.ndimage import distance_transform_edt
 from usod.data.images import reduced_size, resize_image, resize_map
 from usod.inference.guided_filter import guided_upsample
 
+ONE_THREAD = threading.Lock()
+"""Held in PyMatting, whose loops run on all cores by themselves: entered by two threads, numba may end the process."""
 Alpha = Literal["map", "closed-form", "knn"]
 
 MATTING_SIDE = 800
@@ -69,7 +72,7 @@ def estimate_opacity(image: NDArray[np.uint8], saliency: NDArray, method: Alpha)
     alpha = trimap
     if known.any() and not known.all():
         estimate = estimate_alpha_cf if method == "closed-form" else estimate_alpha_knn
-        with warnings.catch_warnings():
+        with ONE_THREAD, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a trimap that is known but for a few pixels
             alpha = estimate(small / 255.0, trimap)
     opacity: NDArray[np.float32] = alpha.clip(0, 1).astype(np.float32)
@@ -96,7 +99,8 @@ def cut_out(image: NDArray[np.uint8], alpha: NDArray[np.float32]) -> Image.Image
     opacity = np.rint(alpha * 255).astype(np.uint8)
     colours = image
     if ((opacity > 0) & (opacity < 255)).any():
-        colours = estimate_foreground_ml(image.astype(np.float32) / 255, alpha.astype(np.float32))
+        with ONE_THREAD:
+            colours = estimate_foreground_ml(image.astype(np.float32) / 255, alpha.astype(np.float32))
         colours = np.rint(colours.clip(0, 1) * 255).astype(np.uint8)
         colours[opacity == 255] = image[opacity == 255]
     return Image.fromarray(np.dstack([colours, opacity]))

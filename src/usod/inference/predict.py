@@ -1,9 +1,10 @@
 """Predicting saliency maps with a trained model."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from usod.data.features import FeatureStore, open_features
 from usod.data.images import read_image, resize_image, resize_map, tell_broken
 from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
+from usod.data.parallel import threaded_map
 from usod.data.tree import image_files, png_names
 from usod.devices import AsMemoryAllows, Precision, autocast, pick_device, sent
 from usod.emptiness import nothing_in_map
@@ -28,6 +30,11 @@ from usod.progress import progress, say
 from usod.provenance import describe
 from usod.settings.sections import CrfConfig
 from usod.training.views import View
+
+THREADS = 4
+"""Pictures that are read, and written, at once."""
+LARGE = 3 * 8_000_000
+"""Values of a picture above which pictures are drawn one at a time, for the memory."""
 
 
 class Model:
@@ -206,21 +213,36 @@ def predict_files(
     waiting: dict[str, np.ndarray] = {}
     broken: list[UsodError] = []
 
-    def small() -> Iterator[tuple[str, np.ndarray]]:
-        for target, source in targets.items():
-            try:
-                waiting[target] = read_image(source)
-            except UsodError as error:
-                broken.append(error)
-                continue
-            yield target, resize_image(waiting[target], (model.size, model.size))
+    def read(target: str) -> tuple[str, np.ndarray, np.ndarray] | UsodError:
+        try:
+            image = read_image(targets[target])
+        except UsodError as error:
+            return error
+        return target, image, resize_image(image, (model.size, model.size))
 
-    for target, saliency in progress(model.predict_all(small(), batch), len(targets), "predicting"):
-        image = waiting.pop(target)
-        if skipped.take(target, saliency):
-            continue
-        with atomic_path(target) as temporary:
+    def small() -> Iterator[tuple[str, np.ndarray]]:
+        for found in threaded_map(read, targets, THREADS):
+            if isinstance(found, UsodError):
+                broken.append(found)
+                continue
+            waiting[found[0]] = found[1]
+            yield found[0], found[2]
+
+    def predicted() -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        for target, saliency in progress(model.predict_all(small(), batch), len(targets), "predicting"):
+            image = waiting.pop(target)
+            if not skipped.take(target, saliency):
+                yield target, image, saliency
+
+    def write(item: tuple[str, np.ndarray, np.ndarray]) -> None:
+        target, image, saliency = item
+        with one_at_a_time if image.size > LARGE else nullcontext(), atomic_path(target) as temporary:
             draw(image, resize_map(saliency, image.shape[:2])).save(temporary, format="png")
+
+    one_at_a_time = Lock()
+    # Pictures are read and written while the network, in this thread, is at work.
+    for _ in threaded_map(write, predicted(), THREADS):
+        pass
     skipped.tell(count)
     tell_broken(broken, len(targets), f"the maps of the others are in {out}")
 

@@ -1,5 +1,6 @@
 """The one training loop: images in memory, an objective per system, exact resume after every epoch."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from usod.devices import Precision, autocast, describe_device, seed_everything
 from usod.errors import UsodError
+from usod.heartbeat import tell
 from usod.models.saliency_net import SaliencyNet
 from usod.progress import duration, say
 from usod.settings.sections import Section
@@ -173,6 +175,7 @@ class Trainer:
                 self._set_lr(epoch + number / len(steps))
             upcoming = steps[number + 1 : number + 2]
             UPCOMING.rows = self._share(upcoming[0])[0] if upcoming else None
+            self._tell(epoch, number / len(steps), began)
             total += self._step(rows, generator, watch)
         loss, broken = self.process.sum(torch.stack([total, self._broken])).tolist()
         loss /= len(self.inputs)
@@ -190,6 +193,19 @@ class Trainer:
             **{f"seconds_{part}": seconds[part] for part in ("data", "network", "crf", "average")},
             "device_memory_mb": self._peak_memory() / 2**20,
         }
+
+    def _tell(self, epoch: int, share: float, began: float) -> None:
+        """Say how far the training is: `share` of this epoch, which `began` then, is done."""
+        seconds = (time.perf_counter() - began) / share if share else math.nan  # of the first epoch, as it goes on
+        last = self.history[-1] if self.history else {"seconds": seconds, "loss": math.nan}
+        facts = {
+            "loss": last["loss"],
+            "speed": len(self.inputs) / last["seconds"],
+            "left": last["seconds"] * (self.schedule.epochs - epoch - share),
+        }
+        if self.process.rank == 0:
+            known = {name: value for name, value in facts.items() if math.isfinite(value)}
+            tell(what=self.name, epoch=epoch + 1, epochs=self.schedule.epochs, unit="images", **known)
 
     def _set_lr(self, epoch: float) -> float:
         factor = self.schedule.lr_factor(epoch)

@@ -15,6 +15,7 @@ from multiprocessing import get_context
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+from timing import judge
 
 from usod.data.images import resize_image, resize_map
 from usod.data.scenes import draw_scene
@@ -48,11 +49,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 6])
     for megapixels in parser.parse_args().megapixels:
+        taken = {}
         for name in STEPS:
             with ProcessPoolExecutor(1, get_context("spawn")) as pool:
                 seconds, memory = pool.submit(measure, name, megapixels).result()
             sys.stdout.write(f"{megapixels:5.0f} megapixels, {name:24} {seconds:7.2f} s, {memory:.2f} GB\n")
             sys.stdout.flush()
+            taken[name] = seconds
+        filtered, exact = list(taken.values())[:2]
+        what = f"cut-outs, {megapixels:g} megapixels: guided filter at full size over subsampled"
+        judge(what, exact / filtered, "x", beside=", ".join(f"{name} {s:.2f} s" for name, s in taken.items()))
 
 
 if __name__ == "__main__":

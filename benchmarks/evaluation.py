@@ -1,18 +1,23 @@
-"""Images a second of the evaluation against PySODMetrics 1.6.2, all measures that both have, on one thread.
+"""Images a second of the evaluation against PySODMetrics 1.6.2, all measures that both have.
 
     python benchmarks/evaluation.py [--images N]
 
-The ratio is PySODMetrics' time over ours.
+The ratio is PySODMetrics' time, which has one thread, over ours, on one thread and on all cores (`usod evaluate`).
 """
 
 import argparse
-import sys
 
 import numpy as np
-from py_sod_metrics import MAE, Emeasure, Fmeasure, Smeasure, WeightedFmeasure
-from timing import best_of
+from timing import best_of, judge, lacking
 
+from usod.data.parallel import threaded_map
+from usod.devices import cpu_cores
 from usod.evaluation.benchmark import Benchmark
+
+try:
+    import py_sod_metrics as psm
+except ImportError:
+    psm = None
 
 
 def pairs(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -35,26 +40,40 @@ def main() -> None:
     arguments = parser.parse_args()
     data = pairs(arguments.images)
 
-    def ours() -> None:
+    if psm is None:
+        lacking("evaluation against PySODMetrics", "pysodmetrics")
+        return
+
+    def ours(threads: int) -> None:
         benchmark = Benchmark(normalize=True)
-        for prediction, mask in data:
-            benchmark.step(prediction, mask)
+        measured = threaded_map(lambda pair: benchmark.measure("", *pair), data, threads)
+        for number, scores in enumerate(measured):
+            benchmark.add(str(number), *scores)
         benchmark.results()
 
     def theirs() -> None:
-        measures = [MAE(), Fmeasure(), WeightedFmeasure(), Smeasure(), Emeasure()]
+        kinds = {"with_dynamic": True, "with_adaptive": True}
+        f = psm.FmeasureV2(
+            {
+                "f": psm.FmeasureHandler(**kinds, with_binary=True, beta=0.3),
+                "precision": psm.PrecisionHandler(**kinds),
+                "recall": psm.RecallHandler(**kinds),
+            }
+        )
+        found = [psm.MAE(), f, psm.WeightedFmeasure(), psm.Smeasure(), psm.Emeasure()]
         for prediction, mask in data:
-            for measure in measures:
+            for measure in found:
                 measure.step(pred=prediction, gt=mask.astype(np.uint8) * 255)
-        for measure in measures:
+        for measure in found:
             measure.get_results()
 
-    ours_s, theirs_s = best_of([ours, theirs], arguments.repeats)
-    rates = [len(data) / seconds for seconds in (ours_s, theirs_s)]
-    sys.stdout.write(
-        f"evaluation at 300x400: {rates[0]:.1f} images/s, PySODMetrics {rates[1]:.1f} images/s, "
-        f"{theirs_s / ours_s:.2f} x faster\n"
-    )
+    cores = cpu_cores()
+    ours(1)  # Numba compiles
+    one, many, peer = best_of([lambda: ours(1), lambda: ours(cores), theirs], arguments.repeats)
+    for threads, seconds in ((1, one), (cores, many)):
+        rates = f"{len(data) / seconds:.0f} images/s, PySODMetrics {len(data) / peer:.0f}"
+        what = f"evaluation, all measures, 300x400, {threads} thread{'s' * (threads > 1)}, PySODMetrics' time over ours"
+        judge(what, peer / seconds, "x", least=5, beside=rates)
 
 
 if __name__ == "__main__":

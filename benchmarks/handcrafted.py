@@ -7,12 +7,14 @@ For each method: milliseconds an image (the median and the best of all runs), th
 correlation of the two maps (median over the images); then the share of each step, a step being a function that the
 method's module defines or imports, without the steps inside it. Then images a second of `extract_maps` with one and two
 worker processes once they are up, and the peak memory of a process that extracts n and 4n maps. Without images, scenes
-of the demo are used.
+of the demo are used. Other peers in the same run: OpenCV contrib's saliency and pyimgsaliency, where they are
+installed. In the end RBD takes a photograph of 24 megapixels from its JPEG file.
 """
 
 import argparse
 import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +35,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from handcrafted_reference import REFERENCES
 from PIL import Image
+from timing import judge, lacking
 
 from usod.data.images import read_image, resize_image
 from usod.data.scenes import draw_scene
@@ -41,6 +44,18 @@ from usod.handcrafted.extract import extract_maps
 
 SIZE = (300, 400)
 START_UP = 4.0  # seconds that processes may take to import and load compiled code
+GOALS = {"rbd": 18.0, "mc": 15.0, "dsr": 140.0, "hs": 70.0, "mbd": 35.0, "bsca": 25.0}
+"""Milliseconds of one image of 400x300 on one quiet core."""
+LARGE, LARGE_SECONDS, LARGE_MB = (4000, 6000), 1.5, 600.0
+# Without what this script imports beside; the first, small image loads what is compiled.
+FROM_FILE = """
+import sys, time
+from usod.handcrafted.extract import extract_maps
+list(extract_maps(sys.argv[1:2], "rbd", {}))
+start = time.perf_counter()
+list(extract_maps(sys.argv[2:], "rbd", {}))
+print(time.perf_counter() - start, open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
+"""
 ROUNDS = 2  # of extraction with one worker, then two: the best of each counts
 
 
@@ -113,10 +128,57 @@ def compare(method: str, images: Sequence[np.ndarray], repeats: int) -> str:
     shares = [(name, share) for name, share in step_shares(method, list(images) * repeats) if share >= 0.02]
     rest = 1.0 - sum(share for _, share in shares)
     steps = ", ".join(f"{name} {share:.0%}" for name, share in shares)
+    beside = f"plain NumPy {1e3 * median(plain):.0f} ms: {median(plain) / median(ours):.1f} x, r {agreement:.3f}"
+    judge(f"{method} at 400x300", 1e3 * median(ours), "ms", most=GOALS[method], beside=beside)
     return (
         f"{method}: {1e3 * median(ours):.1f} ms (best {1e3 * min(ours):.1f})  reference {1e3 * median(plain):.0f} ms  "
         f"ratio {median(plain) / median(ours):.1f}  correlation {agreement:.3f}\n    {steps}, rest {rest:.0%}\n"
     )
+
+
+def peers(images: Sequence[np.ndarray], repeats: int) -> None:
+    """What others would take for the same images, beside RBD."""
+    calls: dict[str, Callable[[np.ndarray, str], object]] = {}
+    try:
+        from cv2 import saliency  # type: ignore[attr-defined]
+    except ImportError:
+        lacking("OpenCV's saliency", "opencv-contrib-python-headless")
+    else:
+        spectral, grained = (
+            saliency.StaticSaliencySpectralResidual_create(),
+            saliency.StaticSaliencyFineGrained_create(),
+        )
+        calls["OpenCV's spectral residual"] = lambda image, _: spectral.computeSaliency(image)
+        calls["OpenCV's fine grained saliency"] = lambda image, _: grained.computeSaliency(image)
+    try:
+        from pyimgsaliency import get_saliency_rbd
+    except ImportError:
+        lacking("pyimgsaliency's RBD", "pyimgsaliency (github.com/yhenon/pyimgsaliency, for older libraries)")
+    else:
+        calls["pyimgsaliency's RBD, from a PNG file"] = lambda _, path: get_saliency_rbd(path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder, "image.png"))
+        for name, call in calls.items():
+            ours, theirs = [], []
+            for image in images:
+                Image.fromarray(image).save(path)
+                times = alternate([partial(METHODS["rbd"], image), partial(call, image, path)], repeats)
+                ours += times[0]
+                theirs += times[1]
+            milliseconds = f"{1e3 * median(theirs):.2f} ms, RBD {1e3 * median(ours):.1f} ms"
+            judge(f"{name}, its time over RBD's", median(theirs) / median(ours), "x", beside=milliseconds)
+
+
+def large(image: np.ndarray) -> None:
+    """A large photograph from its file to RBD's map, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [str(Path(folder, name)) for name in ("small.jpg", "large.jpg")]
+        for path, picture in zip(paths, (image, resize_image(image, LARGE)), strict=True):
+            Image.fromarray(picture).save(path, quality=90)
+        done = subprocess.run([sys.executable, "-c", FROM_FILE, *paths], stdout=subprocess.PIPE, text=True, check=True)
+    seconds, kilobytes = map(float, done.stdout.split())
+    judge("24 megapixels, JPEG to RBD's map", seconds, "s", most=LARGE_SECONDS)
+    judge("24 megapixels, peak memory of the process", kilobytes / 1e3, "MB", most=LARGE_MB)
 
 
 def extraction_rate(paths: Sequence[str], method: str, workers: int, seconds: float) -> float:
@@ -174,6 +236,9 @@ def main() -> None:
     for method in arguments.methods:
         sys.stdout.write(compare(method, images, arguments.repeats))
         sys.stdout.flush()
+    peers(images, arguments.repeats)
+    if sys.platform == "linux":
+        large(images[0])
     if not arguments.seconds:
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from timing import best_of
+from timing import best_of, judge
 
 from usod.devices import autocast
 from usod.models.build import build_network
@@ -76,6 +76,7 @@ def main() -> None:
         sys.stdout.write(
             f"{name}: {rate:.1f} images/s of {size}x{size}, {seconds / times[0]:.2f} x the backbone{told}\n"
         )
+        judge(f"{name}, time over MobileNetV2's features", seconds / times[0], "x", beside=f"{rate:.1f} images/s")
 
 
 def as_onnx(network: SaliencyNet, images: np.ndarray, priors: np.ndarray, threads: int) -> Callable[[], object]:

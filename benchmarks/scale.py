@@ -1,7 +1,9 @@
-"""Time and memory of what touches every image of a large set: python benchmarks/scale.py --images 100000
+"""How time and memory grow with the images: python benchmarks/scale.py --images 100 1000 10000
 
-The images are hard links to a few files of 32x32, so that the numbers are those of the bookkeeping. Everything is
-written into a temporary folder (about 0.5 GB for 100,000).
+Every step of a run of one's own photographs that touches each image, from the folder to masks and gallery, with a small
+network. The images are links to a few files of 32x32: the numbers are those of the bookkeeping. A line is fitted to the
+times of each step: what an image adds, and how far the largest set is from the line through the smaller ones (1: on
+it). Memory should not grow. Everything is written into a temporary folder (about 1 GB for 100,000).
 """
 
 import argparse
@@ -10,24 +12,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from timing import judge
 
 ROOT = Path(__file__).parents[1]
-PARTS = """
-import sys
-import numpy as np
-from usod.data.index import read_index
-from usod.data.mapstore import write_maps
-ids, parts = list(read_index("index.csv")["id"]), int(sys.argv[1])
-for number in range(parts):
-    part = ids[number * len(ids) // parts : (number + 1) * len(ids) // parts]
-    origin = {"created_by": "benchmark", "config": {}, "inputs": {}, "usod_version": "0"}
-    with write_maps(f"part{number}.h5", part, (32, 32), [[32, 32]] * len(part), origin) as rows:
-        for key in part:
-            rows[key] = np.eye(32)
-"""
 CONFIG = """
 datasets: {photos: {root: photos, has_masks: false}}
 train: photos
@@ -35,59 +26,102 @@ size: 64
 maps: {chunks: CHUNKS}
 network: {name: light}
 """
+STEPS = {
+    "data check": "data check photos",
+    "data index": "data index photos --out index.csv",
+    "data images": "data images --index index.csv --size 32 --out images.h5",
+    "maps extract rbd": "maps extract rbd --index index.csv --out rbd.h5",
+    "maps extract mbd": "maps extract mbd --index index.csv --out mbd.h5",
+    "maps merge": "maps merge rbd.h5 --index index.csv --out merged.h5",
+    "deepusps fuse": "deepusps fuse --images images.h5 --maps rbd=merged.h5 --maps mbd=mbd.h5 --out model.safetensors"
+    " --history history.csv --device cpu --threads 1 --config fuse.yaml --network network.yaml",
+    "predict": "predict model.safetensors images.h5 --out final.h5 --device cpu --threads 1",
+    "maps agree": "maps agree --labels a=rbd.h5 --labels b=mbd.h5 --index index.csv --csv doubts.csv",
+    "maps export": "maps export final.h5 --threshold 0.5 --index index.csv --root photos --out masks",
+    "report gallery": "report gallery --images images.h5 --map final=final.h5 --map rbd=rbd.h5 --values doubts.csv"
+    " --out gallery --side 64",
+}
+"""Name -> call of usod, in the order of a run."""
 
 
-def measured(name: str, *command: str) -> None:
-    """Run a command and print its time and largest memory."""
+class Cost(NamedTuple):
+    seconds: float
+    gigabytes: float
+
+
+def measured(name: str, *command: str) -> Cost:
+    """Run a command; what it took. One that fails ends the benchmark."""
     script = (
         "import resource, subprocess, sys, time; start = time.monotonic()\n"
         "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)\n"
         "used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20\n"
-        "print(f'{time.monotonic() - start:.1f} s, {used:.2f} GB', done.stderr[-300:] if done.returncode else '')\n"
+        "print(time.monotonic() - start, used)\n"
+        "sys.exit(done.stderr[-600:] if done.returncode else 0)\n"
     )
-    found = subprocess.run([sys.executable, "-c", script, *command], capture_output=True, text=True, check=True)
-    print(f"{name}: {found.stdout.strip()}", flush=True)
+    found = subprocess.run([sys.executable, "-c", script, *command], stdout=subprocess.PIPE, text=True, check=True)
+    cost = Cost(*map(float, found.stdout.split()))
+    print(f"{name}: {cost.seconds:.1f} s, {cost.gigabytes:.2f} GB", flush=True)
+    return cost
+
+
+def link_images(count: int) -> None:
+    """Links to eight drawings of 32x32, a thousand in a folder."""
+    rng = np.random.default_rng(0)
+    Path("few").mkdir()
+    for number in range(8):
+        small = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((32, 32)).save(f"few/{number}.jpg")
+    for number in range(count):
+        target = Path(f"photos/{number // 1000:04d}")
+        target.mkdir(parents=True, exist_ok=True)
+        os.link(f"few/{number % 8}.jpg", target / f"{number:07d}.jpg")
+
+
+def costs(count: int, chunks: list[int]) -> dict[str, Cost]:
+    """Step -> its cost for so many images, in a folder of its own."""
+    print(f"{count} images")
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        link_images(count)
+        Path("fuse.yaml").write_text("{epochs: 1, min_steps: 0, batch_size: 20}\n")
+        Path("network.yaml").write_text("{name: light}\n")
+        found = {name: measured(name, sys.executable, "-m", "usod", *call.split()) for name, call in STEPS.items()}
+        for parts in chunks:
+            Path("config.yaml").write_text(CONFIG.replace("CHUNKS", str(parts)))
+            plan = ("-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "-n", "-q", "--cores", "2")
+            found[f"plan, {parts} chunks"] = measured(f"plan, {parts} chunks", sys.executable, *plan)
+        os.chdir(before)
+    return found
+
+
+def tell(counts: list[int], found: list[dict[str, Cost]]) -> None:
+    """A line for each step: what an image adds, and how straight it is; and the step whose memory grows most."""
+    grown = {}
+    for name in found[0]:
+        seconds = [each[name].seconds for each in found]
+        slope, start = np.polyfit(counts[:-1], seconds[:-1], 1)
+        straight = start + max(slope, 0) * counts[-1]
+        took = ", ".join(f"{s:.1f}" for s in seconds)
+        beside = f"{took} s; {1e3 * np.polyfit(counts, seconds, 1)[0]:.2f} ms an image"
+        what = f"{name}, {', '.join(map(str, counts))} images: time over the line through the smaller sets"
+        judge(what, seconds[-1] / straight, "x", most=1.5, beside=beside)
+        grown[name] = 1e3 * (found[-1][name].gigabytes - found[0][name].gigabytes)
+    worst = max(grown, key=lambda name: grown[name])
+    what = f"memory of any step, {counts[-1]} images over {counts[0]}"
+    judge(what, grown[worst], "MB", most=100, beside=f"most: {worst}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=100_000)
-    count = parser.parse_args().images
+    parser.add_argument("--images", type=int, nargs="+", default=[100, 1000, 10_000], help="how many, in turn")
+    parser.add_argument("--chunks", type=int, nargs="*", default=[64, 1000], help="parts of the maps that are planned")
+    arguments = parser.parse_args()
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        rng = np.random.default_rng(0)
-        Path("few").mkdir()
-        for number in range(8):
-            Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(f"few/{number}.jpg")
-        for number in range(count):
-            target = Path(f"photos/{number // 1000:04d}")
-            target.mkdir(parents=True, exist_ok=True)
-            os.link(f"few/{number % 8}.jpg", target / f"{number:07d}.jpg")
-        usod = (sys.executable, "-m", "usod")
-        print(f"{count} images")
-        measured("data check", *usod, "data", "check", "photos")
-        measured("data index", *usod, "data", "index", "photos", "--out", "index.csv")
-        measured("data images", *usod, "data", "images", "--index", "index.csv", "--size", "32", "--out", "images.h5")
-        subprocess.run([sys.executable, "-c", PARTS, "8"], check=True)
-        parts = [f"part{number}.h5" for number in range(8)]
-        measured("maps merge", *usod, "maps", "merge", *parts, "--index", "index.csv", "--out", "maps.h5")
-        labels = ("--labels", "a=maps.h5", "--labels", "b=maps.h5")
-        measured("maps agree", *usod, "maps", "agree", *labels, "--index", "index.csv", "--csv", "doubts.csv")
-        for chunks in (64, 1000):
-            Path("config.yaml").write_text(CONFIG.replace("CHUNKS", str(chunks)))
-            plan = (
-                sys.executable,
-                "-m",
-                "snakemake",
-                "--snakefile",
-                str(ROOT / "Snakefile"),
-                "-n",
-                "-q",
-                "--cores",
-                "2",
-            )
-            measured(f"plan with {chunks} chunks", *plan)
+    counts = sorted(arguments.images)
+    found = [costs(count, arguments.chunks) for count in counts]
+    if len(counts) > 2:
+        tell(counts, found)
 
 
 if __name__ == "__main__":

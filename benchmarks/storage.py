@@ -14,7 +14,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from timing import best_of
+from timing import best_of, judge
 
 from usod.data.mapstore import MapStore, write_maps
 
@@ -79,7 +79,7 @@ def main() -> None:
         sizes = [path.stat().st_size / 1e6 for path in (store, bare)]
     for name, ours, theirs in zip(("write", "read all", "read one by one"), times[::2], times[1::2], strict=True):
         rate = len(maps) / ours
-        sys.stdout.write(f"MapStore {name}: {rate:.0f} maps/s, {ours / theirs:.2f} x the time of bare h5py\n")
+        judge(f"MapStore, {name}, time over bare h5py's", ours / theirs, "x", most=3, beside=f"{rate:.0f} maps/s")
     sys.stdout.write(f"MapStore size: {sizes[0]:.1f} MB, bare h5py {sizes[1]:.1f} MB\n")
 
 

@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from PIL import Image
+from timing import judge
 
 from usod.crf import CRFParams, DenseCRF
 from usod.devices import autocast, describe_device, pick_device
@@ -81,6 +82,8 @@ def report(name: str, row: dict[str, float], bare: float, batch: int) -> None:
         f"{name}: {row['images_per_s']:.1f} images/s  {shares}  {batch / row['images_per_s'] / bare:.2f} x the bare "
         f"network's time, {row['device_memory_mb']:.0f} MB\n"
     )
+    rate = row["images_per_s"]
+    judge(f"training, {name}: a step over the bare network's", batch / rate / bare, "x", beside=f"{rate:.1f} images/s")
 
 
 def main() -> None:

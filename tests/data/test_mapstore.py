@@ -188,6 +188,14 @@ def test_missing_ids_are_named(tmp_path, rng):
         store.require(["a", "b", "c"])
 
 
+def test_a_map_is_found_without_going_through_all(tmp_path, rng, monkeypatch):
+    """`usod maps merge` asks for every one of 100,000 by itself."""
+    write(tmp_path / "a.h5", rng.random((3, 4, 4)))
+    with MapStore(tmp_path / "a.h5") as store:
+        monkeypatch.setattr(store, "ids", None)
+        assert store.sizes_of(["image 1"]).tolist() == [[4, 4]]
+
+
 def test_a_folder_of_pngs_reads_like_a_store(tmp_path, rng):
     maps = rng.random((2, 6, 8))
     write_map(tmp_path / "x" / "a b.png", maps[0])

@@ -102,3 +102,12 @@ def test_a_list_that_begins_with_a_mark_of_its_encoding(tmp_path):
     assert splits.of == {"a": "train", "b": "test"} and not splits.ours
     (tmp_path / "train.txt").unlink()
     assert assign_splits(data).ours
+
+
+def test_a_name_that_no_table_can_hold_is_one_line(tmp_path):
+    try:
+        data = make(tmp_path, "a.jpg", b"caf\xe9.jpg".decode(errors="surrogateescape"))
+    except OSError:
+        pytest.skip("this file system refuses such names by itself")
+    with pytest.raises(UsodError, match=r"the name of 'caf\\udce9' is not UTF-8; rename the file"):
+        assign_splits(data)

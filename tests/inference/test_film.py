@@ -145,6 +145,37 @@ def test_a_film_that_was_stopped_ends_with_the_same_frames(model, drawn, tmp_pat
         assert results[0] == results[1] and len(results[0]) == 8
 
 
+@pytest.mark.parametrize("video", [None, "prores"])
+def test_nothing_is_left_of_other_settings_or_another_film(model, drawn, tmp_path, video, monkeypatch):
+    """A run in parts of three is stopped; the next one has parts of two. Then the film is cut shorter."""
+
+    def stops(image, saliency, calls=[]):  # noqa: B006
+        calls.append(1)
+        if len(calls) == 7:
+            raise KeyboardInterrupt
+        return draw(image, saliency)
+
+    monkeypatch.setattr(predict_film, "SEGMENT", 1)
+    targets = film_names([drawn], tmp_path, video)
+    with pytest.raises(KeyboardInterrupt):
+        predict_films(model, targets, 3, stops, [], video=video)
+    predict_films(model, targets, 2, draw, [], video=video)
+
+    def frames():
+        if video:
+            return [time for time, _ in decoded(targets[drawn], "prores")]
+        return [path.name for path in sorted(targets[drawn].glob("*.png"))]
+
+    assert len(frames()) == 7
+    with av.open(str(drawn), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 49, 63, "bgr0"
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(scene(0), format="rgb24")))
+        out.mux(stream.encode())
+    predict_films(model, targets, 2, draw, [], video=video, overwrite=True)
+    assert len(frames()) == 1
+
+
 def test_what_has_no_alpha_is_a_plain_video(tmp_path):
     masks = [255 * (scene(number)[..., 0] > 200).astype(np.uint8) for number in range(3)]
     for video, codec in (("vp9", "libvpx-vp9"), ("prores", "prores")):
@@ -176,6 +207,8 @@ def test_the_average_follows_what_moves_and_forgets_at_a_cut():
 def test_what_is_no_film_is_one_line(model, tmp_path, monkeypatch):
     (tmp_path / "bad.mp4").write_bytes(b"no film")
     targets = film_names([tmp_path / "bad.mp4"], tmp_path / "out")
+    with pytest.raises(UsodError, match=r"none\.mp4: no such film"):
+        film_names([tmp_path / "none.mp4"], tmp_path / "out")
     with pytest.raises(UsodError, match=r"bad\.mp4: cannot be decoded"):
         predict_films(model, targets, 2, draw, [])
     monkeypatch.setitem(sys.modules, "av", None)

@@ -292,6 +292,23 @@ def test_images_that_show_nothing_are_listed_and_stay_away(model_file, tmp_path,
     assert usod_predict(model_file, photos, "--out", out, "--empty-above", "0.5")[0] == 2
 
 
+def test_a_list_of_skipped_images_serves_several_runs(model_file, tmp_path, usod_predict, monkeypatch):
+    monkeypatch.setattr("usod.inference.skipped.nothing_in_map", lambda saliency: 0.9)
+    first, other, out = put(tmp_path / "1", "a.jpg"), put(tmp_path / "2", "b.jpg", "c.jpg"), tmp_path / "out"
+    usod_predict(model_file, first, "--out", out)
+    assert (out / "a.png").exists()
+    usod_predict(model_file, first, "--out", out, "--skip-empty", "--overwrite")
+    assert not (out / "a.png").exists(), "it is listed, so there is no file"
+    listed = out / "skipped.csv"
+    listed.write_text(listed.read_text() + "b.png,0.")  # the disk was full
+    code, told = usod_predict(model_file, other, "--out", out, "--skip-empty")
+    assert code == 0 and "2 of 2 images show nothing" in told, "not the image of another run"
+    assert listed.read_text().split()[1:] == ["a.png,0.900000", "b.png,0.900000", "c.png,0.900000"]
+    listed.write_text("name\na\n")
+    code, told = usod_predict(model_file, other, "--out", out, "--skip-empty")
+    assert code == 1 and "skipped.csv: not a list that --skip-empty has written" in told
+
+
 def test_a_model_says_that_its_map_shows_nothing(model_file):
     model = usod.load(model_file, "cpu")
     assert model.nothing(np.zeros((8, 8))) > 0.99 and model.nothing(np.eye(8)) < 0.3

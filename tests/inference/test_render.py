@@ -87,6 +87,16 @@ def test_a_map_without_an_edge_can_be_cut_out(level):
     assert (cut[..., 3] == (255 if level == 1 else 0)).all()
 
 
+@pytest.mark.parametrize("method", ["closed-form", "knn"])
+def test_an_image_of_a_few_pixels_is_cut_out_by_its_map(method, capsys):
+    for height, width in ((1, 1), (2, 2), (2, 9)):
+        saliency = np.linspace(0.2, 0.7, height * width, dtype=np.float32).reshape(height, width)
+        cut = np.asarray(render("rgba", IMAGE[:height, :width], saliency, alpha=method))
+        assert cut.shape == (height, width, 4)
+    assert np.array_equal(cut[..., 3], np.rint(255 * saliency))
+    assert f"{method} matting finds no opacity for 2 x 9 pixels" in capsys.readouterr().err
+
+
 def test_a_filled_hole_is_opaque():
     ring = DISC - (np.hypot(*np.ogrid[-20:20, -30:30]) < 5)
     assert np.array_equal(np.asarray(render("rgba", IMAGE, ring, fill=True))[..., 3], 255 * DISC)

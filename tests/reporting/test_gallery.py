@@ -52,16 +52,24 @@ def folder(tmp_path_factory):
     with write_maps(folder / "human.h5", [IDS[2]], (40, 80), [[40, 80]], ATTRIBUTES) as rows:
         rows.fill([half])
     doubts = pd.DataFrame({"rank": 1, "id": IDS[::-1], "doubt": np.arange(COUNT)[::-1] / 100, "movement": np.nan})
-    doubts.assign(nothing=[0.5, *[np.nan] * (COUNT - 1)]).assign(corrected=False).to_csv(
-        folder / "doubts.csv", index=False
+    doubts.assign(nothing=[0.5, *[np.nan] * (COUNT - 1)]).to_csv(folder / "doubts.csv", index=False)
+    pd.DataFrame({"id": IDS, "Größe": range(COUNT), "corrected": [True] + [False] * (COUNT - 1)}).to_csv(
+        folder / "more.csv", index=False
     )
     gallery(folder, "--workers", "2", "--name", "a & b", "--side", "64")
     return folder
 
 
 def words(*more):
-    options = ["images=images.h5", "map=final=final.h5", "map=rbd=rbd.h5", "values=doubts.csv", "truth=masks.csv"]
-    options += ["index=index.csv", "masks=all masks", "root=set", "corrections=human.h5", "out=shown"]
+    options = ["images=images.h5", "map=final=final.h5", "map=rbd=rbd.h5", "values=doubts.csv", "values=more.csv"]
+    options += [
+        "truth=masks.csv",
+        "index=index.csv",
+        "masks=all masks",
+        "root=set",
+        "corrections=human.h5",
+        "out=shown",
+    ]
     named = [word for key, value in (o.split("=", 1) for o in options) for word in (f"--{key}", value)]
     return ["usod", "report", "gallery", *named, *more]
 
@@ -78,11 +86,12 @@ def document(folder):
 def test_every_image_has_its_own_pictures_and_values(folder):
     found = document(folder)
     assert found["ids"] == IDS and found["layers"] == ["mask", "final", "rbd", "ground truth"]
-    assert found["columns"].keys() == {"doubt", "nothing", "corrected", "area"}, (
+    assert found["columns"].keys() == {"doubt", "nothing", "Größe", "corrected", "area"}, (
         "neither the rank nor what no image has"
     )
     assert found["columns"]["doubt"] == [number / 100 for number in range(COUNT)], "by id, not in the table's order"
     assert found["columns"]["nothing"] == [None] * (COUNT - 1) + [0.5]
+    assert found["columns"]["corrected"] == [1] + [0] * (COUNT - 1)
     assert found["columns"]["area"][5] == pytest.approx(5 / 32, abs=1e-4)
     assert found["columns"]["area"][2] == 0.5, "that of the person's mask"
     for number in (0, 1, 31, COUNT - 1):
@@ -109,6 +118,7 @@ def test_the_page_finds_photographs_and_masks_where_they_are(folder):
     [
         (["--map", "few=few.h5"], "few.h5: 51 of 54 images have no map here", 1),
         (["--values", "no.csv"], "no.csv: not a table with a column id", 1),
+        (["--values", "twice.csv"], "twice.csv: has 'a' twice", 1),
         (["--threshold", "7"], "--threshold 7: give a number", 2),
     ],
 )
@@ -116,12 +126,27 @@ def test_a_wrong_call_is_one_line_and_leaves_nothing(folder, monkeypatch, capsys
     with write_maps(folder / "few.h5", IDS[:3], (4, 4), [[4, 4]] * 3, ATTRIBUTES) as rows:
         rows.fill(np.zeros((3, 4, 4)))
     (folder / "no.csv").write_text("name\n1\n")
+    (folder / "twice.csv").write_text("id,x\na,1\na,2\n")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", words(*wrong, "--out", "none"))
     with pytest.raises(SystemExit) as stopped:
         main()
     error = capsys.readouterr().err
     assert stopped.value.code == code and line in error and error.count("\n") == 1
+    assert not (folder / "none").exists()
+
+
+def test_an_index_of_other_images_is_one_line(folder, monkeypatch, capsys):
+    for name in ("o.h5", "o-maps.h5"):
+        write, shape = (write_images, (4, 4, 3)) if name == "o.h5" else (write_maps, (4, 4))
+        with write(folder / name, ["none"], (4, 4), np.array([[4, 4]]), ATTRIBUTES) as rows:
+            rows.fill(np.zeros((1, *shape), np.uint8))
+    call = "usod report gallery --images o.h5 --map a=o-maps.h5 --index index.csv --out none"
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", call.split())
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1 and "index.csv: has no image 'none'" in capsys.readouterr().err
     assert not (folder / "none").exists()
 
 
@@ -154,6 +179,7 @@ addEventListener("load", () => setTimeout(() => {
     seen.csv = csv();
     type("SUB doubt>=.20 area<0.1"); seen.filtered = [order(), status_()];
     type("nosuch>1"); seen.wrong = status_();
+    type("größe<3 corrected=0"); seen.letters = order().sort();
     type("-1/ 3"); seen.without = order();
     type(""); sort("nothing"); seen.nothing = order().slice(0, 2);
     sort("area"); seen.area = order().slice(0, 2);
@@ -162,7 +188,7 @@ addEventListener("load", () => setTimeout(() => {
     seen.large = [$("enlarged").open, $("title").textContent];
     press("ArrowRight"); press("3"); press(" ");
     seen.next = [$("title").textContent, layers[state.layer], $("tick").textContent];
-    $("enlarged").close(); grid.focus(); press("v");
+    press("Enter"); seen.closed = !$("enlarged").open; grid.focus(); press("v");
     press("/"); seen.focus = document.activeElement.id;
     seen.address = location.hash;
     sessionStorage.seen = JSON.stringify(seen);
@@ -196,12 +222,14 @@ def test_keys_filters_and_ticks_in_a_browser(folder, chromium, tmp_path):
     assert seen["csv"] == f"id,path\n{IDS[0]},{paths[0]}\n{IDS[52]},{paths[1]}\n"
     expected = [n for n in doubtful if n >= 20 and (n % 32) / 32 < 0.1]
     assert seen["filtered"] == [expected, f"{len(expected)} of {COUNT} images"]
-    assert seen["wrong"] == "No value “nosuch”: there are doubt, nothing, corrected, area"
+    assert seen["wrong"] == "No value “nosuch”: there are doubt, nothing, Größe, corrected, area"
+    assert seen["letters"] == [1, 2], "whatever the letters of a column"
     assert seen["without"] == [n for n in doubtful if n < 30 and "3" in FILES[n]]
     assert seen["nothing"] == [COUNT - 1, 0], "images without the value come last"
     assert seen["area"] == [31, 30]
     assert seen["large"] == [True, IDS[53]]
     assert seen["next"] == [IDS[52], "rbd", "Tick"], "space took the tick away"
+    assert seen["closed"], "enter closes what it has opened"
     assert seen["focus"] == "filter" and "view=image" in seen["address"]
     assert seen["kept"] == [IDS[0]] and seen["view"] == ["image", "rbd"], "after a reload"
     assert seen["ticked"] == [0] and not seen["wide"]

@@ -254,7 +254,7 @@ def image_paths(path: str | Path, ids: Iterable[str] | None = None) -> dict[str,
     table = read_index(path)
     images = dict(zip(table["id"], map(Path, table["image"]), strict=True))
     if missing := next((key for key in ids or () if key not in images), None):
-        raise UsodError(f"{path}: has no image {missing}, which is in the maps")
+        raise UsodError(f"{path}: has no image {missing!r}; give the index that the store was made of")
     return images if ids is None else {key: images[key] for key in ids}
 
 

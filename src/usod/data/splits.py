@@ -52,8 +52,12 @@ def assign_splits(data: DataSet) -> Splits:
     Raises
     ------
     UsodError
-        If a split.csv lacks the columns id and split, or a list cannot be read.
+        If a split.csv lacks the columns id and split, a list cannot be read, or the name of an image is no UTF-8: no
+        table of the images could hold it.
     """
+    for item in data.items:
+        if item.id.encode(errors="replace").decode() != item.id:
+            raise UsodError(f"{data.root}: the name of {item.id!a} is not UTF-8; rename the file")
     names = _Names(data)
     table = data.root / SPLIT_TABLE
     if table.is_file():

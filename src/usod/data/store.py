@@ -30,6 +30,8 @@ class Named(Protocol):
     path: Path
     ids: list[str]
 
+    def __contains__(self, key: object) -> bool: ...
+
 
 class Store:
     """Rows of equal shape in `dataset` of an HDF5 file, addressed by id or by row number.
@@ -206,8 +208,7 @@ class Store:
 
 def require_ids(maps: Named, ids: Sequence[str]) -> None:
     """Raise UsodError when `maps` lacks some of `ids`, naming the first few."""
-    present = set(maps.ids)
-    missing = [key for key in ids if key not in present]
+    missing = [key for key in ids if key not in maps]
     if missing:
         some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise UsodError(f"{maps.path}: {len(missing)} of {len(ids)} images have no map here: {some}")

@@ -15,6 +15,7 @@ from scipy.ndimage import distance_transform_edt
 
 from usod.data.images import reduced_size, resize_image, resize_map
 from usod.inference.guided_filter import guided_upsample
+from usod.progress import say
 
 ONE_THREAD = threading.Lock()
 """Held in PyMatting, whose loops run on all cores by themselves: entered by two threads, numba may end the process."""
@@ -59,7 +60,8 @@ def estimate_opacity(image: NDArray[np.uint8], saliency: NDArray, method: Alpha)
     ----------
     image : (H, W, 3) uint8 RGB
     saliency : (H, W) in [0, 1]
-    method : "map": the map itself; "closed-form" or "knn": matting on `make_trimap`
+    method : "map": the map itself; "closed-form" or "knn": matting on `make_trimap`; where that finds none, which is
+        said (an image of a few pixels, or one on which the solver does not converge), the map too
     """
     if method == "map":
         return saliency.astype(np.float32)
@@ -72,9 +74,14 @@ def estimate_opacity(image: NDArray[np.uint8], saliency: NDArray, method: Alpha)
     alpha = trimap
     if known.any() and not known.all():
         estimate = estimate_alpha_cf if method == "closed-form" else estimate_alpha_knn
-        with ONE_THREAD, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a trimap that is known but for a few pixels
-            alpha = estimate(small / 255.0, trimap)
+        try:
+            with ONE_THREAD, warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a trimap that is known but for a few pixels
+                alpha = estimate(small / 255.0, trimap)
+        except ValueError as error:
+            height, width = image.shape[:2]
+            say(f"{method} matting finds no opacity for {height} x {width} pixels, the map is taken ({error})")
+            return saliency.astype(np.float32)
     opacity: NDArray[np.float32] = alpha.clip(0, 1).astype(np.float32)
     if size == image.shape[:2]:
         return opacity
@@ -98,7 +105,7 @@ def cut_out(image: NDArray[np.uint8], alpha: NDArray[np.float32]) -> Image.Image
 
     opacity = np.rint(alpha * 255).astype(np.uint8)
     colours = image
-    if ((opacity > 0) & (opacity < 255)).any():
+    if ((opacity > 0) & (opacity < 255)).any() and opacity.size > 1:  # PyMatting halves the longer side
         with ONE_THREAD:
             colours = estimate_foreground_ml(image.astype(np.float32) / 255, alpha.astype(np.float32))
         colours = np.rint(colours.clip(0, 1) * 255).astype(np.uint8)

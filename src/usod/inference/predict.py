@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from usod.crf import CRFParams, refine
+from usod.crf import CRFParams, Refiner
 from usod.data.features import FeatureStore, open_features
 from usod.data.images import read_image, resize_image, resize_map, tell_broken
 from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
 from usod.data.parallel import threaded_map
 from usod.data.tree import image_files, png_names
-from usod.devices import AsMemoryAllows, Precision, autocast, pick_device
+from usod.devices import AsMemoryAllows, Precision, autocast, pick_device, sent
 from usod.emptiness import nothing_in_map
 from usod.errors import UsodError
 from usod.files import atomic_path
@@ -62,6 +62,7 @@ class Model:
         self.size = size or self._trained_size(path)
         said = self.metadata.get("crf")
         self.crf = (None if said is None else CrfConfig(**said)) if crf == "model" else crf
+        self._refine = None if self.crf is None else Refiner(CRFParams(**self.crf.model_dump()))
         self.precision = precision
         self._as_memory_allows = AsMemoryAllows()
 
@@ -96,10 +97,10 @@ class Model:
         UsodError
             If the network predicts a value that is not finite.
         """
-        pixels = torch.tensor(images).to(self.device)  # a copy: arrays made by Pillow are read-only
+        pixels = sent(torch.tensor(images), self.device)  # a copy: arrays made by Pillow are read-only
         seen = View(torch.zeros(len(images), dtype=torch.bool), size=self.size).of_images(pixels)
         with autocast(self.device, self.precision):
-            given = None if features is None else torch.from_numpy(features).to(self.device).permute(0, 3, 1, 2)
+            given = None if features is None else sent(torch.from_numpy(features), self.device).permute(0, 3, 1, 2)
             logits = self.network(self.network.as_input(seen), features=given).float()
         if logits.shape[-2:] != pixels.shape[1:3]:
             logits = F.interpolate(logits, pixels.shape[1:3], mode="bilinear")
@@ -109,8 +110,8 @@ class Model:
                 f"{self.path}: predicts values that are not finite; train it again with a lower lr, or with "
                 "precision: float32"
             )
-        if self.crf is not None:
-            probability = refine(pixels, probability, CRFParams(**self.crf.model_dump()))
+        if self._refine is not None:
+            probability = self._refine(pixels, probability)
         return probability.cpu().numpy()
 
     def predict_all(
@@ -199,16 +200,11 @@ def predict_files(
     UsodError
         As `output_names`; and after all others are done if some files cannot be read, each of which is named.
     """
-    targets = output_names(inputs, out, may_be_none)
-    if not targets:
+    wanted = output_names(inputs, out, may_be_none)
+    if not wanted:
         return
-    count = len(targets)
     skipped = Skipped(out, skip_empty, overwrite)
-    if not overwrite:
-        done = {target for target in targets if Path(target).exists() or target in skipped}
-        targets = {target: source for target, source in targets.items() if target not in done}
-        if done:
-            say(f"{out}: {len(done)} of {count} files are there and kept; --overwrite makes them again")
+    targets = wanted if overwrite else _without_done(wanted, out, skipped)
     waiting: dict[str, np.ndarray] = {}
     broken: list[UsodError] = []
 
@@ -233,17 +229,35 @@ def predict_files(
             if not skipped.take(target, saliency):
                 yield target, image, saliency
 
+    _write_pictures(draw, predicted())
+    skipped.tell(wanted)
+    tell_broken(broken, len(targets), f"the maps of the others are in {out}")
+
+
+def _write_pictures(
+    draw: Callable[[np.ndarray, np.ndarray], Image.Image], items: Iterable[tuple[str, np.ndarray, np.ndarray]]
+) -> None:
+    """Draw and write (file, image, map) in threads, while the network, in this one, is at work on the next.
+
+    Large pictures are made one at a time: each takes hundreds of megabytes.
+    """
+    one_at_a_time = Lock()
+
     def write(item: tuple[str, np.ndarray, np.ndarray]) -> None:
         target, image, saliency = item
         with one_at_a_time if image.size > LARGE else nullcontext(), atomic_path(target) as temporary:
             draw(image, resize_map(saliency, image.shape[:2])).save(temporary, format="png")
 
-    one_at_a_time = Lock()
-    # Pictures are read and written while the network, in this thread, is at work.
-    for _ in threaded_map(write, predicted(), THREADS):
+    for _ in threaded_map(write, items, THREADS):
         pass
-    skipped.tell(count)
-    tell_broken(broken, len(targets), f"the maps of the others are in {out}")
+
+
+def _without_done(targets: dict[str, Path], out: Path, skipped: Skipped) -> dict[str, Path]:
+    """Those of the targets that an earlier run has neither made nor skipped."""
+    left = {target: source for target, source in targets.items() if not (Path(target).exists() or target in skipped)}
+    if done := len(targets) - len(left):
+        say(f"{out}: {done} of {len(targets)} files are there and kept; --overwrite makes them again")
+    return left
 
 
 def output_names(inputs: list[Path], out: Path, may_be_none: bool = False) -> dict[str, Path]:

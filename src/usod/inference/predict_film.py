@@ -1,10 +1,11 @@
 """Predicting the maps of films, frame by frame, so that a stopped run goes on where it was."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,12 @@ def film_names(inputs: list[Path], out: Path, video: Video | None = None) -> dic
     Raises
     ------
     UsodError
-        If it would overwrite another's, or a film given.
+        If a film is missing, or what is made of it would overwrite another's, or a film given.
     """
     targets: dict[Path, Path] = {}
     for given in inputs:
+        if is_film(given) and not given.exists():
+            raise UsodError(f"{given}: no such film")
         inside = given.resolve() in out.resolve().parents
         found = scan(given, out if inside else None).films if given.is_dir() else []
         films = [given / film for film in found] if given.is_dir() else [given] if is_film(given) else []
@@ -66,14 +69,13 @@ class _State:
     saliency: np.ndarray | None = None
 
     def read(self) -> None:
-        """Take up what an earlier run left, if that was of the same settings."""
-        try:
-            with np.load(self.folder / "state.npz") as kept:
-                if str(kept["settings"]) == self.settings:
-                    self.times = kept["times"].tolist()
-                    self.image, self.saliency = kept.get("image"), kept.get("saliency")
-        except (OSError, ValueError, KeyError):
-            return
+        """Take up what an earlier run left, if that was of the same film and settings; else remove it."""
+        with contextlib.suppress(OSError, ValueError, KeyError), np.load(self.folder / "state.npz") as kept:
+            if str(kept["settings"]) == self.settings:
+                self.times = kept["times"].tolist()
+                self.image, self.saliency = kept.get("image"), kept.get("saliency")
+                return
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def write(self, smoother: Smoother | None) -> None:
         last: dict[str, Any] = {}
@@ -121,10 +123,11 @@ def predict_films(
         if done.exists() and not overwrite:
             say(f"{target}: is there and kept; --overwrite makes it again")
             continue
-        decides = json.dumps([str(film), settings, smooth, video, batch])
+        seen = film.stat()
+        decides = json.dumps([str(film), seen.st_size, seen.st_mtime_ns, settings, smooth, video, batch])
         state = _State(target.with_name(f".{target.name}.film"), decides)
-        if overwrite and done.exists():
-            done.unlink()
+        if overwrite:
+            done.unlink(missing_ok=True)
             shutil.rmtree(state.folder, ignore_errors=True)
         try:
             _predict_film(model, film, target, batch, draw, state, smooth, video)
@@ -159,6 +162,10 @@ def _predict_film(
         join_films(parts, state.times, target)
     else:
         rows = [f"{number:06d}.png,{float(time * CLOCK):.6f}" for number, time in enumerate(state.times, 1)]
+        for later in count(len(rows) + 1):  # of a longer film of this name
+            if not (file := target / f"{later:06d}.png").exists():
+                break
+            file.unlink()
         write_text(target / "times.csv", "\n".join(["frame,seconds", *rows]) + "\n")
     shutil.rmtree(state.folder)
 

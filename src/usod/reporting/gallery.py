@@ -22,6 +22,7 @@ from usod.data.index import load_masks, read_masks
 from usod.data.listed import read_rows
 from usod.data.mapstore import ImageStore, MapStore
 from usod.data.parallel import parallel_map
+from usod.errors import UsodError
 from usod.files import explained, write_text
 from usod.progress import progress
 from usod.reporting.templates import render
@@ -29,8 +30,9 @@ from usod.reporting.thumbnails import mask_of, strip, thumbnail
 
 PER_FOLDER = 500
 """Images whose pictures share a folder: file managers and network disks are slow with tens of thousands in one."""
-CHUNK = 50
-"""Images that a worker takes at a time: it opens all stores for them."""
+CHUNK, CHUNKS = 50, 100
+"""Images that a worker takes at a time, at least; and into how many parts all are divided, at most. For each part all
+stores are opened, which takes longer the more images they hold."""
 MASK, TRUTH = "mask", "ground truth"
 
 ABOUT = {
@@ -39,7 +41,7 @@ ABOUT = {
     "movement": "mean absolute difference of the labels to those of the stage before",
     "undecided": "share of pixels on which the methods' mean is neither low nor high",
     "nothing": "how likely the image has no salient object",
-    "corrected": "1: a person drew the mask",
+    "corrected": "1: it has a human mask, which was learnt (corrections)",
     "area": "share of the image that the mask takes",
     "mae": "mean absolute error against the ground truth",
     "f_adaptive": "F (beta2 = 0.3) against the ground truth, at twice the mean of the map",
@@ -100,7 +102,7 @@ def make_gallery(
     Raises
     ------
     UsodError
-        If maps or masks of some images are missing, or a table cannot be read.
+        If maps, masks or photographs of some images are missing, or a table cannot be read or has an image twice.
     """
     with ImageStore(contents.images) as store:
         ids, sizes = list(store.ids), store.original_size
@@ -108,7 +110,8 @@ def make_gallery(
         with MapStore(path) as maps:
             maps.require(ids)
     table = read_values(values, ids)
-    chunks = [(contents, out, start, ids[start : start + CHUNK]) for start in range(0, len(ids), CHUNK)]
+    size = max(CHUNK, -(-len(ids) // CHUNKS))
+    chunks = [(contents, out, start, ids[start : start + size]) for start in range(0, len(ids), size)]
     done = parallel_map(_write_pictures, chunks, workers, [__name__])
     areas = [area for found in progress(done, len(chunks), "making pictures", "batch") for area in found]
     table["area"] = areas
@@ -133,6 +136,8 @@ def read_values(tables: Sequence[Path], ids: Sequence[str]) -> pd.DataFrame:
     found = pd.DataFrame(index=pd.Index(ids))
     for path in tables:
         table = read_rows(path)
+        if twice := list(table.index[table.index.duplicated()]):
+            raise UsodError(f"{path}: has {twice[0]!r} twice; one row for each image")
         numbers = table.select_dtypes(["number", "bool"]).astype(float).dropna(axis="columns", how="all")
         for key in [key for key in numbers if key not in _LEFT_OUT and key not in found]:
             found[key] = numbers[key].reindex(found.index)
@@ -184,13 +189,10 @@ def _number(value: Any) -> float | None:
 
 
 def _places(files: Mapping[str, Path] | None, ids: Sequence[str], out: Path) -> dict[str, Any] | None:
-    """A folder, from the gallery's where there is a way, and the files below it."""
+    """A folder, from the gallery's, and the files below it."""
     if not files:
         return None
     paths = [os.path.abspath(files[key]) for key in ids]  # noqa: PTH100  (links stay as they are)
     folder = os.path.commonpath([Path(path).parent for path in paths])
-    try:
-        root = Path(os.path.relpath(folder, out.absolute())).as_posix()
-    except ValueError:  # another drive of Windows
-        root = Path(folder).as_uri()
+    root = Path(os.path.relpath(folder, out.absolute())).as_posix()
     return {"folder": root, "files": [Path(os.path.relpath(path, folder)).as_posix() for path in paths]}

@@ -66,14 +66,15 @@ const COMPARE = {
 };
 
 function condition(word) {
-  const compared = word.match(/^([\w.-]+)(<=|>=|<|>|=)(.*)$/);
+  const compared = word.match(/^([^<>=]+)(<=|>=|<|>|=)(.*)$/);
   if (!compared) {
     if (word === "ticked") return (n) => ticked.has(ids[n]);
     return word.length > 1 && word[0] === "-" ? (n) => !names[n].includes(word.slice(1)) : (n) => names[n].includes(word);
   }
-  const [, key, sign, text] = compared;
+  const [, given, sign, text] = compared;
+  const key = Object.keys(columns).find((name) => name.toLowerCase() === given);
   const bound = parseFloat(text);
-  if (!(key in columns)) wrong = `No value “${key}”: there are ${Object.keys(columns).join(", ")}`;
+  if (key === undefined) wrong = `No value “${given}”: there are ${Object.keys(columns).join(", ")}`;
   else if (Number.isNaN(bound)) wrong = `${key}${sign} needs a number`;
   else return (n) => columns[key][n] !== null && COMPARE[sign](columns[key][n], bound);
   return () => true;

@@ -5,7 +5,7 @@ function pictureFile(number, maps) {
 }
 
 function ownFile(places, number) {
-  return places && `${places.folder}/${places.files[number]}`.split("/").map(encodeURIComponent).join("/").replace("%3A", ":");
+  return places && `${places.folder}/${places.files[number]}`.split("/").map(encodeURIComponent).join("/");
 }
 
 function block(name, parent) {

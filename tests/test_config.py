@@ -294,6 +294,8 @@ def test_the_schema_file_is_the_generated_one():
         ({"datasets": {"a": None}}, "datasets.a: root: is required"),
         ({"datasets": {"a": {"root": "x", "of": ["b", "c"]}}}, "datasets.a: root: not beside of:"),
         ({"datasets": {"a": {"of": ["b"]}}}, "datasets.a: of: name two data sets or more"),
+        ({"train": []}, "train: names no data set"),
+        ({"corrections": ""}, "corrections.masks: must be text, not ''"),
         ({"train": ["a", "b"]}, "datasets.a-and-b.of: no folder 'b'; datasets has a"),
         ({"corrections": {"weight": 4}}, "corrections.masks: is required"),
         ({"corrections": {"masks": "x", "weight": 0}}, "corrections.weight: must be above 0, not 0"),

@@ -1,10 +1,12 @@
 """Photographs that two data sets share."""
 
 import numpy as np
+import pytest
 from PIL import Image, ImageOps
 
 from usod.data.index import build_index
 from usod.data.leaks import find_leaks, leaked
+from usod.errors import UsodError
 
 
 def scene(number):
@@ -42,3 +44,12 @@ def test_copies_are_found_and_other_pictures_are_not(tmp_path):
     assert leaked(pairs, "A", "B") == "7 images of B look like images of A, 1 of them the same file."
     assert leaked(pairs[1:2], "A", "B") == "1 image of B looks like images of A."
     assert leaked(pairs[:0], "A", "B") == ""
+
+
+def test_an_index_that_lacks_hashes_is_refused(tmp_path):
+    for number in range(3):
+        scene(number).save(tmp_path / f"{number}.png")
+    whole = build_index(tmp_path)
+    for lacking in (whole.drop(columns="dhash"), whole.assign(dhash=[whole["dhash"][0], "", whole["dhash"][2]])):
+        with pytest.raises(UsodError, match="of an older usod"):
+            find_leaks(whole, lacking)

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from usod.cli import app
+from usod.data.listed import read_rows
 from usod.errors import UsageError, UsodError
 from usod.evaluation import MEASURES, Benchmark, evaluate, score
 
@@ -261,3 +263,23 @@ def test_missing_maps_are_counted_and_named_and_nothing_is_written(tmp_path):
     with pytest.raises(UsodError, match=r"maps\.h5: 8 of 9 .*im1, im2"):
         evaluate(Maps(im0=np.zeros((2, 2))), masks, json_path=tmp_path / "a.json")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("maps", "listed", "part", "scored"),
+    [
+        (["x", "y"], ["x"], [], {"y"}),
+        (["x", "y"], ["a/x", "b/y"], ["--part", "a"], {"y"}),
+        (["a/x", "b/x", "a/y"], ["x"], ["--part", "a"], {"b/x", "a/y"}),
+    ],
+)
+def test_images_that_were_learnt_are_left_out_under_their_names_in_joined_sets(tmp_path, maps, listed, part, scored):
+    for key in maps:
+        (tmp_path / "maps" / key).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / f"maps/{key}.png")
+    (tmp_path / "list.csv").write_text("\n".join(["id", *listed]))
+    given = [tmp_path / "maps", "--masks", tmp_path / "maps", "--per-image", tmp_path / "out.csv", "--json"]
+    words = [*given, tmp_path / "out.json", "--without", tmp_path / "list.csv", *part, "--quiet"]
+    app(["evaluate", *map(str, words)], standalone_mode=False)
+    assert set(read_rows(tmp_path / "out.csv").index) == scored
+    assert json.loads((tmp_path / "out.json").read_text())["left_out"] == len(maps) - len(scored)

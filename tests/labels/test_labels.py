@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import zipfile
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from usod.cli import app as typer_app
 from usod.cli import main
 from usod.data.images import read_mask
 from usod.data.index import build_index, write_index
@@ -112,6 +115,24 @@ def test_a_mapstore_and_a_threshold(desk, tmp_path, capsys):
     assert only["score"] == pytest.approx(0.8, abs=0.003) and only["bbox"] == [0, 0, 60, 40] and only["area"] == 2400
 
 
+def test_human_masks_are_exported_as_drawn(desk, tmp_path, capsys):
+    """Else a round through a tool would undo what was mended in the one before."""
+    write_index(build_index(desk[0]), tmp_path / "index.csv")
+    (tmp_path / "mended").mkdir()
+    shutil.copy(desk[1] / "holes.png", tmp_path / "mended")
+    (tmp_path / "black").mkdir()
+    for name in ("holes", "turned"):
+        Image.new("L", (60, 40)).save(tmp_path / f"black/{name}.png")
+    words = ["--index", tmp_path / "index.csv", "--out", tmp_path / "human.h5", "-q"]
+    typer_app(["data", "corrections", *map(str, [tmp_path / "mended", *words])], standalone_mode=False)
+    words = ["--corrections", tmp_path / "human.h5", "--smallest", "0.5", "--threshold", "otsu"]
+    exported(capsys, desk, tmp_path / "out", "voc", *words, source=tmp_path / "black")
+    code, said = call(capsys, "import", tmp_path / "out", "--images", desk[0], "--out", tmp_path / "back")
+    assert code == 0, said
+    assert np.array_equal(read_mask(tmp_path / "back/holes.png"), desk[2]["holes.png"])
+    assert not read_mask(tmp_path / "back/turned.png").any()
+
+
 def test_small_components_go_and_the_others_are_objects(desk, tmp_path, capsys):
     said = exported(capsys, desk, tmp_path / "out", "coco", "--instances", "--smallest", "0.0106")
     (file,) = (tmp_path / "out").rglob("*.json")
@@ -166,6 +187,81 @@ def test_what_does_not_fit_the_images_is_refused_whole(desk, tmp_path, capsys, c
     assert code == 1 and said in told and not (tmp_path / "back").exists()
 
 
+def _coco(segmentation, **image):
+    return json.dumps(
+        {
+            "images": [{"id": 1, "file_name": "holes.png", "height": 40, "width": 60} | image],
+            "categories": [{"id": 1, "name": "x"}],
+            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": segmentation}],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.json", _coco([[1, 2, 3]]), "holes.png: not whole shapes"),
+        ("a.json", _coco({"size": [40, 60], "counts": [1, 2]}), "run lengths of 3 pixels"),
+        ("a.json", _coco([], height="x"), "not COCO instances"),
+        ("a.json", json.dumps([{"data": {"text": "hello"}, "annotations": [{"result": []}]}]), "Label Studio's format"),
+        ("a.json", json.dumps([{"data": {"image": "x.png"}, "annotations": [5]}]), "Label Studio's format"),
+        (
+            "a.xml",
+            '<annotations><image name="holes.png" width="60" height="40"><mask label="x" rle="0, 4" left="59" top="0" '
+            'width="2" height="2"/></image></annotations>',
+            "holes.png: not whole shapes",
+        ),
+        ("labels/holes.txt", "0 nan 0.1 0.5 0.1 0.5 0.5", "holes.txt: not lines of a class and a polygon"),
+        ("SegmentationClass/holes.png", "no picture", "holes.png: is not an image"),
+        ("a.zip", "PK\x05\x06" + "\0" * 4 + "\1\0\1\0" + "\x20" + "\0" * 9, "cannot be unpacked"),
+    ],
+)
+def test_malformed_files_are_refused_in_one_line(desk, tmp_path, capsys, name, content, said):
+    file = tmp_path / "in" / name
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    source = tmp_path / "in" if "/" in name else file
+    code, told = call(capsys, "import", source, "--images", desk[0], "--out", tmp_path / "back")
+    assert code == 1 and said in told and not (tmp_path / "back").exists()
+
+
+def test_a_zip_file_of_macos_is_read_and_none_leads_outside(desk, tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.writestr("export/p.json", _coco([[0, 0, 9, 0, 9, 9, 0, 9]]))
+        archive.writestr("__MACOSX/export/._p.json", b"\0\5\xff")
+        archive.writestr("../outside.txt", "x")
+    code, said = call(capsys, "import", tmp_path / "in.zip", "--images", desk[0], "--out", tmp_path / "back")
+    assert code == 0 and read_mask(tmp_path / "back/holes.png").sum() == 81, said
+    assert not list(tmp_path.parent.glob("outside*")) and {f.name for f in tmp_path.iterdir()} == {"in.zip", "back"}
+
+
+def test_ultralytics_finds_the_labels_of_images_in_a_folder_called_images(tmp_path, capsys):
+    """It puts `labels` in the place of the last `images` of an image's path, and `.txt` for its ending."""
+    mask = np.eye(20, dtype=np.uint8).repeat(2, 1) * 255
+    for name, drawn in (("images/x.png", mask), ("more/images/labels/y.png", mask[::-1])):
+        for folder in ("data", "masks"):
+            (tmp_path / folder / name).parent.mkdir(parents=True)
+            Image.fromarray(drawn).save(tmp_path / folder / name)
+    words = ["--images", tmp_path / "data", "--out", tmp_path / "yolo", "--format", "yolo"]
+    assert call(capsys, "export", tmp_path / "masks", *words)[0] == 0
+    images = [str(file) for file in (tmp_path / "yolo/images").rglob("*.png")]
+    assert len(images) == 2
+    for image in images:
+        assert Path("/labels/".join(image.rsplit("/images/", 1)).rsplit(".", 1)[0] + ".txt").is_file()
+    back = ["--images", tmp_path / "data", "--out", tmp_path / "back"]
+    assert call(capsys, "import", tmp_path / "yolo", *back)[0] == 0
+    found = [read_mask(file) for file in sorted((tmp_path / "back").rglob("*.png"))]
+    assert np.array_equal(found[0], mask > 0) and np.array_equal(found[1], mask[::-1] > 0)
+
+
+def test_a_class_of_yolo_without_a_name_is_told(desk, tmp_path, capsys):
+    (tmp_path / "in/labels").mkdir(parents=True)
+    (tmp_path / "in/labels/holes.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5")
+    words = ["--images", desk[0], "--out", tmp_path / "back", "--class", "boat"]
+    code, said = call(capsys, "import", tmp_path / "in", *words)
+    assert code == 1 and "data.yaml has no name for its class 0" in said
+
+
 def test_only_the_asked_class_and_the_last_annotation_of_label_studio_count(desk, tmp_path, capsys):
     square = {"points": [[0, 0], [50, 0], [50, 100], [0, 100]], "polygonlabels": ["boat"]}
     other = {"points": [[50, 0], [100, 0], [100, 100], [50, 100]], "polygonlabels": ["sea"]}
@@ -197,6 +293,30 @@ def test_simplified_polygons_have_fewer_points_and_nearly_the_same_pixels():
     (exact,), (few,) = polygons(disc), polygons(disc, simplify=1.5)
     assert np.array_equal(rasterise([exact], disc.shape), disc)
     assert len(few) < len(exact) / 4 and (rasterise([few], disc.shape) != disc).mean() < 0.01
+
+
+def test_listed_images_alone_in_their_order(desk, tmp_path, capsys):
+    (tmp_path / "doubts.csv").write_text("rank,id\n1,two/same.webp\n2,holes\n3,empty\n")
+    exported(capsys, desk, tmp_path / "out", "coco", "--only", tmp_path / "doubts.csv", "--count", 2)
+    content = json.loads((tmp_path / "out/annotations/instances_default.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == ["two/same.webp", "holes.png"]
+    code, said = call(capsys, "import", tmp_path / "out", "--images", desk[0], "--out", tmp_path / "back")
+    assert code == 0 and len(list((tmp_path / "back").rglob("*.png"))) == 2, said
+
+
+def test_images_of_several_folders_are_those_of_the_joined_set(desk, tmp_path, capsys):
+    """The masks lie as the workflow places those of `train: [a, b]`."""
+    photos, masks, truth = desk
+    words = ["--part", f"a={photos / 'two'}", "--part", f"b={photos / 'a b'}"]
+    for name, folder in (("a", "two"), ("b", "a b")):
+        shutil.copytree(masks / folder, tmp_path / "masks" / name)
+    out = tmp_path / "out"
+    code, said = call(capsys, "export", tmp_path / "masks", *words, "--out", out, "--format", "coco")
+    assert code == 0 and "3 images" in said
+    content = json.loads((out / "annotations/instances_default.json").read_text())
+    assert {image["file_name"] for image in content["images"]} == {"a/same.jpg", "a/same.webp", "b/schön.jpg"}
+    code, said = call(capsys, "import", out, *words, "--out", tmp_path / "back")
+    assert code == 0 and np.array_equal(read_mask(tmp_path / "back/b/schön.png"), truth["a b/schön.jpg"]), said
 
 
 def test_wrong_sources_are_told(desk, tmp_path, capsys):

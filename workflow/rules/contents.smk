@@ -71,7 +71,4 @@ def gallery_values():
 
 def gallery_masks(wildcards, input):
     """Where the masks lie that the gallery enlarges, and what they are named after."""
-    if not input.masks:
-        return []
-    place = str(input.scenes) or below_here(SETTINGS.datasets[SETTINGS.train].root)
-    return ["--masks", *input.masks, "--root", place]
+    return ["--masks", *input.masks, *placed_below(SETTINGS.train, input)] if input.masks else []

@@ -1,10 +1,14 @@
 """What the rules ask about data sets. Functions only."""
 
 
+def set_of(wildcards):
+    """The data set that a rule is about: its wildcard, or its name itself where the rule has none."""
+    return wildcards if isinstance(wildcards, str) else wildcards.get("dataset") or wildcards.testset
+
+
 def scenes_of(wildcards):
     """The folder of drawn scenes, an input of the rules that open files of the demo's data sets."""
-    name = wildcards.get("dataset") or wildcards.testset
-    return ["results/data/scenes"] if "demo" in roots_of(name) else []
+    return ["results/data/scenes"] if "demo" in roots_of(set_of(wildcards)) else []
 
 
 def roots_of(name):
@@ -28,15 +32,14 @@ def folder(wildcards, input):
 
 def roots(wildcards):
     """The folders of a data set as they are told to a job; relative paths where they lie below the working folder."""
-    return [below_here(root) for root in roots_of(wildcards.dataset)]
+    return [below_here(root) for root in roots_of(set_of(wildcards))]
 
 
 def placed_below(wildcards, input):
     """The options that name the folders below which the images of a data set lie."""
-    found = [str(input.scenes) if root == "demo" else below_here(root) for root in roots_of(wildcards.dataset)]
-    if not SETTINGS.datasets[wildcards.dataset].of:
-        return ["--root", *found]
-    return pairs("--part", SETTINGS.single(wildcards.dataset), found)
+    name = set_of(wildcards)
+    found = [str(input.scenes) if root == "demo" else below_here(root) for root in roots_of(name)]
+    return pairs("--part", SETTINGS.single(name), found) if SETTINGS.datasets[name].of else ["--root", *found]
 
 
 def parts_of(wildcards):
@@ -76,9 +79,16 @@ def listing(kind):
         section = SETTINGS.datasets[wildcards.dataset]
         if section.root == "demo":
             return "scenes"
-        return files_of(section.root, kind, section.layout, section.masks, results())
+        return files_of(section.root, kind, section.layout, section.masks, not_of(section.root))
 
     return of
+
+
+def not_of(root):
+    """Folders whose pictures are none of a data set: all results, and human masks of training images below it."""
+    corrected = SETTINGS.corrections.masks if SETTINGS.corrections else None
+    inside = corrected and absolute(corrected).is_relative_to(absolute(root))
+    return [*results(), corrected] if inside else results()
 
 
 @one_line
@@ -90,13 +100,10 @@ def imported_maps(wildcards):
 
 def dataset_options(wildcards):
     section = SETTINGS.datasets[wildcards.dataset]
-    corrected = SETTINGS.corrections.masks if SETTINGS.corrections else ""
     options = ["--layout", section.layout]
     options += ["--split", section.split] if section.split else []
     if section.root != "demo":
-        options += [word for place in results() for word in ("--without", place)]
-    if corrected and absolute(corrected).is_relative_to(absolute(section.root)):
-        options += ["--without", corrected]
+        options += [word for place in not_of(section.root) for word in ("--without", place)]
     return options + (["--masks", section.masks] if section.masks else [])
 
 
@@ -166,6 +173,20 @@ def corrections(file):
         return f"results/{name}/{file}" if SETTINGS.corrections and name == SETTINGS.train else []
 
     return of
+
+
+def corrected_of_the_same(wildcards):
+    """The table of human masks, where scores are on a set that shares folders with the one that is trained on."""
+    shared = set(SETTINGS.single(wildcards.testset)) & set(SETTINGS.single(SETTINGS.train))
+    return f"results/{SETTINGS.train}/corrections.csv" if SETTINGS.corrections and shared else []
+
+
+def without_corrected(wildcards, input):
+    """The option that leaves them out, and the name of the set whose ids begin with it in the other one alone."""
+    names = (SETTINGS.train, wildcards.testset)
+    alone = [name for name in names if not SETTINGS.datasets[name].of]
+    part = ["--part", alone[0]] if len(alone) == 1 else []
+    return ["--without", input.corrections, *part] if input.corrections else []
 
 
 def corrections_option(wildcards, input):

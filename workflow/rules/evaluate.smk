@@ -67,7 +67,7 @@ rule score_maps:
         maps=lambda wildcards: maps_of(wildcards.testset, wildcards.system),
         masks="results/{testset}/masks.csv",
         scenes=scenes_of,
-        corrections=corrections("corrections.csv"),
+        corrections=corrected_of_the_same,
     output:
         per_image="results/scores/{testset}/{system}.csv",
         summary="results/scores/{testset}/{system}.json",
@@ -81,7 +81,7 @@ rule score_maps:
         code=code("usod.commands.evaluate"),
         protocols=[f"--protocol {name}" for name in SETTINGS.benchmark.protocols],
         # Of these the masks are what was learnt: scores on them say nothing.
-        without=lambda wildcards, input: ["--without", input.corrections] if input.corrections else [],
+        without=without_corrected,
     shell:
         "usod evaluate {input.maps:q} --index {input.masks:q} --per-image {output.per_image:q} --json {output.summary:q}"
         " {params.without:q} {params.protocols} --workers {threads} > {log:q} 2>&1"

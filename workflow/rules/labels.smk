@@ -16,6 +16,7 @@ rule write_labels:
         maps=lambda wildcards: maps_of(wildcards.dataset, wildcards.system),
         index="results/{dataset}/index.csv",
         scenes=scenes_of,
+        corrections=corrections("corrections.h5"),
     output:
         labels=directory("results/labels/{dataset}/{system}/{format}"),
     log:
@@ -28,12 +29,13 @@ rule write_labels:
         "../../envs/usod.yaml"
     params:
         code=code("usod.commands.labels.export"),
-        root=root,
-        folder=folder,
+        roots=roots,
+        placed=placed_below,
         options=label_options,
+        corrections=corrections_option,
     shell:
-        "usod labels export {input.maps:q} --out {output.labels:q} --index {input.index:q} --root {params.folder:q}"
-        " --format {wildcards.format} {params.options:q} > {log:q} 2>&1"
+        "usod labels export {input.maps:q} --out {output.labels:q} --index {input.index:q} {params.placed:q}"
+        " --format {wildcards.format} {params.options:q} {params.corrections:q} > {log:q} 2>&1"
 
 
 rule labels:

@@ -197,7 +197,7 @@ rule make_gallery:
         masks=[PLAN.masks(SETTINGS.train, system) for system in PLAN.finals[:1]],
         values=gallery_values(),
         truth=f"results/{SETTINGS.train}/masks.csv" if SETTINGS.train in PLAN.scored_sets() else [],
-        scenes=["results/data/scenes"] if SETTINGS.datasets[SETTINGS.train].root == "demo" else [],
+        scenes=scenes_of(SETTINGS.train),
     output:
         # Snakemake empties an output folder before the job: pictures of images that were removed go.
         directory("results/report/gallery"),
@@ -215,6 +215,7 @@ rule make_gallery:
         maps=lambda wildcards, input: pairs("--map", PLAN.layers(SETTINGS.train), input.maps),
         values=lambda wildcards, input: [word for file in input.values for word in ("--values", file)],
         truth=lambda wildcards, input: ["--truth", input.truth] if input.truth else [],
+        roots=roots(SETTINGS.train),
         masks=gallery_masks,
         threshold=SETTINGS.report.mask_threshold,
         side=SETTINGS.report.gallery_side,

@@ -36,6 +36,18 @@ Corrections = Annotated[
     typer.Option("--corrections", help="Human masks of some of the images (usod data corrections): the labels there."),
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Processes to work with.")]
+Root = Annotated[
+    Path | None,
+    typer.Option("--root", help="With --index: the folder it was made of; names are relative to it."),
+]
+Part = Annotated[
+    list[str] | None,
+    typer.Option("--part", help="Of joined data sets, in place of --root: NAME=FOLDER, for each."),
+]
+Only = Annotated[
+    Path | None, typer.Option("--only", help="CSV with a column id, such as the gallery's list: these images alone.")
+]
+Count = Annotated[int | None, typer.Option("--count", min=1, help="With --only: no more than its first images.")]
 
 
 def named_paths(items: list[str], option: str) -> dict[str, Path]:
@@ -55,6 +67,19 @@ def named_paths(items: list[str], option: str) -> dict[str, Path]:
             raise UsageError(f"{option} {item}: {name!r} is named twice")
         paths[name] = Path(path)
     return paths
+
+
+def image_folders(root: Path | None, parts: list[str] | None) -> dict[str, Path]:
+    """What `--root` and `--part` say: the folders of images as `usod.data.places` takes them.
+
+    Raises
+    ------
+    UsageError
+        If both are given.
+    """
+    if root is not None and parts:
+        raise UsageError("--root and --part: give one of them, --part for sets that were joined")
+    return {"": root} if root is not None else named_paths(parts or [], "--part")
 
 
 def with_corrections(inputs: dict[str, Path], corrections: Path | None) -> dict[str, Path]:

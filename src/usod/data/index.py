@@ -4,7 +4,7 @@ They are two files so that a training step can be shown not to read a mask: it h
 """
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -243,12 +243,19 @@ def read_index(path: str | Path) -> pd.DataFrame:
     return _read_table(Path(path), INDEX_COLUMNS, "usod data index ROOT --out index.csv")
 
 
-def read_ids(path: str | Path) -> set[str]:
-    """The column `id` of any table of images. Raises UsodError where there is none."""
-    try:
-        return set(pd.read_csv(path, dtype=str, keep_default_na=False, usecols=["id"], encoding="utf-8")["id"])
-    except (OSError, ValueError) as error:
-        raise UsodError(f"{path}: no CSV table with a column id ({' '.join(str(error).split())})") from error
+def image_paths(path: str | Path, ids: Iterable[str] | None = None) -> dict[str, Path]:
+    """id -> file, of the images of index.csv, or some of them.
+
+    Raises
+    ------
+    UsodError
+        As `read_index` does; if one of `ids` is not there.
+    """
+    table = read_index(path)
+    images = dict(zip(table["id"], map(Path, table["image"]), strict=True))
+    if missing := next((key for key in ids or () if key not in images), None):
+        raise UsodError(f"{path}: has no image {missing}, which is in the maps")
+    return images if ids is None else {key: images[key] for key in ids}
 
 
 def split_from(index: pd.DataFrame) -> str:

@@ -43,7 +43,8 @@ def find_leaks(a: pd.DataFrame, b: pd.DataFrame, workers: int = READERS) -> pd.D
         If a table is of an older usod, or a candidate cannot be read.
     """
     for table in (a, b):
-        if DHASH not in table:
+        # Of sets that were joined one part can lack it.
+        if DHASH not in table or not table[DHASH].str.fullmatch("[0-9a-f]{32}").all():
             raise UsodError("an index without the column dhash is of an older usod; make it with `usod data index`")
     pairs = list(_candidates(a, b))
     one, other = a[["id", "image", "sha256"]].to_numpy(str), b[["id", "image", "sha256"]].to_numpy(str)

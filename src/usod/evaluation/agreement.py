@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from usod.data.images import resize_map
 from usod.emptiness import nothing_in_map, nothing_where_none_agree, soft_iou
-from usod.errors import UsageError, UsodError
+from usod.errors import UsageError
 from usod.files import atomic_path
 
 Maps = Mapping[str, NDArray]
@@ -102,17 +102,3 @@ def write_arrays(folder: Path, images: Iterator[Maps], ids: Sequence[str], given
         for array in (labels, probabilities):
             array.flush()
     (folder / "ids.txt").write_text("\n".join(ids) + "\n", encoding="utf-8")
-
-
-def read_ranked(path: str | Path) -> pd.DataFrame:
-    """The table of `usod maps agree`.
-
-    Raises
-    ------
-    UsodError
-        If it cannot be read.
-    """
-    try:
-        return pd.read_csv(path, dtype={"id": str}).set_index("id")
-    except (OSError, ValueError, KeyError) as error:
-        raise UsodError(f"{path}: not a table of `usod maps agree` ({error})") from error

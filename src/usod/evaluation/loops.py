@@ -157,9 +157,12 @@ def moments(p, mask):
             if mask[y, x]:
                 inside += value
                 number += 1
-        counts += np.array((width - number, number))
-        means += np.array((both - inside, inside))
-    means = origin + means / np.maximum(counts, 1)
+        counts[0] += width - number
+        counts[1] += number
+        means[0] += both - inside
+        means[1] += inside
+    for group in range(2):
+        means[group] = origin + means[group] / max(counts[group], 1.0)
     for y in range(height):
         outside, inside = 0.0, 0.0
         for x in range(width):
@@ -167,5 +170,6 @@ def moments(p, mask):
                 inside += (p[y, x] - means[1]) ** 2
             else:
                 outside += (p[y, x] - means[0]) ** 2
-        deviations += np.array((outside, inside))
+        deviations[0] += outside
+        deviations[1] += inside
     return counts, means, deviations

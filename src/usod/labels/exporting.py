@@ -3,8 +3,11 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
+from usod.data.images import resize_map
+from usod.data.mapstore import MapStore
 from usod.errors import UsageError
 from usod.files import UMASK, atomic_path, explained
 from usod.inference.render import binarise
@@ -15,11 +18,18 @@ from usod.labels.sources import Source
 from usod.progress import progress, say
 
 
-def labelled(source: Source, threshold: str | float, split: bool, smallest: float) -> Iterator[Labelled]:
-    """The images of a source with their objects (`usod.labels.instances`), one at a time."""
-    for photo, saliency in progress(iter(source), len(source.photos), "exporting"):
-        mask = binarise(saliency, threshold)
-        yield Labelled(photo, mask.shape, instances_of(mask, saliency, split, smallest))
+def labelled(
+    source: Source, threshold: str | float, split: bool, smallest: float, corrections: Path | None = None
+) -> Iterator[Labelled]:
+    """The images of a source with their objects (`usod.labels.instances`), one at a time; human masks as drawn."""
+    with MapStore(corrections) if corrections else nullcontext() as human:
+        for photo, saliency in progress(iter(source), len(source.photos), "exporting"):
+            if human is not None and photo.id in human:
+                drawn = resize_map(human[photo.id], photo.size)
+                yield Labelled(photo, drawn.shape, instances_of(drawn > 0.5, drawn, split))
+            else:
+                mask = binarise(saliency, threshold)
+                yield Labelled(photo, mask.shape, instances_of(mask, saliency, split, smallest))
 
 
 def export_labels(
@@ -30,6 +40,7 @@ def export_labels(
     threshold: str | float = 0.5,
     split: bool = False,
     smallest: float = 0.0,
+    corrections: Path | None = None,
 ) -> None:
     """Write labels in a format, whole or not at all.
 
@@ -39,6 +50,7 @@ def export_labels(
     name : of the format (`usod.labels.formats.FORMATS`)
     threshold : see `usod.inference.render.binarise`
     split, smallest : see `usod.labels.instances.instances_of`
+    corrections : MapStore of human masks of some images (`usod data corrections`), which take the place of their maps
 
     Raises
     ------
@@ -46,9 +58,8 @@ def export_labels(
         If `out` is a file, or a folder that holds something.
     """
     packed = out.suffix.lower() == ".zip"
-    if not packed and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        what = "holds files already" if out.is_dir() else "is a file"
-        raise UsageError(f"--out {out}: {what}; give a folder that is new or empty, or a .zip file")
+    if not packed:
+        _require_empty(out)
     with explained(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -56,7 +67,7 @@ def export_labels(
     turned: list[str] = []
 
     def counted() -> Iterator[Labelled]:
-        for image in labelled(source, threshold, split, smallest):
+        for image in labelled(source, threshold, split, smallest, corrections):
             counts["images"] += 1
             counts["objects"] += len(image.instances)
             counts["empty"] += not image.instances
@@ -81,6 +92,12 @@ def export_labels(
             f"{len(turned)} images are turned by EXIF (e.g. {turned[0]}): the labels fit what is seen upright; for a "
             "tool that ignores EXIF say --image-files copy"
         )
+
+
+def _require_empty(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        what = "holds files already" if out.is_dir() else "is a file"
+        raise UsageError(f"--out {out}: {what}; give a folder that is new or empty, or a .zip file")
 
 
 def _pack(folder: Path, out: Path) -> None:

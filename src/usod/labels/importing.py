@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from usod.data.images import orientation
 from usod.data.mapstore import write_map
-from usod.errors import UsodError
+from usod.errors import UsageError, UsodError
+from usod.files import explained
 from usod.labels.formats import detect, open_format
-from usod.labels.formats.base import Found
+from usod.labels.formats.base import Found, told
 from usod.labels.photos import Names, Photo, upright
 from usod.progress import progress, say
 
@@ -29,8 +31,12 @@ def unpacked(path: Path) -> Iterator[Path]:
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder)  # leaves out .. and absolute paths
+        try:
+            with zipfile.ZipFile(path) as archive:
+                # macOS adds a second file to each; extractall itself leaves out .. and absolute paths.
+                archive.extractall(folder, [name for name in archive.namelist() if not name.startswith("__MACOSX/")])
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
+            raise UsodError(f"{path}: cannot be unpacked ({error}); unpack it yourself and give the folder") from error
         yield Path(folder)
 
 
@@ -57,10 +63,14 @@ def import_labels(
 
     Raises
     ------
+    UsageError
+        If `out` is a file.
     UsodError
-        Before anything is written if an image is not known or is there twice, or its size is another; if there are no
-        labels.
+        Before anything is written if the file is malformed, an image is not known or is there twice, or its size is
+        another; if there are no labels.
     """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: is a file; give a folder")
     with unpacked(path) as source:
         kind = name or detect(source)
         found = list(open_format(kind).read(source, classes))
@@ -74,22 +84,30 @@ def import_labels(
                 "were looked at and nothing is there, say --with-empty"
             )
         turns = [_turn(entry, photo) for entry, photo in chosen]
+        empty = _write(path, out, chosen, turns)
+    _tell(out, kind, found, len(chosen), empty)
+
+
+def _write(path: Path, out: Path, chosen: list[tuple[Found, Photo]], turns: list[int]) -> int:
+    """Draw all masks, then put them into `out`; the number of empty ones."""
+    with explained(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        try:
-            empty = 0
-            items = zip(chosen, turns, strict=True)
-            for (entry, photo), turn in progress(items, len(chosen), "importing"):
-                mask = _mask(path, entry, photo, turn)
-                empty += not mask.any()
-                write_map(made / f"{photo.id}.png", mask.astype(np.float32))
+    try:
+        empty = 0
+        items = zip(chosen, turns, strict=True)
+        for (entry, photo), turn in progress(items, len(chosen), "importing"):
+            mask = _mask(path, entry, photo, turn)
+            empty += not mask.any()
+            write_map(made / f"{photo.id}.png", mask.astype(np.float32))
+        with explained(out):
             for file in sorted(made.rglob("*.png")):
                 target = out / file.relative_to(made)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 file.replace(target)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    _tell(out, kind, found, len(chosen), empty)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return empty
 
 
 def _matched(path: Path, found: list[Found], photos: Sequence[Photo]) -> list[tuple[Found, Photo]]:
@@ -122,10 +140,8 @@ def _turn(entry: Found, photo: Photo) -> int:
 
 
 def _mask(path: Path, entry: Found, photo: Photo, turn: int) -> NDArray[np.bool_]:
-    try:
+    with told(f"{path}: {entry.name}", "whole shapes"):
         return upright(entry.draw(entry.size or photo.size), turn)
-    except UsodError as error:
-        raise UsodError(f"{path}: {entry.name}: {error}") from error
 
 
 def _tell(out: Path, kind: str, found: list[Found], written: int, empty: int) -> None:

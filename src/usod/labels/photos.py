@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from usod.data.images import image_size, orientation, read_image
-from usod.data.index import read_index
+from usod.data.index import image_paths
 from usod.data.pairing import find_dataset
-from usod.data.tree import AVIF_SUFFIXES, HEIF_SUFFIXES, png_names
-from usod.errors import UsageError, UsodError
+from usod.data.places import places_of, png_places
+from usod.data.tree import AVIF_SUFFIXES, HEIF_SUFFIXES
 from usod.files import atomic_path, explained
 
 # What turns the stored pixels upright, by EXIF orientation (EXIF 2.32, tag 274).
@@ -63,44 +63,32 @@ class Photo:
         return f"{self.place}{suffix}"
 
 
-def photos_of(folder: Path | None = None, index: Path | None = None, root: Path | None = None) -> list[Photo]:
-    """The images of a folder, under the ids that the workflow gives them, or those of an index.
+def photos_of(folders: Mapping[str, Path], index: Path | None = None) -> list[Photo]:
+    """The images of folders, under the ids that the workflow gives them, or those of an index.
 
     Parameters
     ----------
-    folder : any data set or tree of images
-    index : index.csv; `root` is then the folder that names are relative to, else the deepest that holds all images
+    folders : "" -> any data set or tree of images; of several that are joined (`usod.data.joined`) name -> folder
+    index : index.csv of these folders; without any folder, names are relative to the deepest that holds all images
 
     Raises
     ------
     UsageError
-        If not one of folder and index is given, or there is no such folder.
+        If there is no such folder.
     UsodError
-        If there are no images, or an image lies outside of `root`.
+        If there are no images, or an image of the index lies in none of the folders.
     """
-    if (folder is None) == (index is None):
-        raise UsageError("give the images: either --images FOLDER or --index index.csv")
-    if folder is not None:
-        found = {item.id: item.image for item in find_dataset(folder).items}
-        root = root or folder
+    found: dict[str, Path] = {}
+    if index is None:
+        for name, folder in folders.items():
+            before = f"{name}/" if name else ""
+            found |= {f"{before}{item.id}": item.image for item in find_dataset(folder).items}
     else:
-        assert index is not None
-        table = read_index(index)
-        found = {key: Path(image) for key, image in zip(table["id"], table["image"], strict=True)}
-        root = root or _common_folder(found.values())
-    base = Path(os.path.abspath(root))  # noqa: PTH100  (links stay as they are)
-    try:
-        names = {key: Path(os.path.abspath(image)).relative_to(base) for key, image in found.items()}  # noqa: PTH100
-    except ValueError as error:
-        raise UsodError(f"--root {root}: {error}; give the folder that the index was made of") from None
-    places = png_names(names.values())
+        found = image_paths(index)
+    names, places = places_of(found, folders), png_places(found, folders)
     return [
-        Photo(key, found[key], name.as_posix(), places[name].with_suffix("").as_posix()) for key, name in names.items()
+        Photo(key, image, names[key].as_posix(), places[key].with_suffix("").as_posix()) for key, image in found.items()
     ]
-
-
-def _common_folder(images: Iterable[Path]) -> Path:
-    return Path(os.path.commonpath([os.path.abspath(image.parent) for image in images]))  # noqa: PTH100
 
 
 def place_image(photo: Photo, target: Path, how: str) -> None:

@@ -44,12 +44,11 @@ def polygons(mask: NDArray[np.bool_], along: Along = "edges", simplify: float = 
         drawn = drawn.repeat(2, 0).repeat(2, 1)
     contours, tree = cv2.findContours(drawn, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     rings = [_ring(contour[:, 0], mask, along, simplify) for contour in contours]
-    found = []
+    holes: dict[int, list[Ring]] = {number: [] for number in range(len(rings)) if tree[0][number][3] < 0}
     for number, ring in enumerate(rings):
-        if tree[0][number][3] < 0:  # no parent: an outer line
-            holes = [rings[child] for child in range(len(rings)) if tree[0][child][3] == number]
-            found.append(_three_points(_joined(ring, holes, along)))
-    return found
+        if number not in holes:  # it has a parent, the outer line around it
+            holes[int(tree[0][number][3])].append(ring)
+    return [_three_points(_joined(rings[number], inner, along)) for number, inner in holes.items()]
 
 
 def _ring(points: NDArray, mask: NDArray[np.bool_], along: Along, simplify: float) -> Ring:

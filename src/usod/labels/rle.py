@@ -23,6 +23,8 @@ def from_coco(encoded: dict[str, Any]) -> NDArray[np.bool_]:
     """COCO's RLE, compressed or as a list of counts -> (H, W) bool."""
     if isinstance(encoded["counts"], list):
         height, width = encoded["size"]
+        if sum(encoded["counts"]) != height * width:
+            raise UsodError(f"run lengths of {sum(encoded['counts'])} pixels, its image is {width}x{height}")
         encoded = coco.frPyObjects(encoded, height, width)
     return coco.decode(encoded).astype(bool)
 
@@ -87,18 +89,18 @@ def from_label_studio(packed: Sequence[int], size: tuple[int, int]) -> NDArray[n
     sizes = [read(4) + 1 for _ in range(4)]
     if count != 4 * size[0] * size[1]:
         raise UsodError(f"a brush mask (rle) has {count} values, its image of {size[1]}x{size[0]} four of each pixel")
-    values = np.zeros(count, np.int64)
+    above = np.zeros(count, bool)  # 0
     done = 0
     while done < count:
         run = read(1)
         length = read(sizes[read(2)]) + 1
         if run:
-            values[done : done + length] = read(word)
+            above[done : done + length] = read(word) > 0
         else:
             if at + length * word > bits.size:
                 raise UsodError("a brush mask (rle) ends too early")
-            rows = bits[at : at + length * word].reshape(length, word).astype(np.int64)
-            values[done : done + length] = (rows @ (1 << np.arange(word - 1, -1, -1)))[: count - done]
+            rows = bits[at : at + length * word].reshape(length, word)[: count - done]
+            above[done : done + length] = rows.any(1)
             at += length * word
         done += length
-    return (values.reshape(-1, 4)[:, 3] > 0).reshape(size)
+    return above.reshape(-1, 4)[:, 3].reshape(size)

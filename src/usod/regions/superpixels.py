@@ -163,7 +163,13 @@ def _move_centres(planes, labels, previous, centre, width):  # type: ignore[no-u
 
     False, and nothing is moved, if the labels are those of the round before.
     """
-    if np.array_equal(labels, previous):
+    # Loops where NumPy has a word for it: numba compiles that word, with all its checks, for seconds.
+    same = True
+    for pixel in range(labels.size):
+        if labels[pixel] != previous[pixel]:
+            same = False
+            break
+    if same:
         return False
     total = np.zeros((len(centre), 5))
     count = np.zeros(len(centre))
@@ -187,7 +193,8 @@ def _move_centres(planes, labels, previous, centre, width):  # type: ignore[no-u
             first = end
     for k in range(len(centre)):
         if count[k] > 0:
-            centre[k] = total[k] / count[k]
+            for feature in range(5):
+                centre[k, feature] = total[k, feature] / count[k]
     return True
 
 

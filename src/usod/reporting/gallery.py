@@ -18,9 +18,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from usod.data.index import load_masks, read_masks
+from usod.data.listed import read_rows
 from usod.data.mapstore import ImageStore, MapStore
 from usod.data.parallel import parallel_map
-from usod.errors import UsodError
 from usod.files import explained, write_text
 from usod.progress import progress
 from usod.reporting.templates import render
@@ -133,10 +133,7 @@ def read_values(tables: Sequence[Path], ids: Sequence[str]) -> pd.DataFrame:
     """The columns of numbers of several tables, for these images in their order; NaN where a table lacks one."""
     found = pd.DataFrame(index=pd.Index(ids))
     for path in tables:
-        try:
-            table = pd.read_csv(path, dtype={"id": str}).set_index("id")
-        except (OSError, ValueError, KeyError) as error:
-            raise UsodError(f"{path}: not a table with a column id ({' '.join(str(error).split())})") from error
+        table = read_rows(path)
         if twice := list(table.index[table.index.duplicated()]):
             raise UsodError(f"{path}: has {twice[0]!r} twice; one row for each image")
         numbers = table.select_dtypes(["number", "bool"]).dropna(axis="columns", how="all")

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from usod.data.index import RIGHTS, read_ids, read_index, split_from
+from usod.data.index import RIGHTS, read_index, split_from
+from usod.data.listed import read_rows
 from usod.data.rights import in_sum
 from usod.devices import describe_device, pick_device
 from usod.human_labels import human_masks
@@ -77,6 +78,6 @@ def _corrected(table: Path | None) -> str:
     """The training images that have human masks."""
     if table is None:
         return ""
-    names = sorted(read_ids(table))
+    names = sorted(read_rows(table).index)
     more = f", and {len(names) - _NAMED} more" if names[_NAMED:] else ""
     return f"{human_masks(len(names))} of training images ({table.name}): {', '.join(names[:_NAMED])}{more}.\n"

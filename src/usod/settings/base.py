@@ -105,7 +105,8 @@ class CorrectionsConfig(Section):
     """Human masks of some of the training images, such as the fifty most doubtful ones, mended: the labels there."""
 
     masks: UserPath = Field(
-        description="Folder of masks, each with the name of a training image: ID.png, at its size or scaled"
+        min_length=1,
+        description="Folder of masks, each with the name of a training image: ID.png, at its size or scaled",
     )
     weight: float = Field(
         1.0, gt=0, description="What each counts in every training's loss: as if the image were drawn so often"
@@ -163,7 +164,9 @@ class LabelsConfig(Section):
     """What the target `labels` writes of the masks of the training images, for other tools (`usod labels export`)."""
 
     formats: list[LabelFormat] = Field(["coco"], min_length=1, description="Formats, each in a folder of its name")
-    class_name: str = Field("salient", min_length=1, pattern=r"^[^:\n\r]+$", description="Name of the objects' class")
+    class_name: str = Field(
+        "salient", min_length=1, pattern=r"^[^:\n\r]*[^:\s][^:\n\r]*$", description="Name of the objects' class"
+    )
     instances: bool = Field(True, description="One object per connected component; false: one per image")
     smallest: float = Field(0.0, ge=0, le=1, description="Components below this share of the image are dropped")
     polygons: bool = Field(
@@ -231,6 +234,8 @@ class Settings(Section):
             return values
         datasets, train = dict(values["datasets"]), values.get("train")
         if isinstance(train, list):
+            if not train:
+                raise ValueError("train: names no data set; name one of datasets, or several")
             if len(train) == 1:
                 train = train[0]
             else:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from usod.commands.labels import FormatName, Images, Index, Root, app
-from usod.commands.options import Device, Quiet, Threads
+from usod.commands.labels import FormatName, Images, Index, app, read_photos
+from usod.commands.options import Corrections, Count, Device, Only, Part, Quiet, Root, Threads
 
 
 class ImageFiles(StrEnum):
@@ -25,6 +25,9 @@ def export(
     images: Images = None,
     index: Index = None,
     root: Root = None,
+    part: Part = None,
+    only: Only = None,
+    count: Count = None,
     instances: Annotated[
         bool, typer.Option("--instances", help="One object per connected component (8 neighbours), not per image.")
     ] = False,
@@ -43,6 +46,7 @@ def export(
     image_files: Annotated[
         ImageFiles, typer.Option(help="Put the images beside the labels; auto: link for yolo, voc and fiftyone.")
     ] = ImageFiles.auto,
+    corrections: Corrections = None,
     device: Device = "auto",
     threads: Threads = 0,
     quiet: Quiet = False,
@@ -53,12 +57,12 @@ def export(
     """
     import numpy as np
 
+    from usod.data.listed import listed
     from usod.errors import UsageError
     from usod.inference.render import binarise
     from usod.labels.exporting import export_labels
     from usod.labels.formats import open_format
     from usod.labels.formats.base import Options
-    from usod.labels.photos import photos_of
     from usod.labels.sources import open_source
     from usod.progress import say
 
@@ -69,9 +73,12 @@ def export(
         from usod.devices import start_device
 
         start_device(device, threads)
-    found = open_source(source, photos_of(images, index, root), device)
+    found = open_source(source, read_photos(images, index, root, part), device)
     if found.unknown:
         say(f"{source}: {len(found.unknown)} maps have no image here and are left out, e.g. {found.unknown[0]}")
+    if only is not None:
+        of_id = {photo.id: photo for photo in found.photos}
+        found.photos = [of_id[key] for key in listed(only, of_id, count)]
     placed = open_format(format.value).IMAGE_FILES if image_files is ImageFiles.auto else image_files.value
     options = Options(label, polygons, simplify, placed, image_url)  # type: ignore[arg-type]
-    export_labels(found, out, format.value, options, threshold, instances, smallest)
+    export_labels(found, out, format.value, options, threshold, instances, smallest, corrections)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from usod.commands.labels import FormatName, Images, Index, Root, app
-from usod.commands.options import Quiet
+from usod.commands.labels import FormatName, Images, Index, app, read_photos
+from usod.commands.options import Part, Quiet, Root
 
 
 @app.command("import")
@@ -16,6 +16,7 @@ def import_labels(
     images: Images = None,
     index: Index = None,
     root: Root = None,
+    part: Part = None,
     format: Annotated[FormatName | None, typer.Option(help="Its format; else it is detected.")] = None,
     classes: Annotated[
         list[str] | None, typer.Option("--class", help="Only objects of this class; may be repeated.")
@@ -30,7 +31,6 @@ def import_labels(
     Example: usod labels import project-1.json --images photos --out corrected
     """
     from usod.labels.importing import import_labels
-    from usod.labels.photos import photos_of
 
     chosen = frozenset(classes or [])
-    import_labels(source, out, photos_of(images, index, root), format and format.value, chosen, with_empty)
+    import_labels(source, out, read_photos(images, index, root, part), format and format.value, chosen, with_empty)

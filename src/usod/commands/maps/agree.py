@@ -45,7 +45,8 @@ def agree(
     from numpy.typing import NDArray
 
     from usod.data.images import resize_map
-    from usod.data.index import read_ids, read_index
+    from usod.data.index import read_index
+    from usod.data.listed import read_rows
     from usod.data.mapstore import MapStore
     from usod.evaluation.agreement import agreement, ranked, write_arrays
     from usod.files import atomic_path
@@ -78,7 +79,7 @@ def agree(
             {"id": key, **agreement(maps(key, now), maps(key, earlier), maps(key, final))}
             for key in progress(ids, len(ids), "comparing")
         ]
-        table = ranked(rows, read_ids(corrections) if corrections else None)
+        table = ranked(rows, set(read_rows(corrections).index) if corrections else None)
         if index is not None:
             images = read_index(index).set_index("id")["image"]
             table.insert(2, "filepath", [images.get(key, "") for key in table["id"]])

@@ -26,8 +26,8 @@ def examples(
     Example: usod report examples --images images.h5 --column rbd=rbd.h5 --column fused=fused.h5 --out examples.png
     """
     from usod.data.index import load_masks, read_masks
+    from usod.data.listed import read_rows
     from usod.data.mapstore import ImageStore, MapStore
-    from usod.evaluation.agreement import read_ranked
     from usod.reporting.figures import save, stages_figure
 
     masked = None if masks is None else set(read_masks(masks)["id"])
@@ -36,7 +36,7 @@ def examples(
         shown = ids[:: max(1, len(ids) // count)][:count]
         if first is not None:
             known = set(ids)
-            shown = [key for key in read_ranked(first).index if key in known][:count]
+            shown = [key for key in read_rows(first).index if key in known][:count]
         pixels = {key: store[key] for key in shown}
     columns = {}
     for name, path in named_paths(column, "--column").items():

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from usod.commands.options import Quiet, Workers, named_paths
+from usod.commands.options import Part, Quiet, Root, Workers, image_folders, named_paths
 from usod.commands.report import app
 
 
@@ -30,7 +30,8 @@ def gallery(
     masks: Annotated[
         Path | None, typer.Option(help="With --index: the folder of `usod maps export`, to enlarge its masks.")
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="With --masks: the folder that the index was made of.")] = None,
+    root: Root = None,
+    part: Part = None,
     threshold: Annotated[str, typer.Option(help="Of the mask: a number from 0 to 1, adaptive or otsu.")] = "0.5",
     side: Annotated[int, typer.Option(min=64, max=1024, help="Longest side of the small pictures in pixels.")] = 192,
     workers: Workers = 1,
@@ -42,23 +43,21 @@ def gallery(
     """
     import numpy as np
 
-    from usod.commands.maps.export import names_of_images
-    from usod.data.index import read_index
+    from usod.data.index import image_paths
     from usod.data.mapstore import ImageStore
+    from usod.data.places import png_places
     from usod.errors import UsageError
     from usod.inference.render import binarise
     from usod.reporting.gallery import Contents, make_gallery
 
     binarise(np.zeros((1, 1)), threshold)  # a wrong one is refused before any work
-    if (masks is None) != (root is None) or (masks is not None and index is None):
-        raise UsageError("--masks, --root and --index: give all three, or --index alone")
+    folders = image_folders(root, part)
+    if (masks is None) != (not folders) or (masks is not None and index is None):
+        raise UsageError("--masks, --index and --root (or --part): give all three, or --index alone")
     with ImageStore(images) as store:
         ids = store.ids
-    photographs = None
-    if index is not None:
-        table = read_index(index)
-        photographs = dict(zip(table["id"], map(Path, table["image"]), strict=True))
-    names = names_of_images(index, {"": root}, ids) if index and root else {}
+    photographs = image_paths(index, ids) if index else None
+    names = png_places(photographs, folders) if photographs and masks else {}
     make_gallery(
         Contents(name, images, named_paths(map_, "--map"), partial(binarise, threshold=threshold), truth, side),
         out,

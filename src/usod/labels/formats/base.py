@@ -1,7 +1,8 @@
 """What every format has: a writer of images with their objects, a reader of masks by the names of their images."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -15,6 +16,8 @@ from usod.labels.photos import place_image
 
 ImageFiles = Literal["none", "link", "copy"]
 Size = tuple[int, int]
+# A foreign file can be wrong in any place. SyntaxError: of XML, and of Pillow in a broken PNG.
+_MALFORMED = (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError, SyntaxError, OSError)
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,25 @@ def place(image: Labelled, folder: Path, options: Options) -> None:
         place_image(image.photo, folder / image.photo.file, options.image_files)
 
 
+@contextmanager
+def told(where: str, what: str) -> Iterator[None]:
+    """Around the reading of a foreign file: raise UsodError, which says where, if it is not `what` it should be."""
+    try:
+        yield
+    except UsodError as error:
+        raise UsodError(f"{where}: {error}") from error
+    except _MALFORMED as error:
+        raise UsodError(f"{where}: not {what} ({error!r}); export it again") from error
+
+
 def wanted(name: str | None, classes: frozenset[str]) -> bool:
     """Whether annotations of a class are read: of any where none is named."""
     return not classes or name in classes
+
+
+def kept_id(entry: Mapping[str, Any]) -> str | None:
+    """The image's id in usod, which our exports write and tools hand on."""
+    return str(entry["usod_id"]) if entry.get("usod_id") else None
 
 
 def read_json(path: Path) -> Any:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from usod.errors import UsodError
 from usod.files import write_text
 from usod.labels import rle
-from usod.labels.formats.base import Found, ImageFiles, Options, Size, place, read_json, united, wanted
+from usod.labels.formats.base import Found, ImageFiles, Options, Size, kept_id, place, read_json, told, united, wanted
 from usod.labels.instances import Instance, Labelled
 from usod.labels.polygons import polygons, rasterise
 
@@ -85,26 +84,27 @@ def read(path: Path, classes: frozenset[str]) -> Iterator[Found]:
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*.json") if is_coco(read_json(file)))
     for file in files:
         content = read_json(file)
-        try:
-            names = {category["id"]: category["name"] for category in content["categories"]}
-            of_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-            for annotation in content["annotations"]:
-                if wanted(names.get(annotation["category_id"]), classes):
-                    of_image[annotation["image_id"]].append(annotation)
-            for image in content["images"]:
-                shapes = [a["segmentation"] for a in of_image[image["id"]] if a.get("segmentation")]
-                boxes = len(of_image[image["id"]]) - len(shapes)
-                size = (int(image["height"]), int(image["width"])) if image.get("height") else None
-                yield Found(
-                    name=image["file_name"],
-                    size=size,
-                    draw=partial(_draw, shapes),
-                    labelled=bool(shapes),
-                    id=image.get("usod_id"),
-                    left_out=Counter({"box": boxes}) if boxes else None,
-                )
-        except (KeyError, TypeError) as error:
-            raise UsodError(f"{file}: not COCO instances ({error!r}); export it again") from error
+        with told(str(file), "COCO instances"):
+            yield from _images(content, classes)
+
+
+def _images(content: Any, classes: frozenset[str]) -> Iterator[Found]:
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    of_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in content["annotations"]:
+        if wanted(names.get(annotation["category_id"]), classes):
+            of_image[annotation["image_id"]].append(annotation)
+    for image in content["images"]:
+        shapes = [a["segmentation"] for a in of_image[image["id"]] if a.get("segmentation")]
+        boxes = len(of_image[image["id"]]) - len(shapes)
+        yield Found(
+            name=str(image["file_name"]),
+            size=(int(image["height"]), int(image["width"])) if image.get("height") else None,
+            draw=partial(_draw, shapes),
+            labelled=bool(shapes),
+            id=kept_id(image),
+            left_out=Counter({"box": boxes}) if boxes else None,
+        )
 
 
 def is_coco(content: Any) -> bool:
@@ -113,6 +113,7 @@ def is_coco(content: Any) -> bool:
 
 
 def _draw(shapes: list[Any], size: Size) -> NDArray[np.bool_]:
-    rings = [np.array(ring, float).reshape(-1, 2) for shape in shapes if isinstance(shape, list) for ring in shape]
     masks = [rle.from_coco(shape) for shape in shapes if isinstance(shape, dict)]
+    lists = [ring for shape in shapes if not isinstance(shape, dict) for ring in shape]
+    rings = [np.array(ring, float).reshape(-1, 2) for ring in lists]
     return united([*masks, rasterise(rings, size)], size)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from usod.errors import UsodError
 from usod.files import atomic_path
 from usod.labels import rle
-from usod.labels.formats.base import Found, ImageFiles, Options, Size, place, united, wanted
+from usod.labels.formats.base import Found, ImageFiles, Options, Size, place, told, united, wanted
 from usod.labels.instances import Instance, Labelled
 from usod.labels.polygons import polygons, rasterise
 
@@ -80,13 +80,11 @@ def read(path: Path, classes: frozenset[str]) -> Iterator[Found]:
         If a file is no XML or lacks what CVAT's have.
     """
     for file in [path] if path.is_file() else sorted(path.rglob("*.xml")):
-        try:
+        with told(str(file), "CVAT for images 1.1"):
             for _, element in ElementTree.iterparse(file):
                 if element.tag == "image":
                     yield _found(element, classes)
                     element.clear()
-        except (ElementTree.ParseError, KeyError, ValueError) as error:
-            raise UsodError(f"{file}: not CVAT for images 1.1 ({error!r}); export it again") from error
 
 
 def _found(image: Any, classes: frozenset[str]) -> Found:

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import quoteattr
@@ -13,10 +13,10 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
-from usod.errors import UsodError
+from usod.data.tree import IMAGE_SUFFIXES
 from usod.files import atomic_path, write_text
 from usod.labels import rle
-from usod.labels.formats.base import Found, ImageFiles, Options, Size, place, read_json, united, wanted
+from usod.labels.formats.base import Found, ImageFiles, Options, Size, kept_id, place, read_json, told, united, wanted
 from usod.labels.instances import Instance, Labelled
 from usod.labels.polygons import polygons, rasterise
 
@@ -99,10 +99,8 @@ def read(path: Path, classes: frozenset[str]) -> Iterator[Found]:
     files = [path] if path.is_file() else sorted(f for f in path.rglob("*.json") if is_label_studio(read_json(f)))
     for file in files:
         for task in read_json(file):
-            try:
+            with told(str(file), "Label Studio's format JSON"):
                 yield _found(task, classes)
-            except (KeyError, TypeError, IndexError) as error:
-                raise UsodError(f"{file}: not Label Studio's format JSON ({error!r}); export it as that") from error
 
 
 def _found(task: dict[str, Any], classes: frozenset[str]) -> Found:
@@ -110,8 +108,6 @@ def _found(task: dict[str, Any], classes: frozenset[str]) -> Found:
     done.sort(key=lambda each: str(each.get("updated_at", "")))
     regions = done[-1]["result"] if done else []
     data = task["data"]
-    # The image is what the regions' tag shows; a task may have texts beside it.
-    url = data.get("image") or next(v for v in data.values() if isinstance(v, str) and "." in v)
     shapes, left_out = [], Counter[str]()
     size = None
     for region in regions:
@@ -123,13 +119,23 @@ def _found(task: dict[str, Any], classes: frozenset[str]) -> Found:
         elif any(wanted(name, classes) for name in region["value"].get(kind, [None])):
             shapes.append(region["value"])
     return Found(
-        name=_name(url),
+        name=_name(_shown(data)),
         size=size,
         draw=partial(_draw, shapes),
         labelled=bool(done),
-        id=data.get("usod_id"),
+        id=kept_id(data),
         left_out=left_out or None,
     )
+
+
+def _shown(data: dict[str, Any]) -> str:
+    """The address of the image of a task, which may have texts beside it."""
+    if isinstance(data.get("image"), str):
+        return data["image"]
+    for text in data.values():
+        if isinstance(text, str) and PurePosixPath(_name(text)).suffix.lower() in IMAGE_SUFFIXES:
+            return text
+    raise KeyError("image")
 
 
 def _name(url: str) -> str:

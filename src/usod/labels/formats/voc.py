@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from usod.data.images import image_size
 from usod.errors import UsodError
 from usod.files import atomic_path, write_text
-from usod.labels.formats.base import Found, ImageFiles, Options, Size, place, united
+from usod.labels.formats.base import Found, ImageFiles, Options, Size, place, told, united
 from usod.labels.instances import Labelled
 
 IMAGE_FILES: ImageFiles = "link"
@@ -105,9 +106,7 @@ def read(path: Path, classes: frozenset[str]) -> Iterator[Found]:
     files = {file.relative_to(folder / OBJECTS): file for file in (folder / OBJECTS).rglob("*.png") if not classes}
     files |= {file.relative_to(folder / CLASSES): file for file in (folder / CLASSES).rglob("*.png")}
     for name in sorted(files):
-        with Image.open(files[name]) as picture:
-            size = (picture.height, picture.width)
-        yield Found(name.as_posix(), size, partial(_draw, files[name], colours), True)
+        yield Found(name.as_posix(), image_size(files[name]), partial(_draw, files[name], colours), True)
 
 
 def _chosen_colours(folder: Path, classes: frozenset[str]) -> list[tuple[int, ...]] | None:
@@ -117,7 +116,8 @@ def _chosen_colours(folder: Path, classes: frozenset[str]) -> list[tuple[int, ..
     file = folder / LABELMAP
     lines = file.read_text(encoding="utf-8-sig").splitlines() if file.is_file() else []
     rows = [line.split(":") for line in lines if line.strip() and not line.startswith("#")]
-    found = {row[0]: tuple(map(int, row[1].split(","))) for row in rows if len(row) > 1 and row[1]}
+    with told(str(file), "a labelmap of colours"):
+        found = {row[0]: tuple(map(int, row[1].split(","))) for row in rows if len(row) > 1 and row[1]}
     if missing := sorted(classes - found.keys()):
         raise UsodError(f"{file}: tells no colour of --class {missing[0]}; it has {', '.join(found) or 'none'}")
     return [found[name] for name in classes]

@@ -21,6 +21,7 @@ from usod.data.index import load_masks, read_masks
 from usod.data.listed import read_rows
 from usod.data.mapstore import ImageStore, MapStore
 from usod.data.parallel import parallel_map
+from usod.errors import UsodError
 from usod.files import explained, write_text
 from usod.progress import progress
 from usod.reporting.templates import render

@@ -67,6 +67,13 @@ def autocast(device: "torch.device", precision: Precision) -> Any:
     return contextlib.nullcontext()
 
 
+def sent(values: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
+    """The values on a device. From the CPU to a GPU they are copied behind the program's back, which does not wait."""
+    on_the_way = device.type == "cuda" and values.device.type == "cpu"
+    # Only from pinned memory does such a copy not wait.
+    return (values.pin_memory() if on_the_way else values).to(device, non_blocking=on_the_way)
+
+
 def start_device(name: str, threads: int) -> "torch.device":
     """`pick_device` for a command, which then works there.
 

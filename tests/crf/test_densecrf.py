@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from usod.crf import CRFParams, DenseCRF, refine, torch_backend
-from usod.crf.lattice import Lattice
+from usod.crf import CRFParams, DenseCRF, Refiner, refine, torch_backend
 
 CPU = torch.device("cpu")
 SMALL = CRFParams(gaussian_sxy=1.5, bilateral_sxy=6, bilateral_srgb=20, gaussian_compat=2, bilateral_compat=4)
@@ -38,7 +37,7 @@ def dense_mean_field(image: np.ndarray, salient: np.ndarray, params: CRFParams) 
     height, width = salient.shape
     smoothness = torch_backend.smoothness_kernel(height, width, params.gaussian_sxy, CPU).filter(torch.eye(n))
     appearance = torch_backend.appearance_kernel(
-        torch.from_numpy(image), params.bilateral_sxy, params.bilateral_srgb
+        torch.from_numpy(image)[None], params.bilateral_sxy, params.bilateral_srgb
     ).filter(torch.eye(n))
     kernel = params.gaussian_compat * smoothness.double().numpy()
     kernel += params.bilateral_compat * appearance.double().numpy()
@@ -74,15 +73,56 @@ def test_batch_equals_single(images, maps):
         np.testing.assert_array_equal(refine(images[k], maps[k], SMALL), together[k])
 
 
-def test_gpu_batches_equal_the_cpu(images, maps, monkeypatch):
-    def on_gpu(lattice, values):
-        lattice = lattice.expanded()
-        return lattice._slice(lattice._blur(lattice._splat(values)))
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """On a CPU the way of a GPU, two images at a time."""
+    monkeypatch.setattr(torch_backend, "_by_sorting", lambda device: True)
+    monkeypatch.setattr(torch_backend, "GPU_BATCH", 2)
 
+
+def test_gpu_batches_equal_a_dense_mean_field(images, maps, as_on_a_gpu, monkeypatch):
+    refined = refine(images, maps, SMALL)
+    for k in range(3):
+        np.testing.assert_array_equal(refine(images[k], maps[k], SMALL), refined[k])
+    monkeypatch.undo()
+    for image, salient, out in zip(images, maps, refined, strict=True):
+        np.testing.assert_allclose(out, dense_mean_field(image, salient, SMALL), atol=2e-5)
+
+
+@pytest.mark.parametrize("budget", [0, 1.5, 9])
+def test_lattices_beyond_a_gpu_s_budget_are_built_together_to_the_same_bits(
+    images, maps, budget, as_on_a_gpu, monkeypatch
+):
     expected = refine(images, maps, SMALL)
-    monkeypatch.setattr(Lattice, "_filter_on_cpu", on_gpu)
-    monkeypatch.setattr(torch_backend, "_batches", lambda n, device: iter([slice(0, 2), slice(2, n)]))
-    np.testing.assert_allclose(refine(images, maps, SMALL), expected, atol=2e-5)
+    one = torch_backend.appearance_kernel(torch.from_numpy(images[:1]), 6, 20).kept()[0].nbytes
+    built, original = [], torch_backend.appearance_kernel
+    monkeypatch.setattr(torch_backend, "GPU_BATCH", 8)
+    monkeypatch.setattr(torch_backend, "appearance_kernel", lambda *a: built.append(len(a[0])) or original(*a))
+    crf = DenseCRF(images, SMALL, memory_gb=budget * one / 1e9)
+    np.testing.assert_array_equal(crf.refine(maps), expected)
+    order = [2, 0, 1, 2]
+    for _ in range(2):
+        np.testing.assert_array_equal(crf.refine(maps[order], order), expected[order])
+    assert built == {0: [3, 3, 3], 1.5: [3, 2, 2], 9: [3]}[budget]
+    assert crf.memory_bytes - crf._kernels.smoothness().nbytes <= budget * one
+
+
+def test_large_images_go_fewer_at_a_time(images, maps, as_on_a_gpu, monkeypatch):
+    monkeypatch.setattr(torch_backend, "GPU_PIXELS", 18 * 23 + 1)
+    assert list(torch_backend._batches((3, 18, 23), CPU)) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    assert list(torch_backend._batches((1, 99, 99), CPU)) == [slice(0, 1)]
+
+
+def test_a_refiner_finds_what_images_of_a_size_share_once(images, maps, monkeypatch):
+    built, original = [], torch_backend.smoothness_kernel
+    monkeypatch.setattr(torch_backend, "smoothness_kernel", lambda *a: built.append(a[:2]) or original(*a))
+    refiner = Refiner(SMALL)
+    for _ in range(2):
+        np.testing.assert_array_equal(refiner(images, maps), refine(images, maps, SMALL))
+    assert refiner(images[:0], maps[:0]).shape == (0, 18, 23)
+    turned = images.swapaxes(1, 2), maps.swapaxes(1, 2)
+    np.testing.assert_array_equal(refiner(*turned), refine(*turned, SMALL))
+    assert built == [(18, 23)] * 3 + [(23, 18)] * 2
 
 
 @pytest.mark.parametrize("inference", [False, True])
@@ -104,7 +144,6 @@ def test_threads_refine_images_side_by_side_to_the_same_bits(images, maps, threa
 
 def test_what_all_images_share_is_built_once(images, maps, threads, monkeypatch):
     built = []
-    torch_backend.smoothness_kernel.cache_clear()
     original = torch_backend._positions
     monkeypatch.setattr(torch_backend, "_positions", lambda *a: built.append(a) or time.sleep(0.01) or original(*a))
     DenseCRF(images, replace(SMALL, bilateral_compat=0)).refine(maps)
@@ -156,9 +195,13 @@ def test_as_many_threads_as_asked_for_and_the_setting_stays(count):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_equals_the_cpu(images, maps):
+def test_cuda_equals_the_cpu_and_itself(images, maps):
     expected = refine(images, maps, SMALL)
-    np.testing.assert_allclose(refine(images, maps, SMALL, device="cuda"), expected, atol=1e-3)
+    refined = refine(images, maps, SMALL, device="cuda")
+    np.testing.assert_allclose(refined, expected, atol=1e-3)
+    crf = DenseCRF(images, SMALL, "cuda")
+    for again in (refine(images, maps, SMALL, device="cuda"), crf.refine(maps), crf.refine(maps)):
+        np.testing.assert_array_equal(again, refined)
 
 
 def test_indices_choose_the_images(images, maps):
@@ -190,7 +233,7 @@ def test_lattices_are_built_on_first_use_and_kept(images, maps, monkeypatch):
 def test_images_beyond_the_budget_are_rebuilt_to_the_same_bits(images, maps):
     """In any order: a training that goes on after a kill keeps the lattices of other images."""
     expected = DenseCRF(images, SMALL).refine(maps)
-    one = DenseCRF(images, SMALL)._kernels.appearance(0).nbytes
+    one = torch_backend.appearance_kernel(torch.from_numpy(images[:1]), 6, 20).compact().nbytes
     limited = DenseCRF(images, SMALL, memory_gb=1.5 * one / 1e9)
     for order in ([2, 0, 1], [0, 1, 2]):
         np.testing.assert_array_equal(limited.refine(maps[order], order), expected[order])

@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -113,13 +114,14 @@ def test_the_card_says_what_the_network_learnt_from_and_scores(model, tmp_path):
     path, _ = model()
     score = dict.fromkeys(MEASURES, 0.5) | {"n": 7, "f_fixed": 0.8123}
     (tmp_path / "s.json").write_text(json.dumps(score))
-    card = model_card(path, {"ECSSD": tmp_path / "s.json"}, {"photos": (12, "train.txt")})
+    index = pd.DataFrame({"id": range(12), "split_from": "train.txt", "rights": [*7 * ["CC0"], *5 * ["Ann"]]})
+    card = model_card(path, {"ECSSD": tmp_path / "s.json"}, {"photos": index})
     head = yaml.safe_load(card.split("---")[1])
     assert head["library_name"] == "usod" and "unsupervised" in head["tags"]
     assert (
         "| ECSSD | 7 | 81.23 |" in card
         and "Working size 64x64" in card
-        and "12 images of photos (split: train.txt)" in card
+        and "12 images of photos (split: train.txt). Rights: 7 CC0, 5 Ann." in card
     )
     assert f"| torch | {torch.__version__.partition('+')[0]}" in card
     settings = NetworkConfig(light_width=8)

@@ -24,7 +24,7 @@ from usod.systems import a2s, deepusps, distil
 from usod.systems.a2s_settings import RectifyConfig
 from usod.systems.deepusps_settings import Binarisation, FuseConfig, RefineConfig
 from usod.systems.distil_settings import LearnConfig, StudentConfig
-from usod.training import inputs
+from usod.training import inputs, placement
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import KeptFeatures
 from usod.training.parallel import Process
@@ -153,7 +153,12 @@ def test_batches_are_the_same_from_memory_and_from_the_file(weights, images, tmp
     assert (features.values is None) == stream
     rows = torch.tensor([4, 0])
     expected = np.stack([store["i1"], store["i5"]]).transpose(0, 3, 1, 2)
+    placement.UPCOMING.rows = later = torch.tensor([1, 1, 3])
     np.testing.assert_array_equal(features[rows].numpy(), expected)
+    placement.UPCOMING.rows = None
+    assert (features._ahead._begun is not None) == stream
+    expected = np.stack([store["i4"], store["i4"], store["i2"]]).transpose(0, 3, 1, 2)
+    np.testing.assert_array_equal(features[later].numpy(), expected)
 
 
 @pytest.mark.parametrize("head", ["patch", "guided"])

@@ -1,10 +1,17 @@
 """What only a GPU can show: no step waits for it, and it computes what the CPU does."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from usod.crf import CRFParams, DenseCRF
+from tests.training import test_parallel
+from usod import devices
+from usod.crf import CRFParams, DenseCRF, lattice, sorted_lattice
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.systems.deepusps import PseudoLabels, Refinement
@@ -13,8 +20,10 @@ from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule, Trainer
 from usod.training.moving_average import MovingAverage
-from usod.training.parallel import Process
+from usod.training.parallel import Process, run
+from usod.training.placement import Kept
 
+GPU = torch.device("cuda")
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
 
@@ -31,7 +40,7 @@ class Watched(Refinement):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def train(device):
+def train(device, precision="float32"):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (12, 8, 8, 3)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
     maps = (images[..., 0] > 127).astype(np.uint8) * 255
@@ -41,15 +50,110 @@ def train(device):
     average = MovingAverage(12, (64, 64), device=device)
     crf = DenseCRF(images, CRFParams(bilateral_sxy=10), device)
     objective = (Watched if device.type == "cuda" else Refinement)(labels, average, crf, RefineConfig())
-    schedule = Schedule(epochs=3, batch_size=4, lr=1e-3, precision="float32")
+    schedule = Schedule(epochs=3, batch_size=4, lr=1e-3, precision=precision)
     Trainer(network, Inputs(images, device), objective, schedule, Process(device), Checkpoint(None, ""), "test").fit()
     return average.read(slice(None))
 
 
 def test_no_step_waits_for_the_gpu_and_its_labels_are_those_of_the_cpu():
     try:
-        on_gpu = train(torch.device("cuda"))
+        on_gpu = train(GPU)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     on_cpu = train(torch.device("cpu"))
     assert (on_gpu - on_cpu).abs().mean() < 0.02
+
+
+@pytest.mark.skipif(
+    not (torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)), reason="no bf16"
+)
+def test_bf16_is_what_such_a_gpu_takes_by_itself_and_learns_the_same():
+    with devices.autocast(GPU, "auto"):
+        product = torch.ones(8, 8, device=GPU) @ torch.ones(8, 8, device=GPU)
+    assert product.dtype == torch.bfloat16
+    try:
+        on_gpu = train(GPU, "auto")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert (on_gpu - train(torch.device("cpu"))).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("free", [0, 2**40])
+def test_values_of_a_batch_come_without_waiting(free, monkeypatch):
+    monkeypatch.setattr("usod.training.placement.available_memory", lambda device: free)
+    values = torch.randn(50, 7, 9)
+    kept, rows = Kept(values, GPU), torch.tensor([4, 49, 0])
+    assert (kept.values.is_cuda, kept.values.is_pinned()) == (free > 0, free == 0)
+    kept[torch.arange(3)]  # memory that is not there yet is waited for
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = kept[rows]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert found.is_cuda and torch.equal(found.cpu(), values[rows])
+
+
+def test_a_checkpoint_is_copied_into_the_same_pinned_memory(tmp_path):
+    state = {"network": torch.zeros(1000, 1000, device=GPU), "list": [torch.zeros(3, device=GPU)]}
+    checkpoint = Checkpoint(tmp_path, "x")
+    places = []
+    for epoch in range(3):
+        checkpoint.save(state)
+        for tensor in (state["network"], *state["list"]):
+            tensor += 1  # while the file is written
+        places.append(checkpoint._copy["network"].data_ptr())
+        assert checkpoint._copy["network"].is_pinned() and checkpoint._copy["list"][0].is_pinned()
+        loaded = Checkpoint(tmp_path, "x").load() if checkpoint.flush() is None else None
+        assert loaded["network"].unique().tolist() == [epoch] and loaded["list"][0].tolist() == [epoch] * 3
+    assert len(set(places)) == 1
+
+
+SAME_BITS = """
+import hashlib, sys
+from usod.devices import start_device
+device = start_device("cuda", 1)
+from tests.training.test_cuda import train
+print(hashlib.sha256(train(device, "auto").numpy().tobytes()).hexdigest())
+"""
+
+
+def test_deterministic_gives_the_same_bits_in_every_run():
+    """Of network, loss, CRF and average; PyTorch stops where it has no algorithm for that."""
+    environment = os.environ | {devices.DETERMINISTIC: "1"}
+    command, root = [sys.executable, "-c", SAME_BITS], Path(__file__).parents[2]
+    runs = [
+        subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_train_as_one(tmp_path):
+    run(1, GPU, test_parallel.train, [5], tmp_path / "one.pt")
+    run(2, GPU, test_parallel.train, [5], tmp_path / "two.pt")
+    one, two = (torch.load(tmp_path / f"{name}.pt")[0] for name in ("one", "two"))
+    torch.testing.assert_close(one[0], two[0], atol=1e-3, rtol=0)
+    assert torch.equal(one[2].cpu(), two[2].cpu())
+
+
+@pytest.mark.parametrize("count", [9_000, 20_000, 40_000])
+def test_lattices_of_more_vertices_than_15_and_16_bits_can_number(count):
+    points = torch.arange(count, dtype=torch.float32)[None, None] * 5
+    (kept,) = sorted_lattice.build(points.to(GPU), [(0.0, 5.0 * count)]).kept()
+    assert kept.neighbours.dtype == (torch.uint16 if count <= 20_000 else torch.int32)
+    values = torch.randn(2 * count, generator=torch.Generator().manual_seed(0))
+    joined = sorted_lattice.join([kept, kept])
+    filtered = joined.filter(values.to(GPU))
+    assert torch.equal(filtered, joined.filter(values.to(GPU)))
+    expected = torch.cat([lattice.build(points[0]).filter(part) for part in values.split(count)])
+    torch.testing.assert_close(filtered.cpu(), expected)
+
+
+def test_gpu_lattices_filter_colours_as_the_cpu_s():
+    features = torch.randn(5, 4, 3000, generator=torch.Generator().manual_seed(0)) * 5
+    built = sorted_lattice.build(features.to(GPU), [(-40.0, 40.0)] * 5).symmetrically_normalised()
+    values = torch.randn(4, 3000, generator=torch.Generator().manual_seed(1))
+    alone = [lattice.build(features[:, image]).symmetrically_normalised() for image in range(4)]
+    expected = torch.stack([one.filter(part) for one, part in zip(alone, values, strict=True)])
+    torch.testing.assert_close(built.filter(values.flatten().to(GPU)).cpu().view(4, 3000), expected, atol=1e-3, rtol=0)

@@ -6,7 +6,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import Parameter
 
-from usod.crf import lattice
+from usod.crf import CRFParams, sorted_lattice, torch_backend
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.settings.sections import PretrainConfig, RelationConfig
@@ -87,16 +87,28 @@ def test_a_step_of_training(fake_gpu, system):
 
 
 def test_filtering_on_kept_lattices(fake_gpu):
-    parts = [
-        lattice.Lattice(
-            torch.zeros(100, 6, dtype=torch.uint16, device=GPU),
-            torch.zeros(100, 6, device=GPU),
-            torch.zeros(6, 2, 50, dtype=torch.uint16, device=GPU),
-        )
-        for _ in range(2)
-    ]
-    filtered = lattice.join(parts).symmetrically_normalised().filter(torch.zeros(200, device=GPU))
+    parts = sorted_lattice.SortedLattice(
+        torch.zeros(1200, dtype=torch.int32, device=GPU),
+        torch.zeros(81, dtype=torch.int32, device=GPU),
+        torch.zeros(200, 6, device=GPU),
+        torch.zeros(6, 2, 80, dtype=torch.int32, device=GPU),
+        (50, 30),
+    ).kept()
+    filtered = sorted_lattice.join(parts).symmetrically_normalised().filter(torch.zeros(200, device=GPU))
     assert filtered.shape == (200,) and filtered.device.type == "cuda"
+
+
+def test_numbering_the_corners_of_lattices(fake_gpu):
+    origin, rank, weights = sorted_lattice._enclosing_simplex(torch.zeros(5, 24, device=GPU))
+    keys = sorted_lattice._corner_keys(origin, rank, 2, [0] * 5, 100, [1, 2, 3, 4, 5])
+    neighbours = sorted_lattice._neighbours(keys.flatten(), 100, [1, 2, 3, 4, 5])
+    assert {weights.device.type, keys.device.type, neighbours.device.type} == {"cuda"}
+
+
+def test_images_are_sent_to_be_built_on(fake_gpu):
+    for images in (IMAGES, torch.from_numpy(IMAGES)):
+        cache = torch_backend.KernelCache(images, CRFParams(), GPU, None)
+        assert cache._pixels([4, 1]).device.type == "cuda"
 
 
 def on_gpu(network):

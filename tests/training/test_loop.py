@@ -1,5 +1,6 @@
 import itertools
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -77,6 +78,19 @@ def test_every_image_once_per_epoch_and_no_lonely_last_one():
     parts = list(batches(11, 5, torch.Generator().manual_seed(0)))
     assert sorted(torch.cat(parts).tolist()) == list(range(11))
     assert [len(part) for part in parts] == [5, 6]
+
+
+def test_images_in_a_file_are_read_ahead_once_a_batch_to_the_same_bits(images, tmp_path):
+    file = np.memmap(tmp_path / "images", np.uint8, "w+", shape=images.shape)
+    file[:] = images
+    in_memory, in_file = trainer(images), trainer(file)
+    ahead, read = in_file.inputs._pixels._ahead, []
+    original = ahead._read
+    ahead._read = lambda rows: (read.append((len(rows), threading.current_thread().name)), original(rows))[1]
+    assert in_memory.fit()[-1]["loss"] == in_file.fit()[-1]["loss"]
+    assert torch.equal(weights(in_memory), weights(in_file))
+    main = threading.main_thread().name
+    assert [(length, name == main) for length, name in read] == [(5, True), (6, False)] * 3
 
 
 def test_the_loss_falls_and_the_history_says_so(images):

@@ -98,7 +98,7 @@ def test_every_job_has_written_its_log_and_its_timing(finished):
     }
     assert len(named["log"]) > 60 and all((results / name).is_file() for name in named["log"] | named["benchmark"])
     untimed = {PurePath(name).stem for name in named["log"]} - {PurePath(name).stem for name in named["benchmark"]}
-    assert untimed == {"costs", "provenance", "report"}
+    assert untimed == {"costs", "page", "provenance"}
 
 
 def test_epochs_of_one_method_touch_that_method_only(restored):

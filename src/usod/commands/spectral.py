@@ -1,12 +1,16 @@
 """`usod spectral`: masks from what a frozen vision transformer sees, without training."""
 
+import json
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from usod.commands.options import ConfigText, Quiet, Workers
+
+if TYPE_CHECKING:
+    from usod.crf import Refiner
 
 app = typer.Typer(no_args_is_help=True, help="Masks from what a frozen vision transformer sees, without training.")
 Images = Annotated[Path, typer.Option(help="Images at working size (usod data images).")]
@@ -88,14 +92,21 @@ def _map(key: str, recipe: str, images: Path, seen: list[Path], settings: Any) -
     """The map of one image, at working size: (H, W) float32 in [0, 1]."""
     from threadpoolctl import threadpool_limits
 
-    from usod.crf import CRFParams, refine
     from usod.data.images import resize_map
     from usod.systems import spectral
 
     store, *features = _opened(images, *seen)
     with threadpool_limits(1):
         mask = resize_map(getattr(spectral, recipe)(*(kept[key] for kept in features), settings), store.size)
-        return mask if settings.crf is None else refine(store[key], mask, CRFParams(**settings.crf.model_dump()))
+        return mask if settings.crf is None else _refiner(settings.crf.model_dump_json())(store[key], mask)
+
+
+@cache
+def _refiner(settings: str) -> "Refiner":
+    """The CRF of these settings (JSON), one in each process: what all its images share is found once."""
+    from usod.crf import CRFParams, Refiner
+
+    return Refiner(CRFParams(**json.loads(settings)))
 
 
 @cache

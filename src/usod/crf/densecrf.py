@@ -5,14 +5,15 @@
             + bilateral_compat exp(-|p_i - p_j|^2 / 2 bilateral_sxy^2 - |I_i - I_j|^2 / 2 bilateral_srgb^2)
 
 p is a pixel's position, I its RGB colour; each kernel is normalised symmetrically by the square roots of its row sums.
-`refine` is for images seen once, `DenseCRF` for images refined again and again with other probabilities.
+`refine` is for images seen once, a `Refiner` for many of them, `DenseCRF` for images refined again and again with other
+probabilities.
 
-On a CPU the same call gives the same bits, with any number of threads. On a GPU sums are taken in no fixed order, and
-the last digits change from run to run unless `torch.use_deterministic_algorithms(True)` is set.
+The same call gives the same bits, with any number of threads on a CPU and on a GPU too, and an image's do not depend on
+the images beside it.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 from usod.crf import pydensecrf_backend, torch_backend
 from usod.crf.checks import check_images, check_probabilities
 from usod.crf.params import CRFParams
+from usod.devices import sent
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 # Anything that is indexed like an array, so that images may stay in a file.
@@ -57,42 +59,70 @@ def refine(
     UsodError
         If the backend is "pydensecrf" and it is not installed.
     """
-    params = params or CRFParams()
-    prior = _as_probabilities(probabilities)
-    check_images(images, (3, 4), "(B, H, W, 3) or (H, W, 3)")
-    pixels = images[None] if images.ndim == 3 else images
-    if tuple(prior.shape) != tuple(images.shape[:-1]):
-        raise ValueError(
-            f"probabilities {tuple(prior.shape)} do not fit images {tuple(images.shape)}: "
-            "(B, H, W) with (B, H, W, 3), or (H, W) with (H, W, 3)"
-        )
-    prior = prior.reshape(pixels.shape[:3])
+    return Refiner(params, backend, device)(images, probabilities)
 
-    if backend == "torch":
-        where = prior.device if device is None else torch.device(device)
-        refined = torch_backend.refine(pixels, prior.to(where), params)
-    elif backend == "pydensecrf":
-        refined = pydensecrf_backend.refine(pixels, prior, params)
-    else:
-        raise ValueError(f"backend must be 'torch' or 'pydensecrf', got {backend!r}")
-    return _like(probabilities, refined.reshape(probabilities.shape))
+
+class Refiner:
+    """`refine` for one call after another: the lattice of the smoothness kernel is kept as long as the size stays.
+
+    Parameters
+    ----------
+    params, backend, device : as for `refine`
+    """
+
+    def __init__(
+        self, params: CRFParams | None = None, backend: Backend = "torch", device: torch.device | str | None = None
+    ) -> None:
+        if backend not in get_args(Backend):
+            raise ValueError(f"backend must be 'torch' or 'pydensecrf', got {backend!r}")
+        self.params = params or CRFParams()
+        self.backend = backend
+        self.device = None if device is None else torch.device(device)
+        self._smoothness: tuple[tuple[Any, ...], torch_backend.Kernel] | None = None
+
+    def __call__(self, images: np.ndarray | Tensor, probabilities: Array) -> Array:
+        """As `refine`."""
+        prior = _as_probabilities(probabilities)
+        check_images(images, (3, 4), "(B, H, W, 3) or (H, W, 3)")
+        pixels = images[None] if images.ndim == 3 else images
+        if tuple(prior.shape) != tuple(images.shape[:-1]):
+            raise ValueError(
+                f"probabilities {tuple(prior.shape)} do not fit images {tuple(images.shape)}: "
+                "(B, H, W) with (B, H, W, 3), or (H, W) with (H, W, 3)"
+            )
+        prior = prior.reshape(pixels.shape[:3])
+        if self.backend == "torch":
+            refined = self._refined(pixels, sent(prior, self.device or prior.device))
+        else:
+            refined = pydensecrf_backend.refine(pixels, prior, self.params)
+        return _like(probabilities, refined.reshape(probabilities.shape))
+
+    def _refined(self, pixels: np.ndarray | Tensor, prior: Tensor) -> Tensor:
+        of = (*prior.shape[1:], prior.device)
+        smoothness = self._smoothness[1] if self._smoothness and self._smoothness[0] == of else None
+        # No other lattice is kept: with a budget of 0 every image's is dropped after its use.
+        kernels = torch_backend.KernelCache(pixels, self.params, prior.device, 0.0, smoothness)
+        refined = torch_backend.mean_field(prior, kernels, range(len(pixels)), self.params)
+        if self.params.gaussian_compat and len(pixels):
+            self._smoothness = of, kernels.smoothness()
+        return refined
 
 
 class DenseCRF:
     """The dense CRF of a set of images of one size, whose lattices are built on an image's first use and kept.
 
     The lattice of the smoothness kernel depends on the size only and is built once. Those of the appearance kernel are
-    kept until they fill the budget; the images that come later have theirs rebuilt on every use. As training visits
-    each image once per epoch in random order, keeping the first ones serves the same share of the visits from memory as
-    any other choice, while dropping the least recently used ones would serve none.
+    kept until they fill the budget; the images that come later have theirs rebuilt on every use, on a GPU those of a
+    call together. As training visits each image once per epoch in random order, keeping the first ones serves the same
+    share of the visits from memory as any other choice, while dropping the least recently used ones would serve none.
 
     Parameters
     ----------
     images : (B, H, W, 3) uint8 RGB: array, tensor or h5py data set, kept by reference and read when a lattice is built
     params : the CRF's parameters; the defaults of `CRFParams` when None
     device : where the lattices lie and the filtering is done
-    memory_gb : gigabytes (10^9 bytes) for the kept lattices; None: no limit. An image takes about 38 bytes a pixel,
-        7 MB at 432 x 432. The results do not depend on it.
+    memory_gb : gigabytes (10^9 bytes) for the kept lattices; None: no limit. An image takes about 37 bytes a pixel
+        on a CPU and 50 on a GPU, 7 and 9 MB at 432 x 432. The results do not depend on it.
 
     Raises
     ------
@@ -142,7 +172,8 @@ class DenseCRF:
         IndexError
             If an index is out of range.
         """
-        numbers = list(range(len(self))) if indices is None else [int(i) for i in indices]
+        given = range(len(self)) if indices is None else indices
+        numbers = given.tolist() if isinstance(given, Tensor) else [int(i) for i in given]
         prior = _as_probabilities(probabilities)
         expected = (len(numbers), *self._images.shape[1:3])
         if prior.shape != expected:
@@ -150,7 +181,7 @@ class DenseCRF:
         for number in numbers:
             if not 0 <= number < len(self):
                 raise IndexError(f"image {number} is out of range for {len(self)} images")
-        refined = torch_backend.mean_field(prior.to(self.device), self._kernels, numbers, self.params)
+        refined = torch_backend.mean_field(sent(prior, self.device), self._kernels, numbers, self.params)
         return _like(probabilities, refined)
 
 

@@ -11,7 +11,6 @@ needs one filtered image instead of two. With s = Q(1) - Q(0), the log-odds are
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from threading import Lock
 from typing import Any
 
@@ -19,24 +18,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from usod.crf.lattice import Lattice, build, join
+from usod.crf import lattice, sorted_lattice
+from usod.crf.lattice import Lattice
 from usod.crf.params import CRFParams
+from usod.crf.sorted_lattice import SortedLattice
+from usod.devices import sent
 
-# Images filtered in one go on a GPU: enough to fill it, while the gathered corners (60 bytes a pixel) stay small.
-GPU_BATCH = 16
+# Images that a GPU builds lattices of and filters in one go, and the pixels that they may have together: enough to fill
+# it, while what is in use for that (some 500 bytes a pixel) stays below 3 GB.
+GPU_BATCH = 32
+GPU_PIXELS = GPU_BATCH * 432 * 432
+
+Kernel = Lattice | SortedLattice
 
 
 class KernelCache:
-    """The normalised kernels of images (B, H, W, 3) uint8, built when first asked for and kept within a budget."""
+    """The normalised kernels of images (B, H, W, 3) uint8, built when first asked for and kept within a budget.
 
-    def __init__(self, images: Any, params: CRFParams, device: torch.device, memory_gb: float | None) -> None:
+    `smoothness` is the kernel on positions, where the caller has it from images of the same size.
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        params: CRFParams,
+        device: torch.device,
+        memory_gb: float | None,
+        smoothness: Kernel | None = None,
+    ) -> None:
         self._images = images
         self._params = params
         self._device = device
         self._budget = float("inf") if memory_gb is None else memory_gb * 1e9
-        self._kept: dict[int, Lattice] = {}
+        self._kept: dict[int, Kernel] = {}
         self._kept_bytes = 0
-        self._smoothness: Lattice | None = None
+        self._smoothness = smoothness
         self._keeping = Lock()  # images are refined side by side
 
     @property
@@ -44,42 +60,73 @@ class KernelCache:
         """Memory of the kept lattices in bytes."""
         return self._kept_bytes + (self._smoothness.nbytes if self._smoothness is not None else 0)
 
-    def smoothness(self) -> Lattice:
+    def smoothness(self) -> Kernel:
         """The Gaussian kernel on positions, the same for all images."""
         if self._smoothness is None:
             height, width = self._images.shape[1:3]
             self._smoothness = smoothness_kernel(height, width, self._params.gaussian_sxy, self._device)
         return self._smoothness
 
-    def appearance(self, number: int) -> Lattice:
-        """The bilateral kernel of image `number`."""
-        kernel = self._kept.get(number)
-        if kernel is None:
-            image = self._images[number]
-            if not isinstance(image, Tensor):
-                image = torch.from_numpy(np.array(image, order="C"))
-            image = image.to(self._device)
-            kernel = appearance_kernel(image, self._params.bilateral_sxy, self._params.bilateral_srgb).compact()
-            with self._keeping:
+    def appearance(self, numbers: Sequence[int]) -> Kernel:
+        """The bilateral kernel of images, side by side; of one image on a CPU."""
+        missing = [number for number in dict.fromkeys(numbers) if number not in self._kept]
+        if not missing:
+            return _joined([self._kept[number] for number in numbers])
+        built = appearance_kernel(self._pixels(missing), self._params.bilateral_sxy, self._params.bilateral_srgb)
+        if self._kept_bytes >= self._budget and missing == list(numbers):
+            return built
+        apart: Sequence[Kernel] = [built.compact()] if isinstance(built, Lattice) else built.kept()
+        parts = dict(zip(missing, apart, strict=True))
+        found = [self._kept[number] if number in self._kept else parts[number] for number in numbers]
+        with self._keeping:
+            for number, kernel in parts.items():
                 if number not in self._kept and self._kept_bytes + kernel.nbytes <= self._budget:
                     self._kept[number] = kernel
                     self._kept_bytes += kernel.nbytes
-        return kernel
+        return built if missing == list(numbers) else _joined(found)
+
+    def _pixels(self, numbers: Sequence[int]) -> Tensor:
+        images = [self._images[number] for number in numbers]
+        if isinstance(images[0], Tensor):
+            return sent(torch.stack(images), self._device)
+        return sent(torch.from_numpy(np.stack(images)), self._device)
 
 
-# Calls with images of one size, one after the other, are the rule: a few sizes are enough to remember.
-@lru_cache(maxsize=4)
-def smoothness_kernel(height: int, width: int, sxy: float, device: torch.device) -> Lattice:
+def _by_sorting(device: torch.device) -> bool:
+    """Whether lattices are those for a GPU."""
+    return device.type != "cpu"
+
+
+def _joined(kernels: Sequence[Any]) -> Kernel:
+    return kernels[0] if isinstance(kernels[0], Lattice) else sorted_lattice.join(kernels)
+
+
+def smoothness_kernel(height: int, width: int, sxy: float, device: torch.device) -> Kernel:
     """The normalised Gaussian kernel on the positions of (height, width) pixels."""
-    return build(_divided(_positions(height, width, device), sxy)).symmetrically_normalised()
+    features = _divided(_positions(height, width, device), sxy)[:, None]
+    return _build(features, _bounds(height, width, sxy)).symmetrically_normalised()
 
 
-def appearance_kernel(image: Tensor, sxy: float, srgb: float) -> Lattice:
-    """The normalised bilateral kernel of an (H, W, 3) uint8 image, on the image's device."""
-    height, width = image.shape[:2]
-    colours = image.reshape(-1, 3).t().to(torch.float32)
-    features = torch.cat((_divided(_positions(height, width, image.device), sxy), _divided(colours, srgb)))
-    return build(features).symmetrically_normalised()
+def appearance_kernel(images: Tensor, sxy: float, srgb: float) -> Kernel:
+    """The normalised bilateral kernels of (B, H, W, 3) uint8 images, on their device; of one image on a CPU."""
+    count, height, width, _ = images.shape
+    colours = images.flatten(1, 2).permute(2, 0, 1).to(torch.float32)
+    positions = _divided(_positions(height, width, images.device), sxy)[:, None].expand(-1, count, -1)
+    features = torch.cat((positions, _divided(colours, srgb)))
+    bounds = [*_bounds(height, width, sxy), *[(0.0, 255 / srgb)] * 3]
+    return _build(features, bounds).symmetrically_normalised()
+
+
+def _build(features: Tensor, bounds: Sequence[tuple[float, float]]) -> Kernel:
+    """The lattices of (d, B, N) features within bounds."""
+    if _by_sorting(features.device):
+        return sorted_lattice.build(features, bounds)
+    (alone,) = features.unbind(1)
+    return lattice.build(alone)
+
+
+def _bounds(height: int, width: int, sxy: float) -> list[tuple[float, float]]:
+    return [(0.0, (width - 1) / sxy), (0.0, (height - 1) / sxy)]
 
 
 def _positions(height: int, width: int, device: torch.device) -> Tensor:
@@ -91,16 +138,6 @@ def _positions(height: int, width: int, device: torch.device) -> Tensor:
 def _divided(values: Tensor, by: float) -> Tensor:
     # Not values / by, for which a GPU multiplies by the reciprocal: then points would change simplex between devices.
     return values / torch.full((), by, dtype=values.dtype, device=values.device)
-
-
-def refine(images: np.ndarray | Tensor, prior: Tensor, params: CRFParams) -> Tensor:
-    """Marginals of salient (B, H, W), on the priors' device.
-
-    Images are (B, H, W, 3) uint8, priors (B, H, W) float32.
-    """
-    # Nothing is kept: with a budget of 0 every image's lattice is dropped after its use.
-    kernels = KernelCache(images, params, prior.device, memory_gb=0.0)
-    return mean_field(prior, kernels, range(len(images)), params)
 
 
 def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: CRFParams) -> Tensor:
@@ -117,7 +154,7 @@ def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], para
     -------
     (n, H, W) float32 in [0, 1]
     """
-    batches = list(_batches(len(numbers), prior.device))
+    batches = list(_batches(prior.shape, prior.device))
     if not batches:
         return torch.empty_like(prior)
     if params.gaussian_compat:
@@ -127,7 +164,7 @@ def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], para
         return _mean_field(prior[batch], kernels, numbers[batch], params)
 
     # One image is too small for several threads; several images are not, as the compiled loops hold no lock.
-    threads = min(torch.get_num_threads(), len(batches)) if prior.device.type == "cpu" else 1
+    threads = 1 if _by_sorting(prior.device) else min(torch.get_num_threads(), len(batches))
     return torch.cat(_side_by_side(refined, batches, threads) if threads > 1 else [refined(batch) for batch in batches])
 
 
@@ -155,7 +192,7 @@ def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], par
     # Half the log-odds throughout: their tanh is s.
     unary = log_odds(prior, params.clip).div_(2).flatten(1)
     smoothness = kernels.smoothness() if params.gaussian_compat else None
-    appearance = join([kernels.appearance(n) for n in numbers]) if params.bilateral_compat else None
+    appearance = kernels.appearance(list(numbers)) if params.bilateral_compat else None
     s = unary.tanh()
     for _ in range(params.iterations):
         logits = unary.clone()
@@ -167,9 +204,10 @@ def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], par
     return ((1 + s) / 2).view_as(prior)
 
 
-def _batches(n: int, device: torch.device) -> Iterator[slice]:
+def _batches(shape: Sequence[int], device: torch.device) -> Iterator[slice]:
     # On a CPU an image's lattice fits the cache and several images' do not; a GPU wants few and large kernels.
-    size = 1 if device.type == "cpu" else GPU_BATCH
+    n, height, width = shape
+    size = min(GPU_BATCH, max(1, GPU_PIXELS // max(1, height * width))) if _by_sorting(device) else 1
     return (slice(start, min(start + size, n)) for start in range(0, n, size))
 
 

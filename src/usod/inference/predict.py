@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from usod.crf import CRFParams, refine
+from usod.crf import CRFParams, Refiner
 from usod.data.features import FeatureStore, open_features
 from usod.data.images import read_image, resize_image, resize_map, tell_broken
 from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
 from usod.data.parallel import threaded_map
 from usod.data.tree import image_files, png_names
-from usod.devices import AsMemoryAllows, Precision, autocast, pick_device
+from usod.devices import AsMemoryAllows, Precision, autocast, pick_device, sent
 from usod.emptiness import nothing_in_map
 from usod.errors import UsodError
 from usod.files import atomic_path
@@ -62,6 +62,7 @@ class Model:
         self.size = size or self._trained_size(path)
         said = self.metadata.get("crf")
         self.crf = (None if said is None else CrfConfig(**said)) if crf == "model" else crf
+        self._refine = None if self.crf is None else Refiner(CRFParams(**self.crf.model_dump()))
         self.precision = precision
         self._as_memory_allows = AsMemoryAllows()
 
@@ -96,10 +97,10 @@ class Model:
         UsodError
             If the network predicts a value that is not finite.
         """
-        pixels = torch.tensor(images).to(self.device)  # a copy: arrays made by Pillow are read-only
+        pixels = sent(torch.tensor(images), self.device)  # a copy: arrays made by Pillow are read-only
         seen = View(torch.zeros(len(images), dtype=torch.bool), size=self.size).of_images(pixels)
         with autocast(self.device, self.precision):
-            given = None if features is None else torch.from_numpy(features).to(self.device).permute(0, 3, 1, 2)
+            given = None if features is None else sent(torch.from_numpy(features), self.device).permute(0, 3, 1, 2)
             logits = self.network(self.network.as_input(seen), features=given).float()
         if logits.shape[-2:] != pixels.shape[1:3]:
             logits = F.interpolate(logits, pixels.shape[1:3], mode="bilinear")
@@ -109,8 +110,8 @@ class Model:
                 f"{self.path}: predicts values that are not finite; train it again with a lower lr, or with "
                 "precision: float32"
             )
-        if self.crf is not None:
-            probability = refine(pixels, probability, CRFParams(**self.crf.model_dump()))
+        if self._refine is not None:
+            probability = self._refine(pixels, probability)
         return probability.cpu().numpy()
 
     def predict_all(

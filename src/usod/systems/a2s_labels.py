@@ -8,8 +8,9 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from torch import Tensor
 
-from usod.crf import CRFParams, refine
+from usod.crf import CRFParams, Refiner
 from usod.data.images import reduced_size, resize_image
+from usod.devices import sent
 from usod.models.activation import inter_class_variance
 from usod.models.ram import resize
 from usod.models.saliency_net import SaliencyNet
@@ -32,6 +33,7 @@ def pseudo_labels(
     bool, of `refined_size`
     """
     network.eval()
+    crf = Refiner(CRFParams(**config.crf.model_dump())) if config.crf is not None else None
     for image in images:
         reduced = resize_image(image, reduced_size(image.shape[:2], config.max_side))
         small = resize_image(reduced, size)
@@ -41,8 +43,8 @@ def pseudo_labels(
         otsu = config.threshold == "otsu"
         if config.confidence is not None and (otsu or config.crf is not None):
             saliency = as_certain(saliency, config.confidence, otsu)
-        if config.crf is not None:
-            saliency = refine(refined[None], saliency, CRFParams(**config.crf.model_dump()))
+        if crf is not None:
+            saliency = crf(refined[None], saliency)
         label = (saliency[0] > 0.5).cpu().numpy()
         yield ndimage.median_filter(label, size=config.median) if config.median > 1 else label
 
@@ -56,7 +58,7 @@ def decisions(network: SaliencyNet, pixels: np.ndarray, batch: int = 8) -> Itera
     """sign(F) theta of (N, H, W, 3) uint8 images, batch by batch: (B, H, W) float32."""
     device = next(network.parameters()).device
     for start in range(0, len(pixels), batch):
-        inputs = network.as_input(torch.tensor(pixels[start : start + batch]).to(device))
+        inputs = network.as_input(sent(torch.tensor(pixels[start : start + batch]), device))
         with torch.no_grad():
             decision = network(inputs).float()[:, 0]
         yield decision

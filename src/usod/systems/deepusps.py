@@ -56,7 +56,7 @@ class PseudoLabels:
         nothing: Tensor | None = None,
     ):
         self.maps, self.thresholds = Kept(maps, device), Kept(thresholds, device)
-        self.nothing = torch.zeros(len(maps), dtype=torch.bool) if nothing is None else nothing
+        self.nothing = nothing if nothing is not None and nothing.any() else None
 
     def loss(
         self,
@@ -72,7 +72,8 @@ class PseudoLabels:
         if soft_threshold:
             probability = certain_as_label(probability, label, gamma)
         loss = partial(f_beta_loss, beta2=beta2)
-        return told_of_nothing(loss, probability, (label > gamma).float(), self.nothing[rows])
+        nothing = None if self.nothing is None else self.nothing[rows]
+        return told_of_nothing(loss, probability, (label > gamma).float(), nothing)
 
 
 def thresholds(maps: np.ndarray, how: Binarisation, corrections: Corrections = NO_CORRECTIONS) -> np.ndarray:

@@ -51,7 +51,7 @@ class Distillation(AsShown):
         nothing: Tensor | None = None,
     ):
         self.labels = Kept(labels, device)
-        self.nothing = torch.zeros(len(labels), dtype=torch.bool) if nothing is None else nothing
+        self.nothing = nothing if nothing is not None and nothing.any() else None
         self.config = config
 
     def read(self, output: Tensor, view: View) -> Tensor:
@@ -63,7 +63,7 @@ class Distillation(AsShown):
         label = self.shown(self.labels[rows].float() / 255)
         if self.config.binary:
             label = (label > 0.5).float()
-        loss = told_of_nothing(iou_loss, logits.sigmoid(), label, self.nothing[rows])
+        loss = told_of_nothing(iou_loss, logits.sigmoid(), label, None if self.nothing is None else self.nothing[rows])
         if self.config.cross_entropy:
             entropy = functional.binary_cross_entropy_with_logits(logits, label, reduction="none").mean((1, 2))
             loss = loss + self.config.cross_entropy * entropy

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from usod.data.features import FeatureStore
 from usod.data.mapstore import ImageStore
+from usod.devices import sent
 from usod.memory import host_memory
 from usod.models.frozen import FrozenEncoder
 from usod.models.saliency_net import SaliencyNet
-from usod.training.placement import Kept
+from usod.training.placement import Kept, ReadAhead
 from usod.training.views import View, flip
 
 # Of the memory that is free, what features may take: trainings run side by side, and keep images and labels too.
@@ -23,7 +24,7 @@ class KeptFeatures:
     """`features[rows]`, for rows (B,) on the CPU: (B, C, h, w) float32 on the device.
 
     They stay in memory, or on the device, where they take no more than an eighth of what is free; else each batch is
-    read from the file, and the memory does not grow with the number of images.
+    read from the file, ahead (`ReadAhead`), and the memory does not grow with the number of images.
 
     Parameters
     ----------
@@ -40,6 +41,7 @@ class KeptFeatures:
         self.store, self.ids, self.device = store, list(ids), torch.device(device)
         fits = store.nbytes <= host_memory() / SHARE
         self.values = Kept(self._read(self.ids), self.device) if fits else None
+        self._ahead = ReadAhead(lambda rows: torch.from_numpy(self._read([self.ids[row] for row in rows.tolist()])))
         self.scale = None if store.scale is None else Kept(store.scales(self.ids), self.device)
 
     def _read(self, ids: Sequence[str]) -> np.ndarray:
@@ -51,7 +53,7 @@ class KeptFeatures:
         if self.values is not None:
             values = self.values[rows].float()
         else:
-            values = torch.from_numpy(self._read([self.ids[row] for row in rows.tolist()])).to(self.device).float()
+            values = sent(self._ahead(rows), self.device).float()
         if self.scale is not None:
             values = values * self.scale[rows].float()[:, None, None]
         return values.permute(0, 3, 1, 2)

@@ -20,6 +20,7 @@ from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import Inputs
 from usod.training.objective import Objective
 from usod.training.parallel import Process
+from usod.training.placement import UPCOMING
 from usod.training.stopwatch import Stopwatch
 from usod.training.views import Augmentation, View
 from usod.training.weight_average import WeightAverage
@@ -151,6 +152,7 @@ class Trainer:
                     f"{row['images_per_s']:.1f} images/s, {duration(left)} left"
                 )
         finally:
+            UPCOMING.rows = None
             self.checkpoint.flush()
         if self.average is not None:
             self.average.apply()
@@ -171,6 +173,8 @@ class Trainer:
         for number, rows in enumerate(steps):
             if self.schedule.lr_every == "step":
                 self._set_lr(epoch + number / len(steps))
+            upcoming = steps[number + 1 : number + 2]
+            UPCOMING.rows = self._share(upcoming[0])[0] if upcoming else None
             self._tell(epoch, number / len(steps), began)
             total += self._step(rows, generator, watch)
         loss, broken = self.process.sum(torch.stack([total, self._broken])).tolist()
@@ -213,10 +217,8 @@ class Trainer:
         watch.start()
         schedule = self.schedule
         view = View.draw(len(batch), generator, schedule.flip, schedule.augment, schedule.size)
-        rows, shown = self.process.part(batch), view.part(self.process.part)
-        idle = len(rows) == 0
-        if idle:  # fewer images than processes: all must take the step, the loss of this one counts nothing
-            rows, shown = batch[:1], view.part(lambda values: values[:1])
+        rows, idle = self._share(batch)
+        shown = view.part((lambda values: values[:1]) if idle else self.process.part)
         inputs, named = self.inputs.of(self.network, rows, shown)
         watch.stop("data")
         with autocast(self.device, self.schedule.precision):
@@ -236,6 +238,15 @@ class Trainer:
             self.objective.remember(self.process.gather(observed[: 0 if idle else None], batch), batch)
         watch.stop("average")
         return losses.detach().sum()
+
+    def _share(self, batch: Tensor) -> tuple[Tensor, bool]:
+        """This process's rows of a batch, and whether there are none.
+
+        With fewer images than processes all must take the step all the same: one of the images, whose loss then counts
+        nothing.
+        """
+        rows = self.process.part(batch)
+        return (rows, False) if len(rows) else (batch[:1], True)
 
     def _finite(self, prediction: Any) -> Any:
         """The prediction, any value of it that is not finite counted and replaced.

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from usod.devices import sent
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -36,7 +38,7 @@ def f_beta_loss(prediction: Tensor, target: Tensor, beta2: float, eps: float = 1
     return 1 - (1 + beta2) * true_positive / (denominator + eps)
 
 
-def told_of_nothing(loss: Loss, prediction: Tensor, target: Tensor, nothing: Tensor) -> Tensor:
+def told_of_nothing(loss: Loss, prediction: Tensor, target: Tensor, nothing: Tensor | None) -> Tensor:
     """`loss(prediction, target)`, (B,); of images in which a person sees nothing salient that of the background.
 
     F and IoU have no gradient for an empty target. That of a method says nothing about the image, a person's does.
@@ -44,12 +46,12 @@ def told_of_nothing(loss: Loss, prediction: Tensor, target: Tensor, nothing: Ten
     Parameters
     ----------
     prediction, target : (B, H, W) in [0, 1]
-    nothing : (B,) bool on the CPU: empty targets that are to be learnt
+    nothing : (B,) bool on the CPU: empty targets that are to be learnt; None: there are none in this training
     """
     losses = loss(prediction, target)
-    if not nothing.any():
+    if nothing is None or not nothing.any():
         return losses
-    return torch.where(nothing.to(losses.device, non_blocking=True), loss(1 - prediction, 1 - target), losses)
+    return torch.where(sent(nothing, losses.device), loss(1 - prediction, 1 - target), losses)
 
 
 def certain_as_label(prediction: Tensor, label: Tensor, threshold: float | Tensor) -> Tensor:

@@ -76,7 +76,7 @@ def _compressed(t, roots):  # type: ignore[no-untyped-def]
     """CIE's f: the cube root, by two steps of Halley's method, exact to the last digits; a line near black."""
     if t <= 0.008856:
         return 7.787 * t + 16.0 / 116.0
-    if t > 1.0:  # MC gives 0..255
+    if not t <= 1.0:  # MC gives 0..255; NaN has no place in the table
         return np.cbrt(t)
     root = roots[int(t * (len(roots) - 1))]
     for _ in range(2):

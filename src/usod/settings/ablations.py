@@ -24,7 +24,7 @@ from usod.systems.descriptions import SYSTEMS
 from usod.systems.registry import Registry
 
 _REPORT_FILES = ("costs", "provenance", "report")
-_REPORT_PREFIXES = ("scores", "stages", "curves", "examples", "training", "doubts", "evolution")
+_REPORT_PREFIXES = ("scores", "stages", "curves", "examples", "training", "doubts", "evolution", "leaks")
 
 
 class Row(Section):

@@ -1,5 +1,6 @@
 import sys
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -119,6 +120,7 @@ def test_the_alpha_plane_of_a_video_is_the_map(model, drawn, tmp_path, video, co
 @pytest.mark.parametrize("video", [None, "prores"])
 def test_a_film_that_was_stopped_ends_with_the_same_frames(model, drawn, tmp_path, video, monkeypatch):
     monkeypatch.setattr(predict_film, "SEGMENT", 2)
+    draw = partial(render, "map")  # a cut-out's matting answers to the last digit of a map
     results = []
     for name in ("whole", "stopped"):
         targets = film_names([drawn], tmp_path / name, video)
@@ -136,13 +138,17 @@ def test_a_film_that_was_stopped_ends_with_the_same_frames(model, drawn, tmp_pat
             again = []
             predict_films(model, targets, 2, lambda *a, n=again: n.append(1) or draw(*a), [], smooth=0.5, video=video)
             assert len(again) == 5, "two of seven were kept"
-        files = [targets[drawn]] if video else sorted(targets[drawn].iterdir())
-        results.append([(file.name, file.read_bytes()) for file in files])
-    if video:
-        whole, stopped = (list(decoded(tmp_path / name / "a.mov", "prores")) for name in ("whole", "stopped"))
-        assert all(a[0] == b[0] and np.array_equal(a[1], b[1]) for a, b in zip(whole, stopped, strict=True))
-    else:
-        assert results[0] == results[1] and len(results[0]) == 8
+        if video:
+            results.append(list(decoded(targets[drawn], "prores")))
+        else:
+            frames = sorted(targets[drawn].glob("*.png"))
+            results.append([(frame.name, np.asarray(Image.open(frame))) for frame in frames])
+            assert (targets[drawn] / "times.csv").read_text().count("\n") == 8
+    assert [key for key, _ in results[0]] == [key for key, _ in results[1]] and len(results[0]) == 7
+    # What a network says of the same image can differ by a rounding from call to call, as its memory lies elsewhere.
+    for (_, whole), (_, stopped) in zip(*results, strict=True):
+        difference = np.abs(whole.astype(float) - stopped) / np.iinfo(whole.dtype).max
+        assert difference.max() < 3.5 / 255 and difference.mean() < 0.001
 
 
 @pytest.mark.parametrize("video", [None, "prores"])

@@ -98,7 +98,8 @@ def predict_films(
     """Frames (PNG, 000001.png on, with times.csv: frame, seconds) or a video of the maps of films.
 
     Frames have the film's size, upright, and its times. Sound is not copied. A film that is done is kept; one that was
-    stopped goes on after the last whole batch (of a video: the last SEGMENT frames), and ends with the same pixels.
+    stopped goes on after the last whole batch (of a video: the last SEGMENT frames), and ends with the same pixels, but
+    for what a rounding of the network may change.
 
     Parameters
     ----------

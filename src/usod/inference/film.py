@@ -85,7 +85,8 @@ def write_film(path: Path, frames: Iterable[tuple[int, NDArray[np.uint8]]], code
     """A film of pictures (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA uint8, of one size, each with its time in CLOCK.
 
     "prores": ProRes 4444 with an alpha plane of RGBA, else ProRes 422 HQ; "vp9": yuva420p with alpha, else yuv420p.
-    Every picture is one packet, so that films can be joined (`join_films`).
+    Every picture is one packet, so that films can be joined (`join_films`). ProRes 422 has two columns to a colour: of an
+    odd width the last column is there twice.
     """
     av = library()
     options = {"vendor": "apl0"}
@@ -95,10 +96,14 @@ def write_film(path: Path, frames: Iterable[tuple[int, NDArray[np.uint8]]], code
         stream = None
         for time, picture in frames:
             opaque = picture.ndim == 2 or picture.shape[2] == 3
+            if codec == "prores" and opaque and picture.shape[1] % 2:
+                picture = np.concatenate([picture, picture[:, -1:]], axis=1)
             if stream is None:
                 stream = out.add_stream("prores_ks" if codec == "prores" else "libvpx-vp9", rate=30)
                 stream.height, stream.width = picture.shape[:2]
                 if codec == "prores":
+                    # In threads FFmpeg's encoder spoils slices of films whose width is no multiple of 16, now and then.
+                    stream.codec_context.thread_count = 1
                     stream.pix_fmt = "yuv422p10le" if opaque else "yuva444p10le"
                     options |= {"profile": "hq"} if opaque else {"profile": "4444", "alpha_bits": "16"}
                 else:

@@ -85,8 +85,8 @@ def write_film(path: Path, frames: Iterable[tuple[int, NDArray[np.uint8]]], code
     """A film of pictures (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA uint8, of one size, each with its time in CLOCK.
 
     "prores": ProRes 4444 with an alpha plane of RGBA, else ProRes 422 HQ; "vp9": yuva420p with alpha, else yuv420p.
-    Every picture is one packet, so that films can be joined (`join_films`). ProRes 422 has two columns to a colour: of an
-    odd width the last column is there twice.
+    Every picture is one packet, so that films can be joined (`join_films`). ProRes 422 has two columns to a colour: of
+    an odd width the last column is there twice.
     """
     av = library()
     options = {"vendor": "apl0"}

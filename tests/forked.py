@@ -14,7 +14,10 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-CLIENT = """#!{python} -IS
+# Begun as pip begins its scripts: the path of a Python may hold blanks, and be longer than a first line may be.
+CLIENT = """#!/bin/sh
+'''exec' "{python}" -IS "$0" "$@"
+' '''
 import json, os, signal, socket, sys
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})

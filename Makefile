@@ -17,7 +17,7 @@ test: setup
 # installed wheel, and exported labels opened by the tools' own readers.
 test-more: setup importers
 	pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "slurm or faults or wheel"
-	USOD_IMPORTERS=$(CURDIR)/.importers pytest tests/labels/test_importers.py
+	USOD_IMPORTERS="$(CURDIR)/.importers" pytest tests/labels/test_importers.py
 
 # The readers, in a folder of their own behind the environment's packages (pip warns of conflicts that are none then): a
 # minute or two and 700 MB. FiftyOne takes three more:

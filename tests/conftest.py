@@ -35,6 +35,22 @@ def real_data() -> Path:
     return Path(folder) / "data"
 
 
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory) -> Path:
+    """A model that has learnt nothing, of working size 64."""
+    import torch
+
+    from usod.models.build import build_network
+    from usod.models.config import NetworkConfig
+    from usod.models.model_file import save_model
+
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    config = NetworkConfig(light_width=8)
+    torch.manual_seed(0)
+    save_model(path, build_network(config), config, input_size=64)
+    return path
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

@@ -10,13 +10,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from usod.data.mapstore import MapStore
-from usod.models.build import build_network
-from usod.models.config import NetworkConfig
-from usod.models.model_file import save_model
 
 from . import forked
 
@@ -71,15 +67,6 @@ def scenes(tmp_path_factory):
     usod("data", "images", "--index", folder / "index.csv", "--size", 64, "--out", folder / "images.h5", "--workers", 2)
     usod("maps", "extract", "rbd", "--index", folder / "index.csv", "--out", folder / "rbd.h5", "--workers", 2)
     return folder
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    config = NetworkConfig(light_width=8)
-    torch.manual_seed(0)
-    save_model(path, build_network(config), config, input_size=64)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -182,20 +169,20 @@ def test_the_crf_backends_agree(scenes, tmp_path):
         assert np.abs(ours.read_all().astype(int) - theirs.read_all()).max() <= 1
 
 
-def test_predictions_have_the_precision_asked_for(scenes, model, tmp_path):
+def test_predictions_have_the_precision_asked_for(scenes, model_file, tmp_path):
     maps = {}
     for precision in ("auto", "float32", "bf16"):
         out = tmp_path / f"{precision}.h5"
-        usod("predict", model, scenes / "images.h5", "--out", out, "--device", "cpu", "--precision", precision)
+        usod("predict", model_file, scenes / "images.h5", "--out", out, "--device", "cpu", "--precision", precision)
         with MapStore(out) as store:
             maps[precision] = store.read_all().astype(int)
     assert (maps["auto"] == maps["float32"]).all(), "on a CPU"
     assert 0 < np.abs(maps["bf16"] - maps["float32"]).max() < 10
 
 
-def test_predictions_of_a_store_and_of_files_are_the_same(scenes, model, tmp_path):
-    usod("predict", model, scenes / "images.h5", "--out", tmp_path / "maps.h5", "--device", "cpu")
-    usod("predict", model, scenes / "data" / "images", "--out", tmp_path / "png", "--device", "cpu", "--batch", 4)
+def test_predictions_of_a_store_and_of_files_are_the_same(scenes, model_file, tmp_path):
+    usod("predict", model_file, scenes / "images.h5", "--out", tmp_path / "maps.h5", "--device", "cpu")
+    usod("predict", model_file, scenes / "data" / "images", "--out", tmp_path / "png", "--device", "cpu", "--batch", 4)
     with MapStore(tmp_path / "maps.h5") as maps:
         assert len(list((tmp_path / "png").iterdir())) == len(maps) == 6
         key = maps.ids[3]
@@ -220,11 +207,11 @@ def test_quiet_says_nothing(scenes, tmp_path):
     assert done.stdout == done.stderr == ""
 
 
-def test_python_finds_the_packages_by_attribute(model):
+def test_python_finds_the_packages_by_attribute(model_file):
     import usod as package
 
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
-    assert package.load(model).predict(image).shape == (50, 70)
+    assert package.load(model_file).predict(image).shape == (50, 70)
     assert package.handcrafted.rbd(image).shape == (50, 70)
     assert package.crf.refine(image, np.full((50, 70), 0.5, np.float32)).shape == (50, 70)
     assert package.evaluation.score(np.zeros((4, 4)), np.zeros((4, 4), bool))["mae"] == 0
@@ -277,12 +264,12 @@ CUT = "cut.h5"
         (["config", "check", "nowhere.yaml"], 2, "nowhere.yaml: no such file"),
     ],
 )
-def test_a_mistake_is_one_line_and_writes_nothing(scenes, model, tmp_path, arguments, code, text):
+def test_a_mistake_is_one_line_and_writes_nothing(scenes, model_file, tmp_path, arguments, code, text):
     (tmp_path / CUT).write_bytes((scenes / "rbd.h5").read_bytes()[:3000])
     names = {
         "INDEX": scenes / "index.csv",
         "MASKS": scenes / "masks.csv",
-        "MODEL": model,
+        "MODEL": model_file,
         "OUT": tmp_path / "out.h5",
         "OUTDIR": tmp_path / "out",
     }

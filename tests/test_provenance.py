@@ -133,10 +133,11 @@ def test_threads_wait_asleep_where_there_are_more_than_cores(monkeypatch, cores,
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
 
 
+@pytest.mark.parametrize("begins", ["#!{}", "#!/bin/sh\n'''exec' \"{}\" \"$0\"", "#!/bin/sh\n'''exec' {} \"$0\""])
 @pytest.mark.parametrize(("python", "kept"), [(sys.executable, True), ("/usr/bin/python3", False)])
-def test_the_jobs_call_the_usod_of_this_python(monkeypatch, tmp_path, python, kept):
+def test_the_jobs_call_the_usod_of_this_python(monkeypatch, tmp_path, python, kept, begins):
     """A wrapper of this environment stays in its place; one of another environment, activated or not, does not."""
-    (tmp_path / "usod").write_text(f"#!{python}\n")
+    (tmp_path / "usod").write_text(begins.format(python) + "\n")
     (tmp_path / "usod").chmod(0o755)
     for name in ("USOD_VERSION", "USOD_SOURCE"):
         monkeypatch.setenv(name, "")  # put back afterwards

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -127,12 +128,18 @@ def lead_to_usod(cores: int | None = None) -> None:
 
 
 def _is_of_this_python(command: str | None) -> bool:
-    """Whether a script begins with the path of this Python, or of one beside it."""
+    """Whether a script begins with the path of this Python, or of one beside it.
+
+    A path that is long or has blanks stands in the second line, in words that are a string to Python and a command to
+    the shell: so pip and others write their scripts.
+    """
     if command is None:
         return False
     with Path(command).open("rb") as file:
-        first = file.readline(4096).decode(errors="replace").strip()
-    return first.startswith("#!") and Path(first[2:].strip()).parent == Path(sys.executable).parent
+        first, second = (file.readline(4096).decode(errors="replace").strip() for _ in range(2))
+    in_shell = re.match(r"'''exec' (?:\"([^\"]+)\"|(\S+))", second) if first == "#!/bin/sh" else None
+    python = (in_shell[1] or in_shell[2]) if in_shell else first.removeprefix("#!").strip()
+    return first.startswith("#!") and Path(python).parent == Path(sys.executable).parent
 
 
 def checkout() -> Path | None:

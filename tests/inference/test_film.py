@@ -16,9 +16,6 @@ from usod.inference.predict import Model
 from usod.inference.predict_film import film_names, predict_films
 from usod.inference.render import render
 from usod.inference.smoothing import Smoother
-from usod.models.build import build_network
-from usod.models.config import NetworkConfig
-from usod.models.model_file import save_model
 
 av = pytest.importorskip("av")
 pytest.importorskip("cv2")
@@ -48,15 +45,6 @@ def drawn(tmp_path):
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             out.mux(stream.encode(frame))
         out.mux(stream.encode())
-    return path
-
-
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    config = NetworkConfig(light_width=8)
-    torch.manual_seed(0)
-    save_model(path, build_network(config), config, input_size=64)
     return path
 
 
@@ -195,7 +183,7 @@ def test_what_has_no_alpha_is_a_plain_video(tmp_path):
             join_films([path], [0, 1], tmp_path / f"joined{path.suffix}")
 
 
-@pytest.mark.parametrize("size", [(49, 63), (64, 50), (50, 66)], ids=str)
+@pytest.mark.parametrize("size", [(63, 49), (64, 50), (50, 66)], ids=str)
 def test_prores_of_any_width_is_what_was_drawn_in_every_column(tmp_path, size):
     y, x = np.mgrid[: size[0], : size[1]]
     grey = [(x * 2 + y + 10 * number).astype(np.uint8) for number in range(3)]

@@ -20,15 +20,6 @@ from usod.settings.sections import CrfConfig
 
 
 @pytest.fixture(scope="module")
-def model_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    config = NetworkConfig(light_width=8)
-    torch.manual_seed(0)
-    save_model(path, build_network(config), config, input_size=64)
-    return path
-
-
-@pytest.fixture(scope="module")
 def model(model_file):
     return Model(model_file, "cpu")
 

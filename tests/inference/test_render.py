@@ -69,6 +69,13 @@ def test_a_cut_out_has_no_halo():
     assert error < 25 < np.abs(image - (20.0, 30, 200))[edge].mean()
 
 
+def test_where_a_cut_out_is_opaque_it_has_the_colours_of_the_image():
+    _, opacity = blue_disc_on_green()
+    image = np.random.default_rng(0).integers(0, 256, (*opacity.shape, 3)).astype(np.uint8)
+    cut = np.asarray(render("rgba", image, opacity, alpha="map"))
+    assert np.array_equal(cut[opacity == 1][:, :3], image[opacity == 1]) and (cut[opacity == 1][:, 3] == 255).all()
+
+
 @pytest.mark.parametrize("method", ["closed-form", "knn"])
 def test_matting_finds_the_opacity_that_a_hard_map_lacks(method, monkeypatch):
     image, opacity = blue_disc_on_green()

@@ -57,6 +57,15 @@ def test_a_state_is_that_of_when_it_was_saved_whatever_is_saved_later(work):
         assert state["history"] == history
 
 
+def test_a_tensor_of_another_shape_or_type_is_kept_as_it_is(work):
+    checkpoint = Checkpoint(work, {})
+    for tensor in (torch.zeros(3), torch.ones(2, 3), torch.full((2, 3), 7, dtype=torch.int64), torch.tensor(0.25)):
+        checkpoint.save({"some": tensor})
+        checkpoint.flush()
+        kept = Checkpoint(work, {}).load()["some"]
+        assert (kept.dtype, kept.shape) == (tensor.dtype, tensor.shape) and torch.equal(kept, tensor)
+
+
 @pytest.mark.parametrize("damage", [lambda content: content[:200], lambda _: b"", lambda _: b"\x80\x02}q\x00."])
 def test_a_damaged_state_is_said_and_not_used(work, capsys, damage):
     checkpoint = Checkpoint(work, {})

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,27 @@ def test_a_preset_by_name_is_the_base_of_ones_own_keys(project):
 def test_the_jobs_find_usod_without_an_activated_environment(project):
     done = project.snakemake("results/demo/index.csv", path="/usr/bin:/bin")
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("configured", "told"), [("true", "1"), ("false", "")])
+def test_jobs_are_told_that_their_bits_must_be_the_same_every_time(project, tmp_path, monkeypatch, configured, told):
+    monkeypatch.delenv("USOD_DETERMINISTIC", raising=False)
+    usod = tmp_path / "bin" / "usod"  # tells what it was told, and makes the folder that is asked for
+    usod.parent.mkdir()
+    usod.write_text(
+        f"""#!/bin/sh
+'''exec' "{sys.executable}" "$0" "$@"
+' '''
+import os, pathlib
+os.makedirs("results/data/scenes")
+pathlib.Path("told").write_text(os.environ.get("USOD_DETERMINISTIC", ""))
+"""
+    )
+    usod.chmod(0o755)
+    path = f"{usod.parent}:/usr/bin:/bin"
+    done = project.snakemake("results/data/scenes", "--config", f"deterministic={configured}", path=path)
+    assert done.returncode == 0, done.stdout
+    assert (project.folder / "told").read_text() == told
 
 
 def test_systems_that_are_not_asked_for_are_not_trained(project):

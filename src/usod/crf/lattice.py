@@ -101,7 +101,7 @@ def build(features: Tensor) -> Lattice:
     # for the blur to pass through. Without them the two differ, by up to 0.06 in a marginal, where 4 does not divide N.
     if n % 4:
         features = torch.cat((features, features.new_zeros(d, 1)), dim=1)
-    origin, rank, weights, lowest, highest = simplices(features.contiguous().numpy())
+    origin, rank, weights, lowest, highest = simplices(features.contiguous().numpy(), torch.get_num_threads())
     cell, strides = radix((highest - lowest + 4).tolist())
     vertices, neighbours = numbered(origin, rank, len(weights), lowest - 2, np.array([*strides, 0]), cell)
     scaled = torch.from_numpy(weights[:n]).mul(gain(d))

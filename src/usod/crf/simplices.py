@@ -9,14 +9,16 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from usod.data.parallel import threaded_map
+
 _BLOCK = 512  # points whose coordinates lie in the nearest cache together
 Integers = NDArray[np.int64]
 
 
 def simplices(
-    features: NDArray[np.float32],
+    features: NDArray[np.float32], threads: int = 1
 ) -> tuple[NDArray[np.int32], NDArray[np.int8], NDArray[np.float32], Integers, Integers]:
-    """The simplex around each of N points with d features, (d, N) float32.
+    """The simplex around each of N points with d features, (d, N) float32; found in some threads, each for its points.
 
     Returns
     -------
@@ -31,20 +33,30 @@ def simplices(
     room = n + -n % _BLOCK  # whole blocks; what fills up the last one is the last point, repeated
     origin, rank = np.empty((d + 1, room), np.int32), np.empty((d + 1, room), np.int8)
     barycentric = np.empty((room, d + 1), np.float32)
-    _simplices(features, scales, origin, rank, barycentric)
+    each = -(-room // (_BLOCK * threads)) * _BLOCK
+    starts = range(0, room, each)
+
+    def find(start: int) -> None:
+        _simplices(features, scales, origin, rank, barycentric, start, min(start + each, room))
+
+    for _ in threaded_map(find, starts, min(threads, len(starts))):
+        pass
     bounds = (bound(origin[:d], axis=1).astype(np.int64) for bound in (np.min, np.max))
     return origin, rank, barycentric[:n], *bounds
 
 
 @njit(cache=True, nogil=True)
-def _simplices(features, scales, origin, rank, barycentric):  # type: ignore[no-untyped-def]
-    """Fill the last three, block by block. A block's steps are loops over its points, which are done side by side."""
+def _simplices(features, scales, origin, rank, barycentric, first, stop):  # type: ignore[no-untyped-def]
+    """Fill the last three arrays for some points, block by block.
+
+    A block's steps are loops over its points, which are done side by side.
+    """
     corners, n = len(origin), features.shape[1]
     values = np.empty((corners - 1, _BLOCK), np.float32)
     elevated, remainder = np.empty((corners, _BLOCK), np.float32), np.empty((corners, _BLOCK), np.float32)
     whole, ascending = np.empty((corners, _BLOCK), np.float32), np.empty((corners, _BLOCK), np.float32)
     places = np.empty((corners, _BLOCK), np.int32)
-    for start in range(0, origin.shape[1], _BLOCK):
+    for start in range(first, stop, _BLOCK):
         for j in range(corners - 1):
             for i in range(_BLOCK):
                 values[j, i] = features[j, min(start + i, n - 1)]

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
-from scipy.spatial import cKDTree
 
 Ring = NDArray[np.float64]
 """(n, 2) x and y in pixels, the first point not repeated."""
@@ -48,7 +47,7 @@ def polygons(mask: NDArray[np.bool_], along: Along = "edges", simplify: float = 
     for number, ring in enumerate(rings):
         if number not in holes:  # it has a parent, the outer line around it
             holes[int(tree[0][number][3])].append(ring)
-    return [_three_points(_joined(rings[number], inner, along)) for number, inner in holes.items()]
+    return [_three_points(_joined(rings[number], inner)) for number, inner in holes.items()]
 
 
 def _ring(points: NDArray, mask: NDArray[np.bool_], along: Along, simplify: float) -> Ring:
@@ -83,20 +82,11 @@ def _three_points(ring: Ring) -> Ring:
     return ring if len(ring) >= 3 else ring[[*range(len(ring)), *[-1] * (3 - len(ring))]]
 
 
-def _joined(ring: Ring, holes: list[Ring], along: Along) -> Ring:
-    """A line with its holes.
-
-    Along edges each is joined where it is nearest. Through centres the cut is drawn: from the hole's top straight up
-    there are only pixels of the mask before the next line.
-    """
+def _joined(ring: Ring, holes: list[Ring]) -> Ring:
+    """A line with its holes, the highest first: straight up from a hole's top is nothing but mask before that line."""
     for hole in sorted(holes, key=lambda points: points[:, 1].min()):
-        if along == "edges":
-            distances, nearest = cKDTree(ring).query(hole)
-            start = int(distances.argmin())
-            after, meeting = int(nearest[start]), ring[nearest[start]]
-        else:
-            start = int(hole[:, 1].argmin())
-            after, meeting = _above(ring, hole[start])
+        start = int(hole[:, 1].argmin())
+        after, meeting = _above(ring, hole[start])
         around = np.roll(hole, -start, 0)
         ring = np.concatenate([ring[: after + 1], [meeting], around, around[:1], [meeting], ring[after + 1 :]])
     return ring[(ring != np.roll(ring, 1, 0)).any(1)] if holes else ring

@@ -55,11 +55,7 @@ def agree(
     with ExitStack() as stack:
         now, earlier, final = (
             {name: stack.enter_context(MapStore(path)) for name, path in named_paths(given_paths, option).items()}
-            for given_paths, option in (
-                (labels, "--labels"),
-                (before or [], "--before"),
-                (learnt or [], "--learnt"),
-            )
+            for given_paths, option in ((labels, "--labels"), (before or [], "--before"), (learnt or [], "--learnt"))
         )
         first = next(iter(now.values()))
         ids = first.ids
@@ -67,9 +63,8 @@ def agree(
             store.require(ids)
 
         def maps(key: str, stores: dict[str, MapStore]) -> dict[str, NDArray]:
-            (shape,) = first.sizes_of(
-                [key]
-            ).tolist()  # handcrafted maps have sizes of their own, what networks learnt has one
+            # Handcrafted maps have sizes of their own, what networks learnt has one.
+            (shape,) = first.sizes_of([key]).tolist()
             return {name: resize_map(store[key], shape) for name, store in stores.items()}
 
         def every() -> Iterator[dict[str, NDArray]]:

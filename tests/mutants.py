@@ -18,8 +18,6 @@ Photographs are never used, so what passes here passes for everybody. The work t
 import argparse
 import compileall
 import contextlib
-import gc
-import inspect
 import json
 import os
 import shutil
@@ -33,10 +31,16 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from types import CodeType, FunctionType
 from typing import NamedTuple
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT)] * (__name__ == "__main__")
+
+from tests.called import Noting, in_order, read_known  # noqa: E402
+from tests.exchange import Live, changed_functions, exchange, live_functions  # noqa: E402
+
 LIST = ROOT / "tests/mutants"
 # Imported once and inherited by every run, which saves it most of its seconds.
 HEAVY = (
@@ -57,7 +61,17 @@ class Fault(NamedTuple):
 
     @property
     def line(self) -> int:
-        return (ROOT / self.file).read_text(encoding="utf-8").partition(self.was)[0].count("\n") + 1
+        return self.text.partition(self.was)[0].count("\n") + 1
+
+    @property
+    def text(self) -> str:
+        """The file's, without the fault."""
+        return (ROOT / self.file).read_text(encoding="utf-8")
+
+    @property
+    def changed(self) -> set[str]:
+        """The names of the functions that it changes; of the file alone where it changes more than functions."""
+        return changed_functions(self.file, self.text, self.text.replace(self.was, self.now))
 
     def __str__(self) -> str:
         was, now = (" ".join(text.split()) or "(nothing)" for text in (self.was, self.now))
@@ -145,8 +159,8 @@ class _NoWorkers:
 class _Trials(_NoWorkers):
     """Collects the tests once, and runs them once for each of the faults, in a process forked after the collection."""
 
-    def __init__(self, faults: Sequence[Fault], tree: Path, untouched: Path, limit: float) -> None:
-        self.faults, self.tree, self.untouched, self.limit = faults, tree, untouched, limit
+    def __init__(self, faults: Sequence[Fault], tree: Path, untouched: Path, limit: float, known: Path) -> None:
+        self.faults, self.tree, self.untouched, self.limit, self.known = faults, tree, untouched, limit, known
         self.noticed_by = ""
 
     def pytest_runtest_logreport(self, report):
@@ -154,14 +168,22 @@ class _Trials(_NoWorkers):
             self.noticed_by = self.noticed_by or report.nodeid
 
     def pytest_runtestloop(self, session):
+        tests, known = session.items, read_known(self.known)
+        if unknown := [test for test in tests if test.nodeid not in known]:
+            if (child := os.fork()) == 0:
+                os._exit(self._note(session, unknown))
+            _ended(child, time.monotonic() + 60 * self.limit)
+            known = read_known(self.known)
+        if any(test.nodeid not in known or not known[test.nodeid].passes for test in tests):
+            return True
         live = live_functions(self.tree)
         for fault in self.faults:
             told = self.tree / "outcome.json"
             told.unlink(missing_ok=True)
             start = time.monotonic()
+            session.items, _ = in_order(tests, known, fault.changed)
             with in_place(fault, self.tree, self.untouched):
                 if (child := os.fork()) == 0:
-                    os.setpgrp()
                     os._exit(self._try(session, fault, live, told))
                 code = _ended(child, start + self.limit)
             by = told.read_text(encoding="utf-8") if told.exists() else ""
@@ -171,11 +193,22 @@ class _Trials(_NoWorkers):
                 file.write(json.dumps(record) + "\n")
         return True
 
-    def _try(self, session, fault: Fault, live: dict[tuple[str, str, int], list[FunctionType]], told: Path) -> int:
+    def _note(self, session, tests: list) -> int:
         from _pytest.main import pytest_runtestloop
 
+        os.setpgrp()
+        session.items, session.config.option.maxfail = tests, 0
+        session.config.pluginmanager.register(Noting(self.tree, self.known))
+        with contextlib.suppress(session.Failed):
+            pytest_runtestloop(session)
+        return 0
+
+    def _try(self, session, fault: Fault, live: Live, told: Path) -> int:
+        from _pytest.main import pytest_runtestloop
+
+        os.setpgrp()
         try:
-            if not exchange(self.tree / fault.file, fault, live):
+            if not exchange(self.tree / fault.file, fault.text, live):
                 return 77
             with contextlib.suppress(session.Failed):  # what ends the loop at the first failure
                 pytest_runtestloop(session)
@@ -185,76 +218,16 @@ class _Trials(_NoWorkers):
             return 77
 
 
-def live_functions(tree: Path) -> dict[tuple[str, str, int], list[FunctionType]]:
-    """(file, qualified name, line) -> the functions of a project's sources that this process has."""
-    found: dict[tuple[str, str, int], list[FunctionType]] = {}
-    for thing in gc.get_objects():
-        if type(thing) is FunctionType and thing.__code__.co_filename.startswith(str(tree / "src")):
-            code = thing.__code__
-            found.setdefault((code.co_filename, code.co_qualname, code.co_firstlineno), []).append(thing)
-    return found
+class _Ordered(_NoWorkers):
+    """Runs first the tests that are known to call what a fault changes."""
 
+    def __init__(self, known: Path, changed: set[str]) -> None:
+        self.known, self.changed = known, changed
 
-def exchange(path: Path, fault: Fault, live: dict[tuple[str, str, int], list[FunctionType]]) -> bool:
-    """Give the functions of a module that was imported without the fault the code that they have with it.
-
-    False where that is not all that the fault changes: a constant, a default, the body of a class, compiled code.
-    A module that was not imported yet will be, with the fault.
-    """
-    if not any(getattr(module, "__file__", None) == str(path) for module in list(sys.modules.values())):
-        return True
-    text = path.read_text(encoding="utf-8")
-    if "njit" in text:
-        return False
-    without = compile((ROOT / fault.file).read_text(encoding="utf-8"), str(path), "exec")
-    pairs = _differing(without, compile(text, str(path), "exec"))
-    for must, old, new in pairs or ():
-        functions = live.get((str(path), old.co_qualname, old.co_firstlineno), [])
-        if must and not functions:
-            return False
-        for function in functions:
-            function.__code__ = new
-    return bool(pairs)
-
-
-def _differing(old: CodeType, new: CodeType) -> list[tuple[bool, CodeType, CodeType]] | None:
-    """Pairs of functions' codes that differ, and whether one must be found; None where more than functions differs."""
-    if _own(old) != _own(new) or len(_inner(old)) != len(_inner(new)):
-        return None
-    found: list[tuple[bool, CodeType, CodeType]] = []
-    for before, after in zip(_inner(old), _inner(new), strict=True):
-        if _whole(before) == _whole(after):
-            continue
-        if before.co_flags & inspect.CO_OPTIMIZED:
-            found += [(True, before, after), *_nested(before, after)]
-        else:  # the body of a class
-            below = _differing(before, after)
-            if below is None:
-                return None
-            found += below
-    return found
-
-
-def _nested(old: CodeType, new: CodeType) -> list[tuple[bool, CodeType, CodeType]]:
-    found = []
-    if len(_inner(old)) == len(_inner(new)):
-        for before, after in zip(_inner(old), _inner(new), strict=True):
-            if _whole(before) != _whole(after):
-                found += [(False, before, after), *_nested(before, after)]
-    return found
-
-
-def _inner(code: CodeType) -> list[CodeType]:
-    return [const for const in code.co_consts if isinstance(const, CodeType)]
-
-
-def _own(code: CodeType) -> tuple:
-    constants = [repr(const) for const in code.co_consts if not isinstance(const, CodeType)]
-    return code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars, code.co_name
-
-
-def _whole(code: CodeType) -> tuple:
-    return *_own(code), [_whole(inner) for inner in _inner(code)]
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items):
+        first, others = in_order(items, read_known(self.known), self.changed)
+        items[:] = [*first, *others]
 
 
 def _ended(child: int, deadline: float) -> int | None:
@@ -273,9 +246,7 @@ def _ended(child: int, deadline: float) -> int | None:
     return code
 
 
-def run_tests(
-    tree: Path, tests: Sequence[str], limit: float, output: Path, more: Sequence[str] = ("-x",), plugin: object = None
-) -> int | None:
+def run_tests(tree: Path, tests: Sequence[str], limit: float, output: Path, plugin: object) -> int | None:
     """pytest's exit code in a copy of the project, in a new process; None where the time was up."""
     start = time.monotonic()
     if (child := os.fork()) == 0:
@@ -288,10 +259,11 @@ def run_tests(
         os.environ.pop("USOD_REAL_DATA", None)
         sys.dont_write_bytecode = True
         sys.path[:] = [str(tree / "src"), *(path for path in sys.path if not path.startswith(str(ROOT)))]
-        import pytest
-
-        words = ["-q", *more, "-p", "no:cacheprovider", f"--basetemp={tree}/tmp", *(f"tests/{name}" for name in tests)]
-        code = pytest.main(words, plugins=[plugin or _NoWorkers()])
+        for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+            del sys.modules[name]  # the copy has its own
+        # The tests' files lie beside the copy: inside it, their paths would be told relative to it.
+        words = ["-q", "-x", "-p", "no:cacheprovider", f"--basetemp={tree}-tmp", *(f"tests/{name}" for name in tests)]
+        code = pytest.main(words, plugins=[plugin])
         sys.stdout.flush()
         os._exit(int(code))
     return _ended(child, start + limit)
@@ -303,27 +275,30 @@ Outcome = tuple[int, str, float, str]
 
 def try_faults(faults: Sequence[Fault], folder: Path, limit: float) -> list[Outcome]:
     """What becomes of some faults that the same tests must notice."""
-    tree, untouched = folder / f"tree-{os.getpid()}", folder / "untouched"
+    tree, untouched, known = folder / f"tree-{os.getpid()}", folder / "untouched", folder / "known.jsonl"
     if not tree.exists():
         shutil.copytree(untouched, tree)
     outcomes = tree / "outcomes.jsonl"
     outcomes.unlink(missing_ok=True)
-    together = _Trials(faults, tree, untouched, limit)
-    run_tests(tree, faults[0].tests, limit * (1 + len(faults)), tree / "together.txt", plugin=together)
+    together = _Trials(faults, tree, untouched, limit, known)
+    run_tests(tree, faults[0].tests, limit * (60 + len(faults)), tree / "together.txt", together)
     lines = outcomes.read_text(encoding="utf-8").splitlines() if outcomes.exists() else []
     found = {number: (number, outcome, seconds, by) for number, outcome, seconds, by in map(json.loads, lines)}
+    if not found:
+        failed = [test for test, of_test in read_known(known).items() if not of_test.passes]
+        return [(fault.number, "NOT TRIED", 0.0, f"without it: {failed}") for fault in faults]
     # What passes is tried once more in a process of its own, as is what cannot be exchanged in a running one.
     for fault in faults:
         if fault.number not in found or found[fault.number][1] != "noticed":
-            found[fault.number] = try_apart(fault, tree, untouched, limit)
+            found[fault.number] = try_apart(fault, tree, untouched, known, limit)
     return [found[fault.number] for fault in faults]
 
 
-def try_apart(fault: Fault, tree: Path, untouched: Path, limit: float) -> Outcome:
-    """What becomes of one fault, all modules imported with it."""
+def try_apart(fault: Fault, tree: Path, untouched: Path, known: Path, limit: float) -> Outcome:
+    """What becomes of one fault, all modules imported with it, of all its tests."""
     start, output = time.monotonic(), tree / "apart.txt"
     with in_place(fault, tree, untouched):
-        code = run_tests(tree, fault.tests, limit, output)
+        code = run_tests(tree, fault.tests, limit, output, _Ordered(known, fault.changed))
     failed = [line.split()[1] for line in output.read_text(errors="replace").splitlines() if line.startswith("FAILED")]
     outcome = {0: "SURVIVES", 1: "noticed", None: "TIME IS UP"}.get(code, f"ERROR {code}")
     return fault.number, outcome, time.monotonic() - start, failed[0] if failed else ""
@@ -335,7 +310,6 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the faults and stop")
     parser.add_argument("--jobs", type=int, default=1, help="faults tried at a time")
     parser.add_argument("--limit", type=float, default=300, help="seconds for the tests of one fault")
-    parser.add_argument("--unchecked", action="store_true", help="do not look first whether the tests pass as it is")
     options = parser.parse_args()
     faults = chosen(read_faults(), options.words)
     if wrong := [f"{fault}: {why}" for fault in faults if (why := untrue(fault))]:
@@ -350,14 +324,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         folder = Path(name)
         copy_project(folder / "untouched")
-        if not options.unchecked:
-            tests = list(dict.fromkeys(test for fault in faults for test in fault.tests))
-            start, output = time.monotonic(), folder / "as-it-is.txt"
-            if run_tests(folder / "untouched", tests, 60 * options.limit, output, more=()):
-                print(output.read_text(errors="replace"), file=sys.stderr)
-                print("the tests fail without any fault: mend them first", file=sys.stderr)
-                return 2
-            print(f"without a fault {len(tests)} files of tests pass, in {time.monotonic() - start:.0f} s", flush=True)
         return 1 if _try_all(faults, folder, options.jobs, options.limit) else 0
 
 

@@ -1,0 +1,121 @@
+"""What each test calls of the sources, and so which are to be run first for a fault: for mutants.py."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType
+from typing import NamedTuple
+
+import pytest
+
+from .exchange import name_of
+
+STARTS = {("subprocess.py", "Popen.__init__"), ("forked.py", "command"), ("process.py", "BaseProcess.start")}
+"""What a test calls that may run the sources in other processes, where its calls are not seen."""
+
+
+class Known(NamedTuple):
+    """Of a test without a fault: its seconds, what it calls (files, functions, `starts`), and whether it passes."""
+
+    seconds: float
+    calls: list[str]
+    passes: bool
+
+
+def read_known(path: Path) -> dict[str, Known]:
+    """What `Noting` has written, by the tests' ids."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {test: Known(*known) for test, *known in map(json.loads, lines)}
+
+
+def in_order(tests: Sequence[pytest.Item], known: dict[str, Known], changed: set[str]) -> tuple[list, list]:
+    """The tests that may notice a change, the quickest file and test first, and the others.
+
+    What starts processes may call anything, and comes after what is known to call the changed functions, or, where
+    none is known to, their file.
+    """
+
+    def calling(names: set[str]) -> list[pytest.Item]:
+        return [test for test in tests if test.nodeid in known and not names.isdisjoint(known[test.nodeid].calls)]
+
+    found = calling(changed) or calling({name.partition(":")[0] for name in changed})
+    files: dict[str, float] = {}
+    for test in found:
+        file = test.nodeid.partition("::")[0]
+        files[file] = min(known[test.nodeid].seconds, files.get(file, math.inf))
+
+    def rank(test: pytest.Item) -> tuple[float, str, float]:
+        file = test.nodeid.partition("::")[0]  # what a file's tests share is made once
+        return files[file], file, known[test.nodeid].seconds
+
+    found.sort(key=rank)
+    found += [test for test in calling({"starts"}) if test not in found]
+    return found, [test for test in tests if test not in found]
+
+
+class Calls:
+    """Which functions of a project's sources are called while `seen` is open."""
+
+    def __init__(self, tree: Path) -> None:
+        self.tree = f"{tree}/"
+        self.codes: list[dict[int, CodeType]] = []
+
+    def _note(self, frame, event, arg) -> None:
+        if event == "call":
+            self.codes[-1][id(frame.f_code)] = frame.f_code
+
+    @contextmanager
+    def seen(self) -> Iterator[set[str]]:
+        """The set is filled at the end: files, functions of files, and `starts` for the start of a process."""
+        found: set[str] = set()
+        self.codes.append({})
+        sys.setprofile(self._note)
+        try:
+            yield found
+        finally:
+            sys.setprofile(None)
+            inside = self.codes.pop()
+            for code in inside.values():
+                place = code.co_filename
+                if place.startswith(self.tree + "src/"):
+                    found |= {place.removeprefix(self.tree), name_of(place.removeprefix(self.tree), code)}
+                elif (Path(place).name, code.co_qualname) in STARTS:
+                    found.add("starts")
+            if self.codes:
+                self.codes[-1] |= inside
+                sys.setprofile(self._note)
+
+
+class Noting:
+    """A plugin of pytest that writes a line about each test that it runs into a file."""
+
+    def __init__(self, tree: Path, path: Path) -> None:
+        self.calls, self.path = Calls(tree), path
+        self.of_fixture: dict[object, set[str]] = {}
+        self.failed: set[str] = set()
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_fixture_setup(self, fixturedef):
+        with self.calls.seen() as found:
+            yield
+        self.of_fixture[fixturedef] = found
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item):
+        start = time.monotonic()
+        with self.calls.seen() as found:
+            yield
+        # A module's fixture is made by the first test that asks for it; the others rest on what it calls, too.
+        for definitions in item._fixtureinfo.name2fixturedefs.values():
+            found.update(*(self.of_fixture.get(definition, ()) for definition in definitions))
+        line = [item.nodeid, time.monotonic() - start, sorted(found), item.nodeid not in self.failed]
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            self.failed.add(report.nodeid)

@@ -22,7 +22,8 @@ def test_what_can_be_read_stays_readable(text, name):
 
 
 @pytest.mark.parametrize(
-    "text", ["写真", "旅行 2024", "Фото", "🏖 Meer", "...", "", "-", "data", "Masks", "x" * 300, "a.-b", "\udcff"]
+    "text",
+    ["写真", "ガーデン", "旅行 2024", "Фото", "🏖 Meer", "...", "", "-", "data", "Masks", "x" * 300, "a.-b", "\udcff"],
 )
 def test_every_name_is_a_name(text):
     name = usable_name(text)

@@ -117,6 +117,7 @@ def test_a_seed_repeats_nothing_that_its_fusion_does_not_learn():
     assert oracle.sources("d", "deepusps-seed1", "", "labels") == {
         "oracle-labels-seed1": "results/d/oracle/labels-seed1.h5"
     }
+    assert oracle.finals == [part.name for part in oracle.made], "what masks have chosen is not made with the rest"
     read = oracle.sources("d", "oracle-labels-seed1", "", "labels")
     assert list(read) == ["rbd-iter2-seed1", "mc-iter2-seed1"]
     masks = plan(systems=["deepusps"], deepusps={"labels": ["oracle-masks"], "seeds": [0, 1]})
@@ -151,6 +152,47 @@ def test_labels_stand_beside_their_networks_on_the_training_set_alone():
     unlabelled = {**BASE["datasets"], "d": {"root": "demo", "has_masks": False}}
     with pytest.raises(UsageError, match="x: scores labels of the training set 'd', which has no masks"):
         plan(datasets=unlabelled).output_scores("x")
+
+
+def test_doubts_are_those_of_a_methods_last_labels_and_of_the_ones_before():
+    found = plan(systems=["deepusps"], methods={"mc": {}})
+    at = "results/d/deepusps/mc"
+    assert found.doubted("d") == {"mc": f"{at}/iter2/labels.h5"}
+    assert found.doubted_before("d") == {"mc": f"{at}/iter1/labels.h5"}
+    one = plan(systems=["deepusps"], methods={"mc": {}}, deepusps={"refine": {"iterations": 0}})
+    assert one.doubted_before("d") == {"mc": "results/d/maps/mc.h5"}
+
+
+def test_stages_are_scored_on_test_images_only_where_that_is_asked_for():
+    found = plan(systems=["deepusps"], methods={"mc": {}}, benchmark={"stages": False})
+    assert found.scored("t") == ["mc", "deepusps-seed0"]
+    assert found.scored("d") == ["mc", "mc-iter0", "mc-iter1", "mc-iter2", "deepusps-seed0"], "labels are compared"
+
+
+def test_a_method_is_tested_where_nothing_learns_from_its_maps():
+    assert plan(systems=["ldps"]).tested == set(), "one training on each"
+    assert plan(systems=["vote"]).tested == {"rbd", "mc"}, "a vote is made of any images' maps, and learns nothing"
+    assert plan(systems=["distil"], distil={"labels": "rbd"}).tested == {"mc"}
+
+
+def test_features_are_kept_of_a_network_whose_encoder_is_frozen():
+    frozen = plan(systems=["deepusps"], network=VIT | {"frozen": True})
+    assert frozen.encoder("raw-deepusps-seed0").name == VIT["name"] and frozen.encoder("rbd") is None
+    assert plan(systems=["deepusps"]).encoder("deepusps-seed0") is None
+
+
+def test_a_table_asks_for_each_data_sets_own_scores():
+    sets = {name: {"root": "demo"} for name in "dtu"}
+    found = plan({"x": {"title": "X", "rows": {"all": {"system": "a2s"}}}}, datasets=sets, test=["t", "u"])
+    scores = {name: [f"results/scores/{name}/a2s-stage2.json"] for name in "tu"}
+    assert found.ablation("x")["rows"] == {"all": scores}
+    assert found.ablation_scores("x") == [*scores["t"], *scores["u"]]
+
+
+def test_a_table_of_a_protocol_that_nobody_scores_is_refused():
+    rows = {"all": {"system": "a2s"}}
+    with pytest.raises(UsageError, match=r"^x: it is scored as ldps; add that to benchmark.protocols$"):
+        plan({"x": {"title": "X", "protocol": "ldps", "rows": rows}}, benchmark={"protocols": ["own"]})
 
 
 def test_pictures_show_each_method_beside_what_refines_it():

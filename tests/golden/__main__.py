@@ -12,7 +12,7 @@ from PIL import Image
 
 from usod.data.scenes import draw_scene
 
-from .results import FILE, SCENES, Golden, quantised, read_golden, results, write_golden
+from .results import FILE, PARTS, SCENES, Golden, quantised, read_golden, results, write_golden
 
 
 def drawn(index: int) -> np.ndarray:
@@ -32,7 +32,7 @@ def main() -> None:
     for i, path in enumerate(SCENES):
         if arguments.scenes or not path.exists():
             Image.fromarray(drawn(i)).save(path, optimize=True)
-        for name, result in results(path):
+        for name, result in (found for part in PARTS for found in results(path, part)):
             whole = result.dtype.kind in "iub" or not result.size
             low, high = (0.0, 0.0) if whole else (float(result.min()), float(result.max()))
             after[name] = Golden(quantised(result, low, high), low, high)

@@ -85,28 +85,40 @@ CRFS = {
 SUPERPIXEL_CRFS = {"paper": SuperpixelParams(), "released": SuperpixelParams(offset=0.1, threshold=0.65, border=False)}
 
 
-def results(scene: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, result) of everything on one scene."""
+PARTS = (*STEPS, "frame", "crf", "spcrf")
+"""What `results` gives one of at a time: the methods, the frame, the CRF on pixels and that on superpixels."""
+
+
+def results(scene: Path, part: str) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, result) of one of `PARTS` on one scene."""
     name, image = scene.stem, read_image(scene)
-    for method, steps in STEPS.items():
-        with first_results(import_module(f"usod.handcrafted._{method}"), steps) as found:
-            saliency = METHODS[method](image)
-        yield f"{name}/{method}", saliency[2::3, 2::3]
-        for step in steps:
+    if part in STEPS:
+        with first_results(import_module(f"usod.handcrafted._{part}"), STEPS[part]) as found:
+            saliency = METHODS[part](image)
+        yield f"{name}/{part}", saliency[2::3, 2::3]
+        for step in STEPS[part]:
             if step in found:  # some are for images of a kind only
-                yield f"{name}/{method}/{step}", found[step]
-    yield f"{name}/frame", as_array(find_frame(image))
-    yield f"{name}/frame/edges", as_array(sobel_edges(image @ np.array([0.299, 0.587, 0.114])))
-    yield from crf_results(name, image)
+                yield f"{name}/{part}/{step}", found[step]
+    elif part == "frame":
+        yield f"{name}/frame", as_array(find_frame(image))
+        yield f"{name}/frame/edges", as_array(sobel_edges(image @ np.array([0.299, 0.587, 0.114])))
+    else:
+        # A map that depends on the scene alone: the distance from its mean colour.
+        yield from (crf_results if part == "crf" else superpixel_results)(name, image, prior_of(image))
 
 
-def crf_results(name: str, image: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """(name, result) of the CRFs, for a map that depends on the scene alone: the distance from its mean colour."""
+def prior_of(image: np.ndarray) -> np.ndarray:
     distance = np.abs(image.astype(np.int64) - image.mean(axis=(0, 1)).astype(np.int64)).sum(axis=2)
-    prior = np.clip(distance / (3 * distance.mean()), 0.02, 0.98).astype(np.float32)
+    return np.clip(distance / (3 * distance.mean()), 0.02, 0.98).astype(np.float32)
+
+
+def crf_results(name: str, image: np.ndarray, prior: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     for kind, params in CRFS.items():
         yield f"{name}/crf/{kind}", refine(image, prior, params)[2::3, 2::3]
         yield f"{name}/crf/{kind}", DenseCRF(image[None], params).refine(prior[None])[0, 2::3, 2::3]
+
+
+def superpixel_results(name: str, image: np.ndarray, prior: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     for kind, superpixel_params in SUPERPIXEL_CRFS.items():
         yield f"{name}/spcrf/{kind}", refine_with_superpixels(image, prior, superpixel_params)[2::3, 2::3]
     regions = superpixels(image, 350)

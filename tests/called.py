@@ -19,11 +19,10 @@ STARTS = {("subprocess.py", "Popen.__init__"), ("forked.py", "command"), ("proce
 
 
 class Known(NamedTuple):
-    """Of a test without a fault: its seconds, what it calls (files, functions, `starts`), and whether it passes."""
+    """Of a test that has passed: its seconds, and what it called: files, functions, `starts`."""
 
     seconds: float
     calls: list[str]
-    passes: bool
 
 
 def read_known(path: Path) -> dict[str, Known]:
@@ -33,10 +32,10 @@ def read_known(path: Path) -> dict[str, Known]:
 
 
 def in_order(tests: Sequence[pytest.Item], known: dict[str, Known], changed: set[str]) -> tuple[list, list]:
-    """The tests that may notice a change, the quickest file and test first, and the others.
+    """The tests that may notice a change, and the others.
 
-    What starts processes may call anything, and comes after what is known to call the changed functions, or, where
-    none is known to, their file.
+    First those known to call the changed functions, or, where none is known to, their file: the quickest file and test
+    first. Then those of which nothing is known, and those that start processes, which may call anything.
     """
 
     def calling(names: set[str]) -> list[pytest.Item]:
@@ -53,6 +52,7 @@ def in_order(tests: Sequence[pytest.Item], known: dict[str, Known], changed: set
         return files[file], file, known[test.nodeid].seconds
 
     found.sort(key=rank)
+    found += [test for test in tests if test.nodeid not in known]
     found += [test for test in calling({"starts"}) if test not in found]
     return found, [test for test in tests if test not in found]
 
@@ -91,10 +91,10 @@ class Calls:
 
 
 class Noting:
-    """A plugin of pytest that writes a line about each test that it runs into a file."""
+    """A plugin of pytest that writes a line about each test that passes and was not known, into a file."""
 
     def __init__(self, tree: Path, path: Path) -> None:
-        self.calls, self.path = Calls(tree), path
+        self.calls, self.path, self.known = Calls(tree), path, read_known(path)
         self.of_fixture: dict[object, set[str]] = {}
         self.failed: set[str] = set()
 
@@ -106,15 +106,18 @@ class Noting:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item):
+        if item.nodeid in self.known:
+            yield
+            return
         start = time.monotonic()
         with self.calls.seen() as found:
             yield
         # A module's fixture is made by the first test that asks for it; the others rest on what it calls, too.
         for definitions in item._fixtureinfo.name2fixturedefs.values():
             found.update(*(self.of_fixture.get(definition, ()) for definition in definitions))
-        line = [item.nodeid, time.monotonic() - start, sorted(found), item.nodeid not in self.failed]
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        if item.nodeid not in self.failed:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([item.nodeid, time.monotonic() - start, sorted(found)]) + "\n")
 
     def pytest_runtest_logreport(self, report):
         if report.failed:

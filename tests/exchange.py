@@ -49,7 +49,7 @@ def changed_functions(file: str, was: str, now: str) -> set[str]:
 
 def name_of(file: str, code: CodeType) -> str:
     """What a function of a source file is called here."""
-    return f"{file}:{code.co_qualname}:{code.co_firstlineno}"
+    return f"{file}:{code.co_qualname}"
 
 
 def _differing(old: CodeType, new: CodeType) -> list[tuple[bool, CodeType, CodeType]] | None:

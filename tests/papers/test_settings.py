@@ -44,9 +44,8 @@ def test_every_setting_of_a_papers_preset_has_a_source_and_its_value(preset):
     rows = {row["key"]: row for row in ROWS if row["preset"] == preset}
     assert rows, "a preset of a paper has its table of settings"
     in_force, written = resolved(preset)
-    deciding = {
-        key for key in in_force if decides(key, read_yaml(PRESETS / f"{preset}.yaml").get("systems", ["deepusps"]))
-    }
+    systems = read_yaml(PRESETS / f"{preset}.yaml").get("systems", ["deepusps"])
+    deciding = {key for key in in_force if decides(key, systems)}
     assert deciding <= set(rows), "settings without a source"
     for key, row in rows.items():
         assert row["source"].startswith(SOURCES), f"{key}: {row['source']}"

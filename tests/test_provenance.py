@@ -85,6 +85,21 @@ def test_a_reworded_description_is_no_other_code_and_another_default_is(sources)
     assert file.read_text() != text and code_digest(sources, "usod.settings.sections") != before
 
 
+def test_a_text_is_silent_only_where_it_describes(tmp_path):
+    written = {
+        "first": 'option(default="a", help="b")',
+        "other words": 'option(default="a", help="c")',
+        "another default": 'option(default="c", help="b")',
+    }
+    digests = []
+    for name, text in written.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "step.py").write_text(text)
+        digests.append(provenance.code_digest(str(tmp_path / name / "step.py")))
+    first, words, default = digests
+    assert first == words != default
+
+
 def test_an_edit_below_an_import_reaches_what_imports_it(sources):
     before = [code_digest(sources, module) for module in ("usod.crf.densecrf", "usod.data.tree")]
     file = sources / "crf/lattice.py"
@@ -119,6 +134,14 @@ def test_digests_follow_the_content(tmp_path):
     assert first == "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
     file.write_text("22")
     assert provenance.file_digest(file) != first and provenance.file_digest(tmp_path) != folder
+    for content, changed in (("1", 1), ("2", 2)):  # of one size
+        file.write_text(content)
+        os.utime(file, ns=(changed, changed))
+    assert provenance.file_digest(file) == "d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35"
+    folder = provenance.file_digest(tmp_path)
+    file.rename(tmp_path / "b")
+    assert provenance.file_digest(tmp_path) != folder, "a name is a part of what is in a folder"
+    (tmp_path / "b").unlink()
     with pytest.raises(UsodError, match="b: no such file"):
         provenance.describe({}, {"labels": tmp_path / "b"})
 

@@ -165,8 +165,12 @@ class _Ordered(_NoWorkers):
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items):
-        first, others = in_order(items, read_known(self.known), self.changed)
-        items[:] = [*first, *others]
+        known = read_known(self.known)
+        first, others = in_order(items, known, self.changed)
+        called = {name for test in items if test.nodeid in known for name in known[test.nodeid].calls}
+        # Functions that tests are known to call: the others cannot notice.
+        functions = self.changed and all(":" in name for name in self.changed) and self.changed <= called
+        items[:] = first if functions else [*first, *others]
 
     def pytest_runtest_logreport(self, report):
         if report.failed:
@@ -264,9 +268,9 @@ Outcome = tuple[int, str, float, str]
 """Number of a fault, what became of it, the seconds, and the test that noticed."""
 
 
-def try_faults(faults: Sequence[Fault], folder: Path, limit: float) -> list[Outcome]:
+def try_faults(faults: Sequence[Fault], folder: Path, known: Path, limit: float) -> list[Outcome]:
     """What becomes of some faults that the same tests must notice."""
-    tree, untouched, known = folder / f"tree-{os.getpid()}", folder / "untouched", folder / "known.jsonl"
+    tree, untouched = folder / f"tree-{os.getpid()}", folder / "untouched"
     if not tree.exists():
         shutil.copytree(untouched, tree)
     outcomes = tree / "outcomes.jsonl"
@@ -292,9 +296,8 @@ def try_apart(fault: Fault, tree: Path, untouched: Path, known: Path, limit: flo
     return fault.number, outcome, time.monotonic() - start, by
 
 
-def fail_as_it_is(tests: Sequence[str], folder: Path, limit: float) -> set[str]:
+def fail_as_it_is(tests: Sequence[str], folder: Path, known: Path, limit: float) -> set[str]:
     """Those of some tests that fail without any fault; what was seen to pass need not be looked at."""
-    known = folder / "known.jsonl"
     # Sorted: pytest loses the fixtures of a folder whose file it is given twice, with others in between.
     unsure = sorted({test for test in tests if test and test not in read_known(known)})
     if unsure:
@@ -309,6 +312,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the faults and stop")
     parser.add_argument("--jobs", type=int, default=1, help="faults tried at a time")
     parser.add_argument("--limit", type=float, default=300, help="seconds for the tests of one fault")
+    parser.add_argument("--known", type=Path, help="file for what the tests call, for another run with the same tests")
     options = parser.parse_args()
     faults = chosen(read_faults(), options.words)
     if wrong := [f"{fault}: {why}" for fault in faults if (why := untrue(fault))]:
@@ -323,10 +327,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         folder = Path(name)
         copy_project(folder / "untouched")
-        return 1 if _try_all(faults, folder, options.jobs, options.limit) else 0
+        return (
+            1
+            if _try_all(
+                faults, folder, (options.known or folder / "known.jsonl").absolute(), options.jobs, options.limit
+            )
+            else 0
+        )
 
 
-def _try_all(faults: Sequence[Fault], folder: Path, jobs: int, limit: float) -> list[Fault]:
+def _try_all(faults: Sequence[Fault], folder: Path, known: Path, jobs: int, limit: float) -> list[Fault]:
     """Try them, print each outcome, the table and the survivors; what did not end as noticed comes back."""
     groups: dict[tuple[str, ...], list[Fault]] = {}
     for fault in faults:
@@ -335,11 +345,11 @@ def _try_all(faults: Sequence[Fault], folder: Path, jobs: int, limit: float) -> 
     of_number = {fault.number: fault for fault in faults}
     outcomes: dict[int, tuple[str, str]] = {}
     with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
-        for found in pool.map(partial(try_faults, folder=folder, limit=limit), parts):
+        for found in pool.map(partial(try_faults, folder=folder, known=known, limit=limit), parts):
             for number, outcome, seconds, test in found:
                 outcomes[number] = outcome, test
                 print(f"{outcome:9s} {seconds:5.1f} s  {of_number[number]}  {test}", flush=True)
-    broken = fail_as_it_is([by for _, by in outcomes.values()], folder, limit)
+    broken = fail_as_it_is([by for _, by in outcomes.values()], folder, known, limit)
     for number, (outcome, by) in outcomes.items():
         if outcome == "noticed" and by in broken:
             outcomes[number] = f"NOT BY {by}, which fails without it", by

@@ -37,6 +37,13 @@ def test_a_full_disk_is_one_line(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_that_a_library_tells_in_words_alone_is_one_line(tmp_path):
+    words = "Unable to flush file (file write failed: errno = 28, error message = 'No space left on device', buf = 0x1)"
+    with pytest.raises(UsodError, match="disk is full"), atomic_path(tmp_path / "a"):
+        raise OSError(words)  # as h5py does
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_terminated_writer_leaves_nothing(tmp_path):
     script = (
         "import os, signal, sys; from usod.files import atomic_path; from usod import cli\n"

@@ -74,6 +74,21 @@ def test_this_machine_has_some_memory():
     assert 2**20 < available_memory(torch.device("cpu")) < 2**50
 
 
+def test_processes_of_one_training_share_what_is_free(monkeypatch):
+    monkeypatch.setattr(memory, "left_by_control_groups", lambda: 1000)
+    try:
+        memory.share_memory(4)
+        assert memory.host_memory() == 250 and memory.fits(125) and not memory.fits(126)
+    finally:
+        memory.share_memory(1)
+
+
+def test_room_is_counted_in_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "host_memory", lambda: 2 * 600)
+    kinds = [type(memory.room((150,), np.dtype(kind), tmp_path)) for kind in ("f4", "f8")]
+    assert kinds == [np.ndarray, np.memmap]
+
+
 def test_what_does_not_fit_lies_in_a_file_without_a_name(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(memory, "host_memory", lambda: 2 * 600)
     within, beyond = (memory.room((count, 10, 20), np.dtype(np.uint8), tmp_path) for count in (3, 4))

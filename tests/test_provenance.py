@@ -146,6 +146,22 @@ def test_digests_follow_the_content(tmp_path):
         provenance.describe({}, {"labels": tmp_path / "b"})
 
 
+def test_a_training_goes_on_only_with_the_code_that_it_began_with(sources):
+    """The states of two checkouts of the same inputs and libraries, whose code differs in one number."""
+    script = (
+        f"import sys; sys.path.insert(0, {str(sources.parent)!r}); from usod.provenance import resume_identity\n"
+        "print(sorted(resume_identity({'inputs': {}}, 'usod.training.moving_average').items()))"
+    )
+
+    def identity() -> str:
+        return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+    before = identity()
+    file = sources / "training/moving_average.py"
+    file.write_text(file.read_text() + "\nANSWER = 42\n")
+    assert identity() != before and "'torch'" in before
+
+
 @pytest.mark.parametrize(("cores", "policy"), [(None, None), (1, None), (10_000, "PASSIVE")])
 def test_threads_wait_asleep_where_there_are_more_than_cores(monkeypatch, cores, policy):
     for name in ("PATH", "USOD_VERSION", "USOD_SOURCE"):

@@ -33,6 +33,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -224,17 +225,28 @@ class _Trials(_Ordered):
 def _ended(child: int, deadline: float) -> int | None:
     """The exit code of a process, None where the time was up; what it has left behind is ended with it."""
     code = None
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            break
-        time.sleep(0.02)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)
+    try:
+        while code is None and time.monotonic() < deadline:
+            done, status = os.waitpid(child, os.WNOHANG)
+            code = os.waitstatus_to_exitcode(status) if done else None
+            time.sleep(0 if done else 0.02)
+    finally:  # where this process is ended, too
+        below = psutil.Process(child).children(recursive=True) if code is None else []
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        for process in below:  # some are groups of their own
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
     if code is None:
         os.waitpid(child, 0)
     return code
+
+
+def _end_with_all_below(*_: object) -> None:
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    os._exit(143)
 
 
 def run_tests(tree: Path, tests: Sequence[str], limit: float, plugin: _Ordered, *more: str) -> int | None:
@@ -245,6 +257,7 @@ def run_tests(tree: Path, tests: Sequence[str], limit: float, plugin: _Ordered, 
     start = time.monotonic()
     if (child := os.fork()) == 0:
         os.setpgrp()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         file = os.open(tree / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for number in (1, 2):
             os.dup2(file, number)
@@ -321,6 +334,7 @@ def main() -> int:
     if options.list or not faults:
         print("\n".join(map(str, faults)) or "no such fault", file=sys.stdout if faults else sys.stderr)
         return 0 if faults else 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and so ends what it has started
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "agg"}
     for name in HEAVY:
         __import__(name)
@@ -344,7 +358,7 @@ def _try_all(faults: Sequence[Fault], folder: Path, known: Path, jobs: int, limi
     parts = [group[start : start + 20] for group in groups.values() for start in range(0, len(group), 20)]
     of_number = {fault.number: fault for fault in faults}
     outcomes: dict[int, tuple[str, str]] = {}
-    with ProcessPoolExecutor(jobs, mp_context=get_context("fork")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("fork"), signal.signal, (signal.SIGTERM, _end_with_all_below)) as pool:
         for found in pool.map(partial(try_faults, folder=folder, known=known, limit=limit), parts):
             for number, outcome, seconds, test in found:
                 outcomes[number] = outcome, test

@@ -7,10 +7,19 @@ import time
 import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from usod.devices import AsMemoryAllows, lease, physical_keys, pick_device, start_device, visible_devices
+from usod.devices import (
+    AsMemoryAllows,
+    lease,
+    physical_keys,
+    pick_device,
+    seed_everything,
+    start_device,
+    visible_devices,
+)
 from usod.errors import UsageError, UsodError
 
 
@@ -118,9 +127,29 @@ def test_the_command_sees_its_devices_and_no_others():
 
 
 def test_exit_codes_are_passed_on():
-    for code in (0, 3):
-        command = [sys.executable, "-m", "usod", "devices", "run", "--count", "0", "--", "sh", "-c", f"exit {code}"]
+    for end, code in (("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 128 + 9)):  # as shells tell a signal
+        command = [sys.executable, "-m", "usod", "devices", "run", "--count", "0", "--", "sh", "-c", end]
         assert subprocess.run(command, check=False).returncode == code
+
+
+def test_a_seed_decides_the_numbers_of_every_library():
+    def drawn(seed: int) -> tuple[float, float, float]:
+        seed_everything(seed)
+        return random.random(), np.random.random(), torch.rand(1).item()  # noqa: NPY002
+
+    first, again, other = drawn(2**32 + 5), drawn(2**32 + 5), drawn(2**32 + 6)
+    assert first == again and all(a != b for a, b in zip(first, other, strict=True))
+
+
+def test_no_more_threads_than_cores(monkeypatch):
+    monkeypatch.setattr("usod.devices.cpu_cores", lambda: 3)
+    before = torch.get_num_threads()
+    try:
+        for asked, threads in ((2, 2), (8, 3), (0, 3)):  # 0: as it was
+            start_device("cpu", asked)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_work_that_does_not_fit_is_halved_until_it_does(capsys):

@@ -55,10 +55,20 @@ def test_frames_lie_within_the_image_or_contain_it():
     view = View.draw(500, torch.Generator().manual_seed(0), augment=AugmentConfig(scale=(0.5, 2)))
     side, centre = view.frame[:, :1], view.frame[:, 1:].abs()
     assert side.min() >= 0.5 and side.max() <= 2 and (side < 0.6).any() and (side > 1.5).any()
+    assert (1 / side).mean() == pytest.approx(1.25, abs=0.06), "the magnification is uniform from 0.5 to 2"
     within = (centre + side <= 1 + 1e-5).all(1)
     contains = (centre + 1 <= side + 1e-5).all(1)
     assert (within == (side[:, 0] <= 1)).all() and (contains == (side[:, 0] >= 1)).all()
     assert centre.max() > 0.4
+
+
+def test_a_seed_decides_what_is_seen():
+    first, again, other = (
+        View.draw(50, torch.Generator().manual_seed(seed), flip=True, augment=AugmentConfig()) for seed in (1, 1, 2)
+    )
+    for name in ("mirrored", "frame", "colour"):
+        assert torch.equal(getattr(first, name), getattr(again, name))
+        assert not torch.equal(getattr(first, name), getattr(other, name))
 
 
 def test_colours_by_hand():

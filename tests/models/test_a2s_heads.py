@@ -40,6 +40,20 @@ def test_attention_listens_where_a_stage_knows_more_than_the_deepest():
     torch.testing.assert_close(plain(h1, h2, h5), plain.fuse(torch.cat([h1, h2_up, base], dim=1)))
 
 
+def test_the_detectors_map_is_the_sum_of_local_times_regional_features():
+    """Eqs. 7 to 11, written out."""
+    torch.manual_seed(0)
+    head = RAMHead((3, 4, 5, 6, 7))
+    stages = [torch.rand(2, c, 64 // s, 32 // s) for c, s in zip((3, 4, 5, 6, 7), (2, 4, 8, 16, 32), strict=True)]
+    h1, h2, h3, h4, h5 = (adapt(stage) for adapt, stage in zip(head.adapt, stages, strict=True))
+    regional = functional.interpolate(head.regional(h3, h4, h5), (32, 16), mode="bilinear")
+    wide = functional.interpolate(head.widen(h5), (4, 2), mode="bilinear")
+    local = head.local(h1, h2, functional.interpolate(head.narrow(wide), (8, 4), mode="bilinear"))
+    expected = torch.einsum("bchw,bchw->bhw", local, regional)[:, None]
+    expected = functional.interpolate(expected, (64, 32), mode="bilinear")
+    torch.testing.assert_close(head(stages, (64, 32)), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_decision_boundaries_by_hand():
     """Section IV-E for two pixels (1, 2) and (3, 0), the other 62 channels 0: mean (2, 1)."""
     features = torch.zeros(1, 64, 1, 2)
@@ -96,6 +110,9 @@ def test_the_gate_of_a_block_sees_the_whole_image():
     changed = image.clone()
     changed[..., 9, 9] += 5
     assert not torch.equal(block(image)[..., 0, 0], block(changed)[..., 0, 0])
+    x = block.transform(image)
+    gate = block.gate.weight[..., 0, 0] @ x.mean((2, 3))[0] + block.gate.bias
+    torch.testing.assert_close(block(image), x * gate.sigmoid()[:, None, None])
 
 
 @pytest.mark.parametrize("size", [(64, 64), (70, 97)])

@@ -59,6 +59,21 @@ def test_skip_head_starts_at_the_deepest_stage_and_takes_one_skip_per_resolution
     assert SkipHead((8, 8, 8, 8, 8), (2, 4, 8, 8, 8)).skips == [1, 0]
 
 
+def test_the_skip_head_written_out():
+    torch.manual_seed(0)
+    head = SkipHead((4, 5, 6, 7), (2, 4, 8, 16), width=32)
+    stages = [torch.randn(2, c, 64 // s, 96 // s) for c, s in zip((4, 5, 6, 7), (2, 4, 8, 16), strict=True)]
+    context, pixels = head.context, stages[-1].flatten(2)
+    x = context.local.weight[..., 0, 0] @ pixels + context.pooled.weight[..., 0, 0] @ pixels.mean(2, keepdim=True)
+    x = context.norm(x.unflatten(2, (4, 6))).relu()
+    for join, stage, width in zip(head.joins, stages[-2::-1], (32, 32, 16), strict=True):
+        x = functional.interpolate(x, size=stage.shape[-2:], mode="bilinear")
+        x = join.fuse(functional.conv2d(x, join.deep.weight) + functional.conv2d(stage, join.skip.weight)).relu()
+        assert x.shape[1] == width, "half as many channels at stride 2"
+    expected = functional.interpolate(head.classify(x), size=(64, 96), mode="bilinear")
+    torch.testing.assert_close(head(stages, (64, 96)), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_every_logit_of_the_skip_head_sees_the_whole_image():
     torch.manual_seed(0)
     stages = [torch.randn(1, 8, 128 // s, 128 // s, requires_grad=True) for s in (2, 4, 8, 16, 16)]

@@ -54,6 +54,11 @@ def test_little_smoothing_is_the_maximum_and_much_is_the_mean():
     assert (middle < SCORES.amax((2, 3))).all() and (middle > SCORES.mean((2, 3))).all()
 
 
+def test_the_smoothness_is_the_papers():
+    """Section 3.3: 10."""
+    assert torch.equal(GlobalPooling()(SCORES), GlobalPooling("gsp", mu=10)(SCORES))
+
+
 def test_log_sum_exp_and_rank_pooling_written_out():
     s = SCORES[0, 0].flatten().numpy()
     assert GlobalPooling("lse", sharpness=2)(SCORES)[0, 0].item() == pytest.approx(np.log(np.exp(2 * s).mean()) / 2)

@@ -5,7 +5,7 @@ import torch
 
 from usod.models.build import build_backbone, build_network
 from usod.models.config import NetworkConfig
-from usod.models.relation import RelationHead, foreground_vector
+from usod.models.relation import RelationHead, Residual, foreground_vector, merge
 
 
 def network(**changes):
@@ -26,6 +26,36 @@ def test_the_foreground_vector_is_the_priors_weighted_mean():
 
 def test_a_prior_that_is_nowhere_certain_gives_a_zero_vector_and_no_nan():
     assert foreground_vector(torch.randn(1, 5, 4, 4), torch.full((1, 1, 4, 4), 0.5), 0.9).abs().max() == 0
+
+
+def test_the_surer_of_two_maps_counts_and_the_refined_one_where_they_are_as_sure():
+    """Eqs. 10, 11."""
+    prior, refined = torch.tensor([0.9, 0.2, 0.6, 0.75]), torch.tensor([0.7, 0.6, 0.1, 0.25])
+    torch.testing.assert_close(merge(prior, refined), torch.tensor([0.9, 0.2, 0.1, 0.25]))
+
+
+def test_a_residual_block_adds_to_what_it_is_given():
+    block, x = Residual().eval(), torch.randn(2, 32, 5, 6)
+    torch.nn.init.zeros_(block.second[0].weight)
+    assert torch.equal(block(x), x)
+
+
+def test_pairs_are_swapped_at_random_in_the_released_codes_training_alone():
+    net, foreground_first = network(head={"name": "relation", "variant": "released"}), []
+
+    def note(module, given):  # the foreground vector is the same at every pixel
+        foreground_first.append(bool(given[0][:, :32].flatten(2).std(-1).max() < 1e-5))
+
+    net.head.discriminator.register_forward_pre_hook(note)
+    image, prior = torch.randn(2, 3, 32, 32), torch.ones(2, 1, 32, 32)
+    with torch.no_grad():
+        for _ in range(20):
+            net(image, prior)
+        assert foreground_first == [True] * 20
+        net.train()
+        for _ in range(20):
+            net(image, prior)
+    assert 2 < sum(foreground_first[20:]) < 18
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,18 @@ def test_stages_have_the_shapes_they_announce():
     assert shapes == [(2, 32, 33, 216), (2, 256, 17, 108), (2, 512, 9, 54), (2, 1024, 9, 54), (2, 512, 9, 54)]
 
 
+def test_stages_are_the_levels_of_the_paper_and_filters_start_as_hes():
+    torch.manual_seed(0)
+    network, levels = DRN("drn_d_22").eval(), []
+    for level in (2, 3, 4, 5, 8):
+        layer = network.get_submodule(f"layer{level}")
+        layer.register_forward_hook(lambda module, given, output: levels.append(output))
+    with torch.no_grad():
+        stages = network.stages(torch.randn(1, 3, 32, 32))
+    assert all(torch.equal(stage, level) for stage, level in zip(stages, levels, strict=True))
+    assert network.layer8[0].weight.std().item() == pytest.approx((2 / (3 * 3 * 512)) ** 0.5, rel=0.01)
+
+
 def test_features_are_finite_and_differ_between_images():
     torch.manual_seed(0)
     with torch.no_grad():

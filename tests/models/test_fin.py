@@ -43,6 +43,15 @@ def test_in_evaluation_it_is_a_saliency_network():
     assert average.shape == (2, 1, 64, 48) and average.amax((1, 2, 3)).min() > 0.5 and average.amin() < 0.2
 
 
+def test_pictures_show_means_over_the_patterns():
+    head = TagHead(6, classes=3).eval()
+    shown, deepest = head.look(stages()), stages()[-1]
+    patterns, foreground = head.patterns(deepest), head.foreground(deepest).sigmoid()[:, 0]
+    expected = {"S": patterns.mean(1), "S x F": patterns.mean(1) * foreground, "F": foreground}
+    for name, value in shown.items():
+        torch.testing.assert_close(value, expected[name])
+
+
 @pytest.mark.parametrize("factor", [2, 4, 8])
 def test_deconvolutions_start_bilinear(factor):
     image = torch.randn(1, 1, 7, 9)

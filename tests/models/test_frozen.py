@@ -408,6 +408,9 @@ def test_keys_are_kept_under_their_own_name_and_not_taken_for_tokens(weights, im
     assert store.shape == (4, 4, 2 * 64) and store.encoder["what"] == "keys"
     with pytest.raises(UsodError, match="features of an encoder with what 'keys', but the network's has 'tokens'"):
         store.require_of(network_of(frozen(weights, features={"layers": [-2, -1]})).encoder_identity)
+    other = keys.model_copy(update={"normalisation": "cityscapes"})
+    with pytest.raises(UsodError, match="features of an encoder with normalisation"):
+        store.require_of(network_of(other).encoder_identity)
 
 
 def test_an_encoder_without_keys_or_a_class_token_is_one_line(weights):

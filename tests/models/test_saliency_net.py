@@ -32,6 +32,18 @@ def test_normalise_uses_the_statistics_of_the_configuration():
     assert not any(key.startswith(("mean", "std")) for key in network.state_dict())
 
 
+def test_images_are_given_as_torchvisions_weights_expect_them():
+    from torchvision.models import ResNet18_Weights
+    from torchvision.transforms import functional as transforms
+
+    images = torch.randint(0, 256, (2, 40, 33, 3), dtype=torch.uint8)
+    published = ResNet18_Weights.IMAGENET1K_V1.transforms()
+    expected = [
+        transforms.normalize(transforms.to_tensor(image.numpy()), published.mean, published.std) for image in images
+    ]
+    torch.testing.assert_close(build_network(NetworkConfig(name="resnet18")).as_input(images), torch.stack(expected))
+
+
 def test_the_same_seed_gives_the_same_network():
     first, second = (torch.manual_seed(3) and build_network(NetworkConfig()) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))

@@ -401,6 +401,13 @@ def test_keys_and_attention_are_those_of_the_last_block():
     torch.testing.assert_close(encoders["attention"].layer_features(image, [-1])[0], attention)
 
 
+def test_an_encoder_is_given_the_nearest_number_of_whole_cells_and_learns_nothing(weights):
+    network = network_of(frozen(weights))
+    assert network.backbone.given_size((60, 71)) == (64, 64) and network.backbone.given_size((5, 73)) == (16, 80)
+    assert {p.requires_grad for p in network.backbone.parameters()} == {False}
+    assert {p.requires_grad for p in network.head.parameters()} == {True}
+
+
 def test_keys_are_kept_under_their_own_name_and_not_taken_for_tokens(weights, images, tmp_path):
     tokens, keys = frozen(weights), frozen(weights, features={"what": "keys", "layers": [-2, -1]})
     assert features_name(tokens) != features_name(frozen(weights, features={"what": "keys"}))

@@ -109,6 +109,10 @@ def test_labels_that_contradict_the_weights_are_refused(tmp_path):
     ) as error:
         describe_weights(NetworkConfig(name="drn_d_22", weights=str(drn), weights_labels="none"))
     one_line(error)
+    voc = cityscapes_checkpoint(DRN("drn_d_22")) | {"module.seg.weight": torch.zeros(21, 512, 1, 1)}
+    torch.save(voc, tmp_path / "voc.pth")
+    described = describe_weights(NetworkConfig(name="drn_d_22", weights=str(tmp_path / "voc.pth")))
+    assert described["labels"] == "unknown", "Cityscapes has 19 classes"
     other = tmp_path / "moco_v2_800ep_pretrain.pth.tar"
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), other)
     assert describe_weights(NetworkConfig(name="resnet50", weights=str(other)))["labels"] == "unknown"
@@ -139,6 +143,13 @@ def test_part_of_the_tensors_is_reported_and_almost_none_refused(tmp_path):
     with pytest.raises(UsodError, match=r"part\.pth does not fit mobilenet_v2: 0 of 255 tensors") as error:
         fill(MobileNetV2(), str(tmp_path / "part.pth"))
     one_line(error)
+
+
+def test_a_file_of_which_a_quarter_fits_is_of_another_network(tmp_path):
+    source = {name: value for name, value in ResNet("resnet18").state_dict().items() if not name.startswith("layer4.")}
+    torch.save(source, tmp_path / "quarter.pth")
+    with pytest.raises(UsodError, match=r"quarter\.pth does not fit resnet18: 75 of 100 tensors"):
+        fill(ResNet("resnet18"), tmp_path / "quarter.pth")
 
 
 class Evil:

@@ -15,6 +15,7 @@ def test_thresholds():
     assert binarise(RAMP, "adaptive").sum() == 1
     two = np.concatenate([np.linspace(0.1, 0.2, 50), np.linspace(0.4, 0.5, 30)])[None]
     assert binarise(two, "otsu").sum() == 30
+    assert binarise(np.array([[0.0, 0.25, 0.5]]), 0.25).tolist() == [[False, False, True]], "above, not from there on"
 
 
 @pytest.mark.parametrize("threshold", ["adaptive", "otsu", "0.5"])
@@ -36,6 +37,8 @@ def test_small_regions_go_and_holes_are_filled():
     assert clean(mask, smallest=0.01).sum() == 100 - 9
     assert clean(mask, fill=True).sum() == 100 + 1
     assert clean(mask, smallest=0.01, fill=True).sum() == 100
+    diagonal = np.eye(20, dtype=bool)
+    assert (clean(diagonal, smallest=20 / 400) == diagonal).all(), "corner by corner it is one region"
 
 
 def test_each_kind_of_picture():

@@ -29,7 +29,7 @@ def how_stored(row_shape: tuple[int, ...], dtype: np.dtype) -> dict[str, Any]:
 def is_deflated(rows: h5py.Dataset) -> bool:
     """Whether `write_row` and `read_row` serve a data set: one made as `how_stored` says."""
     as_stored = rows.chunks == (1, *rows.shape[1:]) and rows.compression == "gzip"
-    return as_stored and rows.shuffle == (rows.dtype.itemsize > 1) and not (rows.fletcher32 or rows.scaleoffset)
+    return as_stored and rows.shuffle == (rows.dtype.itemsize > 1)
 
 
 def write_row(rows: h5py.Dataset, number: int, row: np.ndarray) -> None:

@@ -18,6 +18,10 @@ STARTS = {("subprocess.py", "Popen.__init__"), ("forked.py", "command"), ("proce
 """What a test calls that may run the sources in other processes, where its calls are not seen."""
 
 
+MOST = 5_000_000
+"""Events that are looked at of one test. One with more, such as an export of a graph, takes part in every trial."""
+
+
 class Known(NamedTuple):
     """Of a test that has passed: its seconds, and what it called: files, functions, `starts`."""
 
@@ -63,10 +67,14 @@ class Calls:
     def __init__(self, tree: Path) -> None:
         self.tree = f"{tree}/"
         self.codes: list[dict[int, CodeType]] = []
+        self.left = MOST
 
     def _note(self, frame, event, arg) -> None:
         if event == "call":
             self.codes[-1][id(frame.f_code)] = frame.f_code
+        self.left -= 1
+        if self.left <= 0:
+            sys.setprofile(None)
 
     @contextmanager
     def seen(self) -> Iterator[set[str]]:
@@ -83,7 +91,7 @@ class Calls:
                 place = code.co_filename
                 if place.startswith(self.tree + "src/"):
                     found |= {place.removeprefix(self.tree), name_of(place.removeprefix(self.tree), code)}
-                elif (Path(place).name, code.co_qualname) in STARTS:
+                elif (Path(place).name, code.co_qualname) in STARTS or self.left <= 0:
                     found.add("starts")
             if self.codes:
                 self.codes[-1] |= inside
@@ -109,7 +117,7 @@ class Noting:
         if item.nodeid in self.known:
             yield
             return
-        start = time.monotonic()
+        start, self.calls.left = time.monotonic(), MOST
         with self.calls.seen() as found:
             yield
         # A module's fixture is made by the first test that asks for it; the others rest on what it calls, too.

@@ -1,6 +1,6 @@
 """Do the tests notice? Curated faults in the sources, each put into a copy of the project while its tests run.
 
-    python tests/mutants.py                         all of them, some minutes of a core per package
+    python tests/mutants.py                         all of them, in an hour or two of a core
     python tests/mutants.py evaluation data/store   those whose number, package or file has one of these words
     python tests/mutants.py --list
 
@@ -11,6 +11,10 @@ The faults stand in `tests/mutants/PACKAGE.yaml`:
       faults:
         - [a text that stands once in the file, what stands there instead]
         - [another text, its replacement, other tests]
+
+Tests that are known to call what a fault changes run first, and a noticed fault takes a fraction of a second; most of
+the time goes into running each test once, and into survivors. A test that failed is run once without any fault, unless
+it has passed before: one that fails by itself notices nothing.
 
 Photographs are never used, so what passes here passes for everybody. The work tree is never changed.
 """

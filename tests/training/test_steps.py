@@ -4,9 +4,11 @@ import itertools
 import random
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from usod.training.history import write_history
 from usod.training.loop import Schedule
 
 from .test_loop import Bright, blocks, trainer, weights
@@ -98,3 +100,10 @@ def test_images_are_mirrored_where_that_is_asked_for(flip):
 
     trainer(images, objective=Shown(images), epochs=2, flip=flip).fit()
     assert shown <= as_they_are | mirrored and bool(shown - as_they_are) == flip and shown & as_they_are
+
+
+def test_a_history_holds_all_that_an_epoch_says(tmp_path):
+    rows = trainer(blocks(), epochs=2).fit()
+    write_history(tmp_path / "history.csv", rows)
+    written = pd.read_csv(tmp_path / "history.csv").to_dict("records")
+    assert written == [pytest.approx(row, rel=1e-5) for row in rows]

@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,19 @@ from usod.errors import UsodError
 from usod.models.config import NetworkConfig
 from usod.models.relation import merge
 from usod.settings.sections import MergeConfig, RelationConfig, SingleImageConfig
-from usod.systems.ldps import Refiner, Relation, has_guides, refine_singly, relation_loss, train
+from usod.systems.ldps import (
+    Refiner,
+    Relation,
+    has_guides,
+    refine_singly,
+    relation_loss,
+    relation_network,
+    train,
+)
+from usod.training.fit import new_network
+from usod.training.inputs import Inputs
 from usod.training.parallel import Process
+from usod.training.views import View
 
 CPU = torch.device("cpu")
 NETWORK = NetworkConfig(light_width=8)
@@ -97,6 +110,54 @@ def test_undecided_pixels_are_decided(data, trained):
     others = images.ids[:-1]
     assert np.mean([wrong[k] for k in others]) < 0.5 * np.mean([before[k] for k in others])
     assert trained.history[-1]["loss"] < 0.3 * trained.history[0]["loss"]
+
+
+def test_a_training_has_the_papers_iterations_and_momentum_without_nesterov(data, monkeypatch):
+    """5.3: 60 steps of 4 of the 11 images that are left are 22 whole epochs."""
+    seen = []
+    monkeypatch.setattr("usod.systems.ldps.fit", lambda *arguments: seen.append(arguments[5]) or [])
+    train(data[0], data[1], SETTINGS, NETWORK, Process(CPU))
+    assert [(s.epochs, s.lr_every, s.nesterov, s.optimiser) for s in seen] == [(22, "step", False, "sgd")]
+
+
+def test_guides_are_mirrored_with_their_images():
+    network = new_network(relation_network(NETWORK), 0)
+    images, priors = (
+        np.random.default_rng(0).integers(0, 256, shape, np.uint8) for shape in ((2, 32, 32, 3), (2, 32, 32))
+    )
+    rows, view = torch.arange(2), View(torch.tensor([True, False]))
+    (seen, guide), _ = Inputs(images, CPU, guides=priors).of(network, rows, view)
+    expected = np.stack([priors[0, :, ::-1], priors[1]]) / 255
+    assert guide[:, 0].numpy() == pytest.approx(expected, abs=1e-6)
+    torch.testing.assert_close(seen[:1].flip(-1), network.as_input(torch.from_numpy(images[:1])))
+
+
+def test_merged_maps_are_stretched_where_that_is_asked_for_and_there_is_something_to_stretch(trained):
+    prior, said = torch.tensor([[[0.9, 0.2, 0.55]], [[0.3, 0.3, 0.3]]]), torch.full((2, 1, 3), 0.5)
+    stretched = Refiner(trained.network, MergeConfig(stretch=True)).merge(prior, said)
+    torch.testing.assert_close(stretched, torch.tensor([[[1, 0, 0.5]], [[0.3, 0.3, 0.3]]]))
+    torch.testing.assert_close(Refiner(trained.network).merge(prior, said), prior)
+
+
+def test_a_lower_threshold_makes_a_vague_prior_certain(data, trained):
+    images, prior, _ = data
+    given, vague = images["i11"][None], prior["i11"][None]
+    as_it_was = Refiner(deepcopy(trained.network), MergeConfig(stretch=True)).refine(given, vague)
+    assert np.array_equal(as_it_was, vague.astype(np.float32)), "not even stretched"
+    lower = Refiner(deepcopy(trained.network), MergeConfig(theta_fg=0.5)).refine(given, vague)
+    assert (np.abs(lower - vague) > 0.1).mean() > 0.02
+
+
+def test_the_head_learns_a_single_image_at_its_own_rate(data):
+    images, prior, _ = data
+    found = [
+        dict(refine_singly(images, prior, SingleImageConfig(iterations=3, head_lr_factor=factor), *rest, ids=["i0"]))[
+            "i0"
+        ]
+        for rest in [(MergeConfig(), NETWORK, CPU)]
+        for factor in (1.0, 1.0, 10.0)
+    ]
+    assert np.array_equal(found[0], found[1]) and not np.allclose(found[0], found[2])
 
 
 def test_a_prior_that_is_nowhere_certain_is_left_out_and_comes_back_as_it_was(data, trained):

@@ -21,6 +21,14 @@ def votes(*rows):
     return found
 
 
+def test_thresholds_are_one_and_a_half_means_of_the_set_or_of_each_map_and_below_one():
+    maps = [np.full((2, 2), level, np.uint8) for level in (0, 51, 204)]  # 0, 0.2, 0.8: mean 1/3, median 0.2
+    np.testing.assert_allclose(vote.discretisation_threshold(maps), [0.5] * 3, rtol=1e-6)
+    each = vote.discretisation_threshold(maps, scope="image")
+    np.testing.assert_allclose(each, [0, 0.3, 254.5 / 255], rtol=1e-6)
+    assert (maps[2] / 255 > vote.discretisation_threshold(maps, 0.9, "image")[2]).all()
+
+
 def test_overlap_is_the_intersection_over_the_union_and_two_empty_votes_agree():
     found = vote.overlap(votes("xxxx..", "xx....", ".xx...", "......", "......"))
     np.testing.assert_allclose(found[:3], [[1, 1 / 2, 1 / 2, 0, 0], [1 / 2, 1, 1 / 3, 0, 0], [1 / 2, 1 / 3, 1, 0, 0]])

@@ -15,22 +15,17 @@ from typing import Any, Literal
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from skimage.color import xyz_tristimulus_values
-from skimage.color.colorconv import xyz_from_rgb
 from sklearn.cluster import KMeans
 
 from usod.handcrafted.detector import detector
 from usod.handcrafted.lasso import lasso
 from usod.regions.graph import min_max, paint
-from usod.regions.lab import linear_to_lab, rgb_to_lab
+from usod.regions.lab import FINE_FROM_LINEAR, lab_planes
 from usod.regions.labels import border_regions, region_centre, region_mean
 from usod.regions.superpixels import slic, slic_lab
 
 SCALES = ((50, 10.0), (100, 10.0), (150, 20.0), (200, 20.0), (250, 25.0), (300, 25.0), (350, 30.0), (400, 30.0))
 """(number of superpixels, SLIC compactness) of each scale."""
-
-# In units of the white point; with more digits than `rgb_to_lab` has, as in the authors' code.
-_XYZ_FROM_RGB = xyz_from_rgb / xyz_tristimulus_values(illuminant="D65", observer="2")[:, None]
 
 Floats = NDArray[np.float64]
 PixelPositions = Literal["as_released", "paper"]
@@ -119,9 +114,8 @@ def reconstruction_errors(
 
 def colour_features(image: NDArray[np.uint8], linearise_rgb: bool = False) -> Floats:
     """Colours of the pixels in 0..1: R, G, B, and L, a, b each stretched to 0..1 over the image; (H, W, 6)."""
-    rgb = image / 255.0
-    lab = rgb_to_lab(image) if linearise_rgb else linear_to_lab(rgb, _XYZ_FROM_RGB)
-    return np.concatenate([rgb, np.stack([min_max(lab[..., c]) for c in range(3)], axis=-1)], axis=-1)
+    lab = lab_planes(image) if linearise_rgb else lab_planes(image, "none", FINE_FROM_LINEAR)
+    return np.concatenate([image / 255.0, np.stack([min_max(plane) for plane in lab], axis=-1)], axis=-1)
 
 
 def region_features(labels: NDArray[np.int32], colours: Floats) -> Floats:

@@ -14,7 +14,7 @@ from usod.data.images import resize_image, resize_map
 from usod.handcrafted.detector import detector
 from usod.handcrafted.frame import Frame, find_frame
 from usod.regions.graph import min_max
-from usod.regions.lab import rgb_to_lab
+from usod.regions.lab import lab_planes
 
 Map = NDArray[np.float64]
 
@@ -54,8 +54,8 @@ def mbd(
     small = resize_image(inner, (max(1, round(scale * height)), max(1, round(scale * width))))
 
     # In 8-bit Lab, L spans 0..255 too: lightness counts as much as a and b.
-    lab = np.clip(rgb_to_lab(small) * (2.55, 1.0, 1.0) + (0.5, 128.5, 128.5), 0, 255).astype(np.uint8)
-    channels = [_median(lab[..., c]).astype(np.float64) for c in range(3)]
+    lab = lab_planes(small).T * (2.55, 1.0, 1.0) + (0.5, 128.5, 128.5)
+    channels = [_median(plane).astype(np.float64) for plane in np.clip(lab, 0, 255).T.astype(np.uint8)]
     saliency = min_max(np.sum([barrier_distance(channel, passes) for channel in channels], axis=0))
     if background_cue:
         saliency = saliency + border_contrast(small)

@@ -76,7 +76,7 @@ def slic(
 
 def slic_lab(image: NDArray[np.uint8], variant: SlicVariant) -> NDArray[np.float32]:
     """Colours in which a variant of SLIC compares the pixels of an (H, W, 3) RGB image: (3, H, W) float32 Lab."""
-    return lab_planes(image, _CURVE[variant])
+    return lab_planes(image, _CURVE[variant]).astype(np.float32)
 
 
 def _region_scale(height: int, width: int, n_segments: int, variant: str) -> tuple[int, int]:
@@ -114,9 +114,10 @@ def _cluster_pixels(lab, rows, cols, step, spatial_factor, max_iterations):  # t
         r, c = min(int(rows[k]), height - 1), min(int(cols[k]), width - 1)
         centre[k, 0], centre[k, 1], centre[k, 2] = lab[0, r, c], lab[1, r, c], lab[2, r, c]
         centre[k, 3], centre[k, 4] = rows[k], cols[k]
-    labels, previous = np.zeros(height * width, np.int32), np.zeros(height * width, np.int32)
+    labels, previous = np.zeros(height * width, np.int32), np.full(height * width, -1, np.int32)
     flat, nearest = lab.reshape(3, -1), np.empty(height * width)
     planes = (flat[0], flat[1], flat[2])
+    sums = np.zeros((rows.size, 6))
     for _ in range(max_iterations):
         nearest[:] = np.inf
         for k in range(rows.size):
@@ -130,9 +131,8 @@ def _cluster_pixels(lab, rows, cols, step, spatial_factor, max_iterations):  # t
             _claim(
                 planes[0], planes[1], planes[2], nearest, labels, np.int32(k), centre[k], window, width, spatial_factor
             )
-        if not _move_centres(flat, labels, previous, centre, width):
+        if not _move_centres(flat, labels, previous, sums, centre, width):
             break
-        previous[:] = labels
     return labels.reshape(height, width)
 
 
@@ -158,44 +158,31 @@ def _claim(lightness, first, second, nearest, labels, k, centre, window, width, 
 
 
 @njit(cache=True)
-def _move_centres(planes, labels, previous, centre, width):  # type: ignore[no-untyped-def]
+def _move_centres(planes, labels, previous, sums, centre, width):  # type: ignore[no-untyped-def]
     """Put each centre, in place, at the mean of its pixels; a centre that has lost all of them stays where it is.
 
-    False, and nothing is moved, if the labels are those of the round before.
+    `sums` and `previous` (-1 at first) are those of the round before, and are brought up to date: only pixels that have
+    changed hands, soon one in fifty, are looked at. False, and nothing is moved, if none has.
     """
-    # Loops where NumPy has a word for it: numba compiles that word, with all its checks, for seconds.
     same = True
     for pixel in range(labels.size):
-        if labels[pixel] != previous[pixel]:
-            same = False
-            break
-    if same:
-        return False
-    total = np.zeros((len(centre), 5))
-    count = np.zeros(len(centre))
-    for start in range(0, labels.size, width):
-        first = start
-        while first < start + width:  # a run of pixels with the same label
-            k = labels[first]
-            light, a, b, end = 0.0, 0.0, 0.0, first
-            while end < start + width and labels[end] == k:
-                light += planes[0, end]
-                a += planes[1, end]
-                b += planes[2, end]
-                end += 1
-            length = end - first
-            total[k, 0] += light
-            total[k, 1] += a
-            total[k, 2] += b
-            total[k, 3] += length * (start // width)
-            total[k, 4] += length * (first + end - 1 - 2 * start) * 0.5
-            count[k] += length
-            first = end
+        if labels[pixel] == previous[pixel]:
+            continue
+        same = False
+        for k, sign in ((labels[pixel], 1.0), (previous[pixel], -1.0)):
+            if k >= 0:
+                sums[k, 0] += sign * planes[0, pixel]
+                sums[k, 1] += sign * planes[1, pixel]
+                sums[k, 2] += sign * planes[2, pixel]
+                sums[k, 3] += sign * (pixel // width)
+                sums[k, 4] += sign * (pixel % width)
+                sums[k, 5] += sign
+        previous[pixel] = labels[pixel]
     for k in range(len(centre)):
-        if count[k] > 0:
+        if sums[k, 5] > 0 and not same:
             for feature in range(5):
-                centre[k, feature] = total[k, feature] / count[k]
-    return True
+                centre[k, feature] = sums[k, feature] / sums[k, 5]
+    return not same
 
 
 @njit(cache=True)

@@ -136,12 +136,19 @@ def _find(owner, label):
 
 
 @njit(cache=True)
+def _set_empty(box):
+    """Make it a box that holds nothing, and is not in the way of `_extend`."""
+    box[0] = box[1] = np.iinfo(np.int64).max
+    box[2] = box[3] = -1
+
+
+@njit(cache=True)
 def _bounding_boxes(labels, n):
     """(n, 4) first row, first column, last row, last column of each label."""
     height, width = labels.shape
     boxes = np.empty((n, 4), np.int64)
-    boxes[:, :2] = max(height, width)
-    boxes[:, 2:] = -1
+    for box in boxes:
+        _set_empty(box)
     for y in range(height):
         for x in range(width):
             box = boxes[labels[y, x]]
@@ -258,7 +265,8 @@ def _merge(labels, regions, scale, threshold):
     n = len(scale)
     seen = np.full(n, -1, np.int64)
     joined = np.empty((n, 4), np.int64)
-    joined[:, :2], joined[:, 2:] = labels.size, -1
+    for box in joined:
+        _set_empty(box)
     waiting = [scale[r] * n + r for r in range(n) if scale[r] > 0 and scale[r] < threshold]
     heapq.heapify(waiting)
     turn = 0
@@ -270,7 +278,7 @@ def _merge(labels, regions, scale, threshold):
             scale[small] = max(
                 side, _scale_near(labels, regions.owner, small, regions.boxes[small], joined[small], threshold)
             )
-            joined[small, :2], joined[small, 2:] = labels.size, -1
+            _set_empty(joined[small])
             if scale[small] > side:
                 if scale[small] < threshold:
                     heapq.heappush(waiting, scale[small] * n + small)
@@ -279,9 +287,9 @@ def _merge(labels, regions, scale, threshold):
         other = _nearest_neighbour(regions, small, seen, turn)
         if other < 0:
             continue
-        _extend(joined[other], regions.boxes[small])
         kept, gone = min(small, other), max(small, other)
-        joined[kept] = joined[other]
+        _extend(joined[other], regions.boxes[small])
+        _extend(joined[kept], joined[other])
         _join(regions, kept, gone)
         scale[kept] = max(scale[kept], scale[gone])
         if scale[kept] < threshold:

@@ -4,7 +4,6 @@ The scale of a region is the side of the largest axis-aligned square that fits i
 region has a small scale even if it has many pixels, and a compact one of few pixels a larger scale.
 """
 
-import heapq
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -147,8 +146,8 @@ def _bounding_boxes(labels, n):
     """(n, 4) first row, first column, last row, last column of each label."""
     height, width = labels.shape
     boxes = np.empty((n, 4), np.int64)
-    for box in boxes:
-        _set_empty(box)
+    for label in range(n):
+        _set_empty(boxes[label])
     for y in range(height):
         for x in range(width):
             box = boxes[labels[y, x]]
@@ -235,8 +234,9 @@ def _extend(box, other):
 
 
 @njit(cache=True)
-def _scale_near(labels, owner, region, box, joined, enough):
+def _scale_near(labels, regions, region, joined, enough):
     """Scale of a merged region, of squares less than `enough` from what has joined it; no more than `enough` count."""
+    box = regions.boxes[region]
     top, left = max(box[0], joined[0] - enough + 1), max(box[1], joined[1] - enough + 1)
     bottom, right = min(box[2], joined[2] + enough - 1), min(box[3], joined[3] + enough - 1)
     above = np.zeros(right - left + 2, np.int64)  # column 0 is the outside
@@ -245,7 +245,7 @@ def _scale_near(labels, owner, region, box, joined, enough):
         above_left = 0
         for i in range(1, above.size):
             side = 0
-            if _find(owner, labels[y, left + i - 1]) == region:
+            if _find(regions.owner, labels[y, left + i - 1]) == region:
                 side = 1 + min(above[i], above[i - 1], above_left)
             above_left = above[i]
             above[i] = side
@@ -265,34 +265,27 @@ def _merge(labels, regions, scale, threshold):
     n = len(scale)
     seen = np.full(n, -1, np.int64)
     joined = np.empty((n, 4), np.int64)
-    for box in joined:
-        _set_empty(box)
-    waiting = [scale[r] * n + r for r in range(n) if scale[r] > 0 and scale[r] < threshold]
-    heapq.heapify(waiting)
+    for r in range(n):
+        _set_empty(joined[r])
     turn = 0
-    while len(waiting) > 0:
-        side, small = divmod(heapq.heappop(waiting), n)
-        if regions.owner[small] != small or side != scale[small]:
-            continue  # merged, or grown, since this entry was made
-        if joined[small, 2] >= 0:
-            scale[small] = max(
-                side, _scale_near(labels, regions.owner, small, regions.boxes[small], joined[small], threshold)
-            )
-            _set_empty(joined[small])
-            if scale[small] > side:
-                if scale[small] < threshold:
-                    heapq.heappush(waiting, scale[small] * n + small)
-                continue
-        turn += 1
-        other = _nearest_neighbour(regions, small, seen, turn)
-        if other < 0:
-            continue
-        kept, gone = min(small, other), max(small, other)
-        _extend(joined[other], regions.boxes[small])
-        _extend(joined[kept], joined[other])
-        _join(regions, kept, gone)
-        scale[kept] = max(scale[kept], scale[gone])
-        if scale[kept] < threshold:
-            heapq.heappush(waiting, scale[kept] * n + kept)
+    for side in range(1, threshold):
+        small = np.int64(0)  # for a literal numba would compile what is called with it once more
+        while small < n:
+            onward = small + 1
+            if scale[small] == side and regions.owner[small] == small:
+                if joined[small, 2] >= 0:
+                    scale[small] = max(side, _scale_near(labels, regions, small, joined[small], threshold))
+                    _set_empty(joined[small])
+                turn += 1
+                other = _nearest_neighbour(regions, small, seen, turn) if scale[small] == side else -1
+                if other >= 0:
+                    kept, gone = min(small, other), max(small, other)
+                    _extend(joined[other], regions.boxes[small])
+                    _extend(joined[kept], joined[other])
+                    _join(regions, kept, gone)
+                    scale[kept] = max(scale[kept], scale[gone])
+                    if scale[kept] == side:
+                        onward = kept  # all before it have had their turn
+            small = np.int64(onward)
     for r in range(n):
         regions.owner[r] = _find(regions.owner, r)

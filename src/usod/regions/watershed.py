@@ -28,7 +28,9 @@ def watershed(values: NDArray[np.floating]) -> NDArray[np.int32]:
     _rank(values, np.argsort(values, axis=None), levels[1:-1, 1:-1])
     labels = np.full(levels.shape, -1, np.int32)
     _label_minima(levels.ravel(), width + 2, labels.reshape(-1))
-    _flood(levels.ravel(), width + 2, labels.reshape(-1))
+    following = np.full(2 * levels.size, -1, np.int32)
+    last = np.arange(levels.size, 2 * levels.size, dtype=np.int32)
+    _flood(levels.ravel(), width + 2, labels.reshape(-1), following, last)
     return labels[1:-1, 1:-1].copy()
 
 
@@ -71,13 +73,12 @@ def _label_minima(levels, across, labels):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _flood(levels, across, labels):  # type: ignore[no-untyped-def]
-    """Extend the labels of the minima, in place, to all pixels. Each level has a queue: a list that links pixels.
+def _flood(levels, across, labels, following, last):  # type: ignore[no-untyped-def]
+    """Extend the labels of the minima, in place, to all pixels.
 
-    What a flood reaches is never lower than the flood: from any pixel a way leads down to a minimum.
+    Each level has a queue: a list of pixels, `following` each other up to `last`; it begins in the second half of
+    `following`. What a flood reaches is never lower than the flood: from any pixel a way leads down to a minimum.
     """
-    following = np.full(2 * levels.size, -1, np.int32)  # in the second half, the first pixel of each level's list
-    last = np.arange(levels.size, 2 * levels.size).astype(np.int32)
     for pixel in range(levels.size):
         if labels[pixel] >= 0:
             following[last[levels[pixel]]] = pixel

@@ -256,6 +256,24 @@ def _scale_near(labels, regions, region, joined, enough):
 
 
 @njit(cache=True)
+def _take_turn(labels, regions, scale, joined, seen, turn, small, threshold):
+    """Merge a region into its nearest neighbour, unless it has grown meanwhile; the label to look at next."""
+    side = scale[small]
+    if joined[small, 2] >= 0:
+        scale[small] = max(side, _scale_near(labels, regions, small, joined[small], threshold))
+        _set_empty(joined[small])
+    other = _nearest_neighbour(regions, small, seen, turn) if scale[small] == side else -1
+    if other < 0:
+        return small + 1
+    kept, gone = min(small, other), max(small, other)
+    _extend(joined[other], regions.boxes[small])
+    _extend(joined[kept], joined[other])
+    _join(regions, kept, gone)
+    scale[kept] = max(scale[kept], scale[gone])
+    return kept if scale[kept] == side else small + 1
+
+
+@njit(cache=True)
 def _merge(labels, regions, scale, threshold):
     """Merge what is smaller than `threshold`. `labels` are as the regions are, in `owner` stands what becomes of them.
 
@@ -269,23 +287,13 @@ def _merge(labels, regions, scale, threshold):
         _set_empty(joined[r])
     turn = 0
     for side in range(1, threshold):
-        small = np.int64(0)  # for a literal numba would compile what is called with it once more
+        small = 0
         while small < n:
-            onward = small + 1
             if scale[small] == side and regions.owner[small] == small:
-                if joined[small, 2] >= 0:
-                    scale[small] = max(side, _scale_near(labels, regions, small, joined[small], threshold))
-                    _set_empty(joined[small])
                 turn += 1
-                other = _nearest_neighbour(regions, small, seen, turn) if scale[small] == side else -1
-                if other >= 0:
-                    kept, gone = min(small, other), max(small, other)
-                    _extend(joined[other], regions.boxes[small])
-                    _extend(joined[kept], joined[other])
-                    _join(regions, kept, gone)
-                    scale[kept] = max(scale[kept], scale[gone])
-                    if scale[kept] == side:
-                        onward = kept  # all before it have had their turn
-            small = np.int64(onward)
+                # Not the literal 0, for whose type numba would compile everything once more.
+                small = _take_turn(labels, regions, scale, joined, seen, turn, np.int64(small), threshold)
+            else:
+                small += 1
     for r in range(n):
         regions.owner[r] = _find(regions.owner, r)

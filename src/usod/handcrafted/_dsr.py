@@ -251,15 +251,17 @@ def pixel_features(colours: Floats, positions: PixelPositions = "as_released") -
     ValueError
         If `positions` is unknown.
     """
-    height, width = colours.shape[:2]
-    rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    height, width, d = colours.shape
+    rows, columns = np.arange(height)[:, None], np.arange(width)
+    features = np.empty((height, width, d + 2))
+    features[..., :d] = colours
     if positions == "paper":
-        place = np.stack([columns / width, rows / height], axis=-1)
+        features[..., d], features[..., d + 1] = columns / width, rows / height
     elif positions == "as_released":
-        place = np.stack([rows + 1.0, columns + 1.0], axis=-1)
+        features[..., d], features[..., d + 1] = rows + 1.0, columns + 1.0
     else:
         raise ValueError(f"pixel_positions must be 'as_released' or 'paper', got {positions!r}")
-    return np.concatenate([colours, place], axis=-1)
+    return features
 
 
 def scale_weights(
@@ -277,27 +279,23 @@ def scale_weights(
     -------
     (S, H, W) float32
     """
-    eps = np.finfo(np.float64).eps
-    weights = np.stack(
-        [
-            _inverse_distance(pixels, labels, features, eps)
-            for labels, features in zip(all_labels, all_features, strict=True)
-        ]
-    )
-    return (weights / weights.sum(axis=0)).astype(np.float32)
+    weights = np.empty((len(all_labels), *pixels.shape[:2]))
+    for weight, labels, features in zip(weights, all_labels, all_features, strict=True):
+        _inverse_distance(pixels, labels, features, np.finfo(np.float64).eps, weight)
+    weights /= weights.sum(axis=0)
+    return weights.astype(np.float32)
 
 
 @njit(cache=True)
-def _inverse_distance(pixels, labels, features, eps):
+def _inverse_distance(pixels, labels, features, eps, inverse):
+    """Fill (H, W) with the inverse distance of each pixel's features to those of its region."""
     height, width, d = pixels.shape
-    inverse = np.empty((height, width))
     for y in range(height):
         for x in range(width):
             distance = 0.0
             for c in range(d):
                 distance += (pixels[y, x, c] - features[labels[y, x], c]) ** 2
             inverse[y, x] = 1.0 / (np.sqrt(distance) + eps)
-    return inverse
 
 
 def integrate_scales(

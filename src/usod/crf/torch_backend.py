@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from usod.crf import lattice, sorted_lattice
+from usod.crf import filtering, lattice, sorted_lattice
 from usod.crf.lattice import Lattice
 from usod.crf.params import CRFParams
 from usod.crf.sorted_lattice import SortedLattice
@@ -60,22 +60,23 @@ class KernelCache:
         """Memory of the kept lattices in bytes."""
         return self._kept_bytes + (self._smoothness.nbytes if self._smoothness is not None else 0)
 
-    def smoothness(self) -> Kernel:
-        """The Gaussian kernel on positions, the same for all images."""
+    def smoothness(self, threads: int = 1) -> Kernel:
+        """The Gaussian kernel on positions, the same for all images; built by some threads on a CPU."""
         if self._smoothness is None:
             height, width = self._images.shape[1:3]
-            self._smoothness = smoothness_kernel(height, width, self._params.gaussian_sxy, self._device)
+            self._smoothness = smoothness_kernel(height, width, self._params.gaussian_sxy, self._device, threads)
         return self._smoothness
 
-    def appearance(self, numbers: Sequence[int]) -> Kernel:
-        """The bilateral kernel of images, side by side; of one image on a CPU."""
+    def appearance(self, numbers: Sequence[int], threads: int = 1) -> Kernel:
+        """The bilateral kernel of images, side by side; of one image on a CPU, built by some threads."""
         missing = [number for number in dict.fromkeys(numbers) if number not in self._kept]
         if not missing:
             return _joined([self._kept[number] for number in numbers])
-        built = appearance_kernel(self._pixels(missing), self._params.bilateral_sxy, self._params.bilateral_srgb)
+        pixels = self._pixels(missing)
+        built = appearance_kernel(pixels, self._params.bilateral_sxy, self._params.bilateral_srgb, threads)
         if self._kept_bytes >= self._budget and missing == list(numbers):
             return built
-        apart: Sequence[Kernel] = [built.compact()] if isinstance(built, Lattice) else built.kept()
+        apart: Sequence[Kernel] = [built] if isinstance(built, Lattice) else built.kept()
         parts = dict(zip(missing, apart, strict=True))
         found = [self._kept[number] if number in self._kept else parts[number] for number in numbers]
         with self._keeping:
@@ -101,28 +102,29 @@ def _joined(kernels: Sequence[Any]) -> Kernel:
     return kernels[0] if isinstance(kernels[0], Lattice) else sorted_lattice.join(kernels)
 
 
-def smoothness_kernel(height: int, width: int, sxy: float, device: torch.device) -> Kernel:
+def smoothness_kernel(height: int, width: int, sxy: float, device: torch.device, threads: int = 1) -> Kernel:
     """The normalised Gaussian kernel on the positions of (height, width) pixels."""
     features = _divided(_positions(height, width, device), sxy)[:, None]
-    return _build(features, _bounds(height, width, sxy)).symmetrically_normalised()
+    return _build(features, _bounds(height, width, sxy), threads).symmetrically_normalised()
 
 
-def appearance_kernel(images: Tensor, sxy: float, srgb: float) -> Kernel:
+def appearance_kernel(images: Tensor, sxy: float, srgb: float, threads: int = 1) -> Kernel:
     """The normalised bilateral kernels of (B, H, W, 3) uint8 images, on their device; of one image on a CPU."""
     count, height, width, _ = images.shape
-    colours = images.flatten(1, 2).permute(2, 0, 1).to(torch.float32)
-    positions = _divided(_positions(height, width, images.device), sxy)[:, None].expand(-1, count, -1)
-    features = torch.cat((positions, _divided(colours, srgb)))
+    features = torch.empty(5, count, height * width, device=images.device)
+    features[:2] = _divided(_positions(height, width, images.device), sxy)[:, None]
+    features[2:] = images.flatten(1, 2).permute(2, 0, 1)
+    features[2:] = _divided(features[2:], srgb)
     bounds = [*_bounds(height, width, sxy), *[(0.0, 255 / srgb)] * 3]
-    return _build(features, bounds).symmetrically_normalised()
+    return _build(features, bounds, threads).symmetrically_normalised()
 
 
-def _build(features: Tensor, bounds: Sequence[tuple[float, float]]) -> Kernel:
+def _build(features: Tensor, bounds: Sequence[tuple[float, float]], threads: int) -> Kernel:
     """The lattices of (d, B, N) features within bounds."""
     if _by_sorting(features.device):
         return sorted_lattice.build(features, bounds)
     (alone,) = features.unbind(1)
-    return lattice.build(alone)
+    return lattice.build(alone, threads)
 
 
 def _bounds(height: int, width: int, sxy: float) -> list[tuple[float, float]]:
@@ -157,22 +159,26 @@ def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], para
     batches = list(_batches(prior.shape, prior.device))
     if not batches:
         return torch.empty_like(prior)
+    threads = torch.get_num_threads()
     if params.gaussian_compat:
-        kernels.smoothness()  # all batches use it: built once, before any of them begins
+        kernels.smoothness(threads)  # all batches use it: built once, before any of them begins
+    shared = threads if len(batches) == 1 else 1
 
     def refined(batch: slice) -> Tensor:
-        return _mean_field(prior[batch], kernels, numbers[batch], params)
+        return _mean_field(prior[batch], kernels, numbers[batch], params, shared)
 
-    # One image is too small for several threads; several images are not, as the compiled loops hold no lock.
-    threads = 1 if _by_sorting(prior.device) else min(torch.get_num_threads(), len(batches))
-    return torch.cat(_side_by_side(refined, batches, threads) if threads > 1 else [refined(batch) for batch in batches])
+    if _by_sorting(prior.device):
+        return torch.cat([refined(batch) for batch in batches])
+    # Threads take an image each, or share the only one: the compiled loops hold no lock.
+    return _side_by_side(refined, batches, min(threads, len(batches)))
 
 
-def _side_by_side(work: Callable[[slice], Tensor], batches: Sequence[slice], threads: int) -> list[Tensor]:
-    """Results of `work` for the batches, in their order, each computed by one of `threads` threads alone.
+def _side_by_side(work: Callable[[slice], Tensor], batches: Sequence[slice], threads: int) -> Tensor:
+    """Results of `work` for the batches, in their order, each computed by one of so many threads; 1: by this one.
 
     Inference mode and the number of threads are PyTorch's settings of a thread. A new thread is not in inference mode,
     so that it may not write tensors that were made in it, and computes with as many threads as the process may have.
+    PyTorch's threads would also spin beside the compiled loops after every small step of its own.
     """
     inference, before = torch.is_inference_mode_enabled(), torch.get_num_threads()
 
@@ -180,19 +186,27 @@ def _side_by_side(work: Callable[[slice], Tensor], batches: Sequence[slice], thr
         with torch.inference_mode(inference):
             return work(batch)
 
+    torch.set_num_threads(1)
     try:
+        if threads == 1:
+            return torch.cat([work(batch) for batch in batches])
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(in_the_callers_mode, batches))
+            return torch.cat(list(pool.map(in_the_callers_mode, batches)))
     finally:
-        torch.set_num_threads(before)  # the pool also changed what new threads start with
+        torch.set_num_threads(before)  # also what new threads start with
 
 
 @torch.no_grad()  # a setting of each thread
-def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: CRFParams) -> Tensor:
+def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: CRFParams, threads: int) -> Tensor:
     # Half the log-odds throughout: their tanh is s.
     unary = log_odds(prior, params.clip).div_(2).flatten(1)
     smoothness = kernels.smoothness() if params.gaussian_compat else None
-    appearance = kernels.appearance(list(numbers)) if params.bilateral_compat else None
+    appearance = kernels.appearance(list(numbers), threads) if params.bilateral_compat else None
+    if not _by_sorting(prior.device):
+        pairs = (appearance, params.bilateral_compat / 2), (smoothness, params.gaussian_compat / 2)
+        terms = [(kernel.arrays, weight) for kernel, weight in pairs if isinstance(kernel, Lattice)]
+        state = torch.from_numpy(filtering.mean_field(unary.flatten().numpy(), terms, params.iterations, threads))
+        return state.add_(1).div_(2).view_as(prior)
     s = unary.tanh()
     for _ in range(params.iterations):
         logits = unary.clone()

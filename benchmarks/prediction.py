@@ -1,6 +1,6 @@
 """Images a second from JPEG files to PNG maps, as `usod predict` makes them, against the network alone.
 
-    python benchmarks/prediction.py [--images N] [--size SIDE] [--photograph HEIGHT WIDTH]
+    python benchmarks/prediction.py [--images N] [--size SIDE] [--photograph HEIGHT WIDTH] [--device cuda]
 
 The network is MobileNetV2 with the skip head, its weights random. Alone it predicts batches that lie ready at its
 working size; files are drawn photographs.
@@ -31,13 +31,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--photograph", type=int, nargs=2, default=[600, 800], metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     set_quiet(True)
     config = NetworkConfig(name="mobilenet_v2", weights="none")
     height, width = arguments.photograph
     with tempfile.TemporaryDirectory() as folder:
         save_model(Path(folder, "model.safetensors"), build_network(config), config, input_size=arguments.size)
-        model = Model(Path(folder, "model.safetensors"))
+        model = Model(Path(folder, "model.safetensors"), arguments.device)
         photographs, maps = Path(folder, "photographs"), Path(folder, "maps")
         photographs.mkdir()
         drawn = [resize_image(draw_scene(0, number, (300, 400)).image, (height, width)) for number in range(4)]

@@ -77,7 +77,7 @@ def test_batch_equals_single(images, maps):
 def as_on_a_gpu(monkeypatch):
     """On a CPU the way of a GPU, two images at a time."""
     monkeypatch.setattr(torch_backend, "_by_sorting", lambda device: True)
-    monkeypatch.setattr(torch_backend, "GPU_BATCH", 2)
+    monkeypatch.setattr(torch_backend, "GPU_PIXELS", 2 * 18 * 23)
 
 
 def test_gpu_batches_equal_a_dense_mean_field(images, maps, as_on_a_gpu, monkeypatch):
@@ -94,16 +94,16 @@ def test_lattices_beyond_a_gpu_s_budget_are_built_together_to_the_same_bits(
     images, maps, budget, as_on_a_gpu, monkeypatch
 ):
     expected = refine(images, maps, SMALL)
-    one = torch_backend.appearance_kernel(torch.from_numpy(images[:1]), 6, 20).kept()[0].nbytes
+    one = torch_backend.appearance_kernel(torch.from_numpy(images[:1]), 6, 20).nbytes
     built, original = [], torch_backend.appearance_kernel
-    monkeypatch.setattr(torch_backend, "GPU_BATCH", 8)
     monkeypatch.setattr(torch_backend, "appearance_kernel", lambda *a: built.append(len(a[0])) or original(*a))
     crf = DenseCRF(images, SMALL, memory_gb=budget * one / 1e9)
     np.testing.assert_array_equal(crf.refine(maps), expected)
-    order = [2, 0, 1, 2]
-    for _ in range(2):
+    assert crf.group == 2
+    for order in ([2, 0], [0, 1], [2], [2, 0], [0, 1], [2]):
         np.testing.assert_array_equal(crf.refine(maps[order], order), expected[order])
-    assert built == {0: [3, 3, 3], 1.5: [3, 2, 2], 9: [3]}[budget]
+    kept = {0: set(), 1.5: {1}, 9: {1, 2}}[budget]  # lengths of what is kept: of images that follow one another
+    assert built == [2, 1, 2, *[n for n in (2, 1) if n not in kept], 2, *[n for n in (2, 1) if n not in kept]]
     assert crf.memory_bytes - crf._kernels.smoothness().nbytes <= budget * one
 
 
@@ -111,6 +111,7 @@ def test_large_images_go_fewer_at_a_time(images, maps, as_on_a_gpu, monkeypatch)
     monkeypatch.setattr(torch_backend, "GPU_PIXELS", 18 * 23 + 1)
     assert list(torch_backend._batches((3, 18, 23), CPU)) == [slice(0, 1), slice(1, 2), slice(2, 3)]
     assert list(torch_backend._batches((1, 99, 99), CPU)) == [slice(0, 1)]
+    assert DenseCRF(images, SMALL).group == 1
 
 
 def test_a_refiner_finds_what_images_of_a_size_share_once(images, maps, monkeypatch):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from tests.training import test_parallel
 from usod import devices
@@ -17,6 +18,7 @@ from usod.models.config import NetworkConfig
 from usod.systems.deepusps import PseudoLabels, Refinement
 from usod.systems.deepusps_settings import RefineConfig
 from usod.training.checkpoint import Checkpoint
+from usod.training.graphed import RECORDED_AFTER, Graphed
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule, Trainer
 from usod.training.moving_average import MovingAverage
@@ -28,16 +30,17 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 
 class Watched(Refinement):
-    """From its second epoch on, anything between the forward pass and the moving average that waits is an error."""
+    """From its second epoch on, anything that waits is an error, from the first loss to the last moving average."""
 
     def loss(self, probability, rows):
-        if self.average.updates[rows].min() > 0:
+        if self.average.updates.min() > 0:
             torch.cuda.set_sync_debug_mode("error")
         return super().loss(probability, rows)
 
     def remember(self, observed, rows):
         super().remember(observed, rows)
-        torch.cuda.set_sync_debug_mode("default")
+        if len(self.average.updates.unique()) == 1:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 def train(device, precision="float32"):
@@ -108,6 +111,70 @@ def test_a_checkpoint_is_copied_into_the_same_pinned_memory(tmp_path):
     assert len(set(places)) == 1
 
 
+@pytest.mark.parametrize("head", ["skip", "ram", "gated", "relation", "fin", "activation", "tags"])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_recorded_passes_give_what_the_network_gives(head, precision):
+    config = {"name": "mobilenet_v2", "weights": "none", "output_stride": 32, "head": {"name": head}}
+    if head == "tags":
+        config["head"]["classes"] = 5
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig.model_validate(config)).to(GPU).train()
+    inputs = [torch.rand(2, 3 if name == "image" else 1, 64, 64, device=GPU) for name in network.inputs]
+    passes, learnt = Graphed(network), list(network.parameters())
+
+    def run(forward):
+        statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
+        with devices.autocast(GPU, precision):
+            found = tree_leaves(forward(*inputs))
+        gradients = torch.autograd.grad(sum(part.float().sum() for part in found), learnt, allow_unused=True)
+        passes.consumed()
+        result = [part.detach().clone() for part in (*found, *gradients, *network.buffers()) if part is not None]
+        for name, buffer in network.named_buffers():
+            buffer.copy_(statistics[name])
+        return result
+
+    expected = run(network)
+    for _ in range(RECORDED_AFTER + 2):
+        found = run(passes)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=2e-2, atol=2e-2 * max(1.0, float(other.abs().max())))
+    assert passes._recorded
+
+
+class Waiting(torch.nn.Module):
+    """Looks at what it computes, which cannot be recorded."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 1, 1)
+
+    def forward(self, x):
+        found = self.layer(x)
+        return found if found.sum().item() else -found
+
+
+def test_a_network_that_waits_is_run_as_it_is_and_leaves_the_random_numbers_in_order(capfd):
+    passes, image = Graphed(Waiting().to(GPU)), torch.rand(2, 3, 8, 8, device=GPU)
+    torch.manual_seed(0)
+    expected = torch.rand(5, device=GPU)
+    torch.manual_seed(0)
+    for _ in range(2 * RECORDED_AFTER):
+        passes(image).sum().backward()
+        passes.consumed()
+    assert torch.equal(torch.rand(5, device=GPU), expected)
+    assert capfd.readouterr().err.count("not recorded as a CUDA graph") == 1
+
+
+def test_a_network_that_draws_random_numbers_draws_others_in_every_recorded_pass():
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Dropout(0.5)).to(GPU)
+    passes, image = Graphed(network), torch.rand(2, 3, 8, 8, device=GPU)
+    found = []
+    for _ in range(RECORDED_AFTER + 3):
+        found.append(passes(image).detach().clone())
+        passes.consumed()
+    assert len({tuple((one == 0).flatten().tolist()) for one in found}) == len(found)
+
+
 SAME_BITS = """
 import hashlib, sys
 from usod.devices import start_device
@@ -130,8 +197,8 @@ def test_deterministic_gives_the_same_bits_in_every_run():
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_two_gpus_train_as_one(tmp_path):
-    run(1, GPU, test_parallel.train, [5], tmp_path / "one.pt")
-    run(2, GPU, test_parallel.train, [5], tmp_path / "two.pt")
+    run(1, GPU, test_parallel.train, [(5, 4)], tmp_path / "one.pt")
+    run(2, GPU, test_parallel.train, [(5, 4)], tmp_path / "two.pt")
     one, two = (torch.load(tmp_path / f"{name}.pt")[0] for name in ("one", "two"))
     torch.testing.assert_close(one[0], two[0], atol=1e-3, rtol=0)
     assert torch.equal(one[2].cpu(), two[2].cpu())
@@ -139,14 +206,12 @@ def test_two_gpus_train_as_one(tmp_path):
 
 @pytest.mark.parametrize("count", [9_000, 20_000, 40_000])
 def test_lattices_of_more_vertices_than_15_and_16_bits_can_number(count):
-    points = torch.arange(count, dtype=torch.float32)[None, None] * 5
-    (kept,) = sorted_lattice.build(points.to(GPU), [(0.0, 5.0 * count)]).kept()
-    assert kept.neighbours.dtype == (torch.uint16 if count <= 20_000 else torch.int32)
+    points = torch.arange(count, dtype=torch.float32).expand(1, 2, count) * 5
+    built = sorted_lattice.build(points.to(GPU), [(0.0, 5.0 * count)])
     values = torch.randn(2 * count, generator=torch.Generator().manual_seed(0))
-    joined = sorted_lattice.join([kept, kept])
-    filtered = joined.filter(values.to(GPU))
-    assert torch.equal(filtered, joined.filter(values.to(GPU)))
-    expected = torch.cat([lattice.build(points[0]).filter(part) for part in values.split(count)])
+    filtered = built.filter(values.to(GPU))
+    assert torch.equal(filtered, built.filter(values.to(GPU)))
+    expected = torch.cat([lattice.build(points[:, 0]).filter(part) for part in values.split(count)])
     torch.testing.assert_close(filtered.cpu(), expected)
 
 

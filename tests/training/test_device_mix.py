@@ -87,14 +87,13 @@ def test_a_step_of_training(fake_gpu, system):
 
 
 def test_filtering_on_kept_lattices(fake_gpu):
-    parts = sorted_lattice.SortedLattice(
+    kept = sorted_lattice.SortedLattice(
         torch.zeros(1200, dtype=torch.int32, device=GPU),
         torch.zeros(81, dtype=torch.int32, device=GPU),
         torch.zeros(200, 6, device=GPU),
         torch.zeros(6, 2, 80, dtype=torch.int32, device=GPU),
-        (50, 30),
-    ).kept()
-    filtered = sorted_lattice.join(parts).symmetrically_normalised().filter(torch.zeros(200, device=GPU))
+    )
+    filtered = kept.symmetrically_normalised().filter(torch.zeros(200, device=GPU))
     assert filtered.shape == (200,) and filtered.device.type == "cuda"
 
 

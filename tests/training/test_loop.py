@@ -234,6 +234,18 @@ def test_one_prediction_that_is_not_finite_ends_the_epoch_and_nothing_of_it_is_k
     assert len(kept["history"]) == 1 and kept["objective"]["average"].isfinite().all()
 
 
+@pytest.mark.parametrize("group", [1, 4, 11])
+def test_what_is_observed_at_the_end_of_an_epoch_in_groups_is_what_is_observed_in_its_steps(images, group):
+    in_steps, in_groups = Averaging(images), Averaging(images)
+    in_groups.group, asked, observe = group, [], in_groups.observe
+    in_groups.observe = lambda seen, rows: asked.append((in_groups.average.updates.min(), rows)) or observe(seen, rows)
+    trainer(images, objective=in_steps).fit()
+    trainer(images, objective=in_groups).fit()
+    assert torch.equal(in_groups.average.average, in_steps.average.average)
+    assert torch.equal(torch.cat([rows for _, rows in asked]), torch.arange(11).repeat(3))
+    assert [len(rows) for _, rows in asked] == {1: [1] * 33, 4: [4, 4, 3] * 3, 11: [11] * 3}[group]
+
+
 def test_settings_become_a_schedule():
     schedule = Schedule.of(FuseConfig(epochs=7, flip=True, lr_decay="constant"), lr=0.5, seed=3)
     assert (schedule.epochs, schedule.batch_size, schedule.lr, schedule.seed) == (7, 20, 0.5, 3)

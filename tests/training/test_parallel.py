@@ -39,14 +39,15 @@ class Weighty(Bright):
         self.area[rows] = observed
 
 
-def train(process, batch_sizes, out):
-    """Save weights, losses and what is remembered, for one training per batch size."""
+def train(process, kinds, out):
+    """Save weights, losses and what is remembered, for one training per size of batches and groups."""
     images, results = blocks(), []
-    for batch_size in batch_sizes:
+    for batch_size, group in kinds:
         torch.manual_seed(0)
         network = build_network(NetworkConfig(light_width=8))
         schedule = Schedule(epochs=2, batch_size=batch_size, lr=3e-3, flip=True)
         objective = Weighty(images)
+        objective.group = group
         trainer = Trainer(network, Inputs(images), objective, schedule, process, Checkpoint(None, "x"), "test")
         losses = [row["loss"] for row in trainer.fit()]
         results.append((weights(trainer), losses, objective.seen, objective.area))
@@ -104,9 +105,9 @@ def read(process, folder):
     memory.left_by_control_groups = known  # one process alone is that of the tests
 
 
-def read_and_train(process, folder, batch_sizes, out):
+def read_and_train(process, folder, kinds, out):
     read(process, folder)
-    train(process, batch_sizes, out)
+    train(process, kinds, out)
 
 
 def read_on_a_full_disk(process, folder):
@@ -133,8 +134,10 @@ def stores(tmp_path, rng):
 def together(request, stores, tmp_path):
     """How many processes did `read` and `train`, at once; it takes them seconds to start."""
     # Of 11 images: batches of 5 and 6, whose parts are of 3 and 2, 3 and 3; and batches of 1, which leave others idle.
-    run(1, CPU, train, (5, 1), tmp_path / "alone.pt")
-    run(request.param, CPU, read_and_train, stores, (5, 1), tmp_path / "together.pt")
+    # Groups of 2 leave the last ones idle, too.
+    kinds = ((5, 0), (1, 0), (1, 2))
+    run(1, CPU, train, kinds, tmp_path / "alone.pt")
+    run(request.param, CPU, read_and_train, stores, kinds, tmp_path / "together.pt")
     return request.param
 
 

@@ -112,9 +112,12 @@ class DenseCRF:
     """The dense CRF of a set of images of one size, whose lattices are built on an image's first use and kept.
 
     The lattice of the smoothness kernel depends on the size only and is built once. Those of the appearance kernel are
-    kept until they fill the budget; the images that come later have theirs rebuilt on every use, on a GPU those of a
-    call together. As training visits each image once per epoch in random order, keeping the first ones serves the same
-    share of the visits from memory as any other choice, while dropping the least recently used ones would serve none.
+    kept until they fill the budget; the images that come later have theirs rebuilt on every use. As training visits
+    each image once per epoch in random order, keeping the first ones serves the same share of the visits from memory as
+    any other choice, while dropping the least recently used ones would serve none.
+
+    On a GPU the lattices of `group` images lie side by side, and they are kept where these are asked for together: in
+    calls for images that follow one another, all or always the same ones. Any others are built for the call.
 
     Parameters
     ----------
@@ -122,7 +125,7 @@ class DenseCRF:
     params : the CRF's parameters; the defaults of `CRFParams` when None
     device : where the lattices lie and the filtering is done
     memory_gb : gigabytes (10^9 bytes) for the kept lattices; None: no limit. An image takes about 37 bytes a pixel
-        on a CPU and 50 on a GPU, 7 and 9 MB at 432 x 432. The results do not depend on it.
+        on a CPU and 53 on a GPU, 7 and 10 MB at 432 x 432. The results do not depend on it.
 
     Raises
     ------
@@ -147,6 +150,11 @@ class DenseCRF:
 
     def __len__(self) -> int:
         return len(self._images)
+
+    @property
+    def group(self) -> int:
+        """Images that are refined together, whose lattices are kept side by side; 0 where each is alone (on a CPU)."""
+        return torch_backend.batch_size(self._images.shape[1:3], self.device)
 
     @property
     def memory_bytes(self) -> int:

@@ -32,15 +32,13 @@ class SortedLattice:
     starts : (M+1,) int32: where each vertex's part of `order` begins, and the end
     weights : (B N, d+1) float32: barycentric coordinates; `symmetrically_normalised` scales them
     neighbours : (d+1, 2, M) int32: the vertices before and after each one along each direction; M where no point
-        touches that vertex, so that it counts as zero; uint16 in a lattice that is `kept`
-    counts : vertices of each image; M is their sum
+        touches that vertex, so that it counts as zero
     """
 
     order: Tensor
     starts: Tensor
     weights: Tensor
     neighbours: Tensor
-    counts: tuple[int, ...]
 
     @property
     def n_vertices(self) -> int:
@@ -96,46 +94,9 @@ class SortedLattice:
         sums = self.filter(torch.ones_like(self.weights[:, 0]))
         return replace(self, weights=self.weights * (sums + 1e-20).rsqrt()[:, None])
 
-    def kept(self) -> "list[SortedLattice]":
-        """The images' lattices one by one, in memory of their own, to be joined again.
-
-        Neighbours are numbered in 16 bits where there are not too many vertices.
-        """
-        images = len(self.counts)
-        corners, points = len(self.order) // images, len(self.weights) // images
-        parts, first = [], 0
-        for image, count in enumerate(self.counts):
-            own = slice(image * corners, (image + 1) * corners)
-            neighbours = self.neighbours[:, :, first : first + count]
-            neighbours = torch.where(neighbours == self.n_vertices, count, neighbours - first)
-            parts.append(
-                SortedLattice(
-                    self.order[own] - image * corners,
-                    self.starts[first : first + count + 1] - image * corners,
-                    self.weights[image * points : (image + 1) * points].clone(),
-                    neighbours.to(torch.uint16) if count < 2**16 else neighbours,
-                    (count,),
-                )
-            )
-            first += count
-        return parts
-
-
-def join(lattices: Sequence[SortedLattice]) -> SortedLattice:
-    """One lattice of all images, from those that were `kept`: filters them side by side in the same few GPU kernels."""
-    total = sum(lattice.n_vertices for lattice in lattices)
-    order, starts, neighbours, vertices, corners = [], [], [], 0, 0
-    for lattice in lattices:
-        beside = lattice.neighbours.to(torch.int32)
-        order.append(lattice.order + corners)
-        starts.append(lattice.starts[:-1] + corners)
-        neighbours.append(torch.where(beside == lattice.n_vertices, total, beside + vertices))
-        vertices += lattice.n_vertices
-        corners += len(lattice.order)
-    starts.append(lattices[-1].starts[-1:] + corners - len(lattices[-1].order))
-    weights = torch.cat([lattice.weights for lattice in lattices])
-    counts = tuple(count for lattice in lattices for count in lattice.counts)
-    return SortedLattice(torch.cat(order), torch.cat(starts), weights, torch.cat(neighbours, 2), counts)
+    def fresh(self) -> "SortedLattice":
+        """The same lattice without what filtering works out of it, which takes more memory than the lattice."""
+        return replace(self)
 
 
 def build(features: Tensor, bounds: Sequence[tuple[float, float]]) -> SortedLattice:
@@ -160,9 +121,9 @@ def build(features: Tensor, bounds: Sequence[tuple[float, float]]) -> SortedLatt
     cell, strides = radix(widths, images)
     keys, order = _corner_keys(origin, rank, images, lowest, cell, strides).flatten().sort(stable=True)
     first = torch.cat((keys.new_ones(1, dtype=torch.bool), keys[1:] != keys[:-1]))
-    counts = tuple(first.view(images, -1).sum(1).tolist())  # the one wait: how many vertices there are
     number = first.cumsum(0, dtype=torch.int32) - 1
-    each = torch.arange(sum(counts) + 1, dtype=torch.int32, device=keys.device)
+    count = int(number[-1]) + 1  # the one wait
+    each = torch.arange(count + 1, dtype=torch.int32, device=keys.device)
     starts = torch.searchsorted(number, each, out_int32=True)
     neighbours = _neighbours(keys.index_select(0, starts[:-1]), cell, strides)
     # The keys lay corner by corner.
@@ -173,7 +134,7 @@ def build(features: Tensor, bounds: Sequence[tuple[float, float]]) -> SortedLatt
         corner, point, number = corner[inside], point[inside], number[inside]
         point = point - point.div(n + 1, rounding_mode="floor")
         starts = torch.searchsorted(number, each, out_int32=True)
-    return SortedLattice((point * (d + 1) + corner).to(torch.int32), starts, weights, neighbours, counts)
+    return SortedLattice((point * (d + 1) + corner).to(torch.int32), starts, weights, neighbours)
 
 
 def _scales(d: int) -> list[float]:

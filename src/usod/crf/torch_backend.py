@@ -24,10 +24,9 @@ from usod.crf.params import CRFParams
 from usod.crf.sorted_lattice import SortedLattice
 from usod.devices import sent
 
-# Images that a GPU builds lattices of and filters in one go, and the pixels that they may have together: enough to fill
-# it, while what is in use for that (some 500 bytes a pixel) stays below 3 GB.
-GPU_BATCH = 32
-GPU_PIXELS = GPU_BATCH * 432 * 432
+# Pixels of the images that a GPU builds lattices of and filters in one go: enough to fill it, while what is in use for
+# that (some 500 bytes a pixel) stays below 3 GB.
+GPU_PIXELS = 32 * 432 * 432
 
 Kernel = Lattice | SortedLattice
 
@@ -50,7 +49,7 @@ class KernelCache:
         self._params = params
         self._device = device
         self._budget = float("inf") if memory_gb is None else memory_gb * 1e9
-        self._kept: dict[int, Kernel] = {}
+        self._kept: dict[tuple[int, ...], Kernel] = {}
         self._kept_bytes = 0
         self._smoothness = smoothness
         self._keeping = Lock()  # images are refined side by side
@@ -69,22 +68,20 @@ class KernelCache:
 
     def appearance(self, numbers: Sequence[int], threads: int = 1) -> Kernel:
         """The bilateral kernel of images, side by side; of one image on a CPU, built by some threads."""
-        missing = [number for number in dict.fromkeys(numbers) if number not in self._kept]
-        if not missing:
-            return _joined([self._kept[number] for number in numbers])
-        pixels = self._pixels(missing)
+        images = tuple(numbers)
+        kept = self._kept.get(images)
+        if kept is not None:
+            return kept if isinstance(kept, Lattice) else kept.fresh()
+        pixels = self._pixels(images)
         built = appearance_kernel(pixels, self._params.bilateral_sxy, self._params.bilateral_srgb, threads)
-        if self._kept_bytes >= self._budget and missing == list(numbers):
-            return built
-        apart: Sequence[Kernel] = [built] if isinstance(built, Lattice) else built.kept()
-        parts = dict(zip(missing, apart, strict=True))
-        found = [self._kept[number] if number in self._kept else parts[number] for number in numbers]
-        with self._keeping:
-            for number, kernel in parts.items():
-                if number not in self._kept and self._kept_bytes + kernel.nbytes <= self._budget:
-                    self._kept[number] = kernel
+        # Images in random order will not come together again.
+        if images == tuple(range(images[0], images[0] + len(images))):
+            kernel = built if isinstance(built, Lattice) else built.fresh()
+            with self._keeping:
+                if images not in self._kept and self._kept_bytes + kernel.nbytes <= self._budget:
+                    self._kept[images] = kernel
                     self._kept_bytes += kernel.nbytes
-        return built if missing == list(numbers) else _joined(found)
+        return built
 
     def _pixels(self, numbers: Sequence[int]) -> Tensor:
         images = [self._images[number] for number in numbers]
@@ -98,10 +95,6 @@ def _by_sorting(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
-def _joined(kernels: Sequence[Any]) -> Kernel:
-    return kernels[0] if isinstance(kernels[0], Lattice) else sorted_lattice.join(kernels)
-
-
 def smoothness_kernel(height: int, width: int, sxy: float, device: torch.device, threads: int = 1) -> Kernel:
     """The normalised Gaussian kernel on the positions of (height, width) pixels."""
     features = _divided(_positions(height, width, device), sxy)[:, None]
@@ -113,8 +106,7 @@ def appearance_kernel(images: Tensor, sxy: float, srgb: float, threads: int = 1)
     count, height, width, _ = images.shape
     features = torch.empty(5, count, height * width, device=images.device)
     features[:2] = _divided(_positions(height, width, images.device), sxy)[:, None]
-    features[2:] = images.flatten(1, 2).permute(2, 0, 1)
-    features[2:] = _divided(features[2:], srgb)
+    features[2:] = _divided(images.flatten(1, 2).permute(2, 0, 1).to(torch.float32), srgb)
     bounds = [*_bounds(height, width, sxy), *[(0.0, 255 / srgb)] * 3]
     return _build(features, bounds, threads).symmetrically_normalised()
 
@@ -219,10 +211,15 @@ def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], par
 
 
 def _batches(shape: Sequence[int], device: torch.device) -> Iterator[slice]:
-    # On a CPU an image's lattice fits the cache and several images' do not; a GPU wants few and large kernels.
-    n, height, width = shape
-    size = min(GPU_BATCH, max(1, GPU_PIXELS // max(1, height * width))) if _by_sorting(device) else 1
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+    n, *size = shape
+    step = batch_size(size, device) or 1
+    return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
+
+def batch_size(size: Sequence[int], device: torch.device) -> int:
+    """Images (height, width) that are refined side by side; 0 on a CPU, one by one."""
+    # There an image's lattice fits the cache and several images' do not; a GPU wants few and large kernels.
+    return max(1, GPU_PIXELS // max(1, size[0] * size[1])) if _by_sorting(device) else 0
 
 
 def log_odds(prior: Tensor, clip: float) -> Tensor:

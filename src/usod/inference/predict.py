@@ -19,7 +19,7 @@ from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
 from usod.data.parallel import threaded_map
 from usod.data.tree import image_files, png_names
-from usod.devices import AsMemoryAllows, Precision, autocast, pick_device, sent
+from usod.devices import AsMemoryAllows, Precision, autocast, cpu_cores, pick_device, sent
 from usod.emptiness import nothing_in_map
 from usod.errors import UsodError
 from usod.files import atomic_path
@@ -31,7 +31,7 @@ from usod.provenance import describe
 from usod.settings.sections import CrfConfig
 from usod.training.views import View
 
-THREADS = 4
+THREADS = max(4, min(8, cpu_cores()))
 """Pictures that are read, and written, at once."""
 LARGE = 3 * 8_000_000
 """Values of a picture above which pictures are drawn one at a time, for the memory."""

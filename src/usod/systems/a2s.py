@@ -202,6 +202,8 @@ class RefinedRectification(Rectification):
 
     read = staticmethod(as_seen)
 
+    group = 0  # the refinement looks at what the network saw
+
     def see(self, forward: Callable[..., Any], inputs: Sequence[Tensor], named: dict[str, Tensor]) -> Any:
         second = self.config.second_scale
         return passes(forward, inputs[0], second.scales if second else (), named)

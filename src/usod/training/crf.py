@@ -16,10 +16,11 @@ def crf_of(
     Parameters
     ----------
     images : (N, H, W, 3) uint8
-    memory_gb : for lattices that are kept between epochs; None: a quarter of the memory that is free, as trainings may
-        run side by side
+    memory_gb : for lattices that are kept between epochs; None: half of a GPU's free memory, a quarter of the machine's,
+        as trainings may run side by side
     """
     if config is None:
         return None
-    budget = available_memory(device) / 4e9 if memory_gb is None else memory_gb
+    share = 2 if device.type == "cuda" else 4
+    budget = available_memory(device) / (share * 1e9) if memory_gb is None else memory_gb
     return DenseCRF(images, CRFParams(**config.model_dump()), device, memory_gb=budget)

@@ -20,7 +20,7 @@ from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import Inputs
 from usod.training.objective import Objective
 from usod.training.parallel import Process
-from usod.training.placement import UPCOMING
+from usod.training.placement import UPCOMING, Kept, put
 from usod.training.stopwatch import Stopwatch
 from usod.training.views import Augmentation, View
 from usod.training.weight_average import WeightAverage
@@ -120,6 +120,7 @@ class Trainer:
         self.average = WeightAverage(self.network, schedule.average) if schedule.average else None
         self.history: list[dict[str, float]] = []
         self._broken = torch.zeros((), device=self.device)  # predictions of this epoch that are not finite
+        self._predictions: Kept | None = None  # of this epoch, where the objective observes them at its end
 
     def fit(self) -> list[dict[str, float]]:
         """Train to the end, from the last saved epoch where there is one; return the history, one row per epoch."""
@@ -177,6 +178,7 @@ class Trainer:
             UPCOMING.rows = self._share(upcoming[0])[0] if upcoming else None
             self._tell(epoch, number / len(steps), began)
             total += self._step(rows, generator, watch)
+        self._observe_all(watch)
         loss, broken = self.process.sum(torch.stack([total, self._broken])).tolist()
         loss /= len(self.inputs)
         took = time.perf_counter() - began
@@ -232,12 +234,36 @@ class Trainer:
         if self.average is not None:
             self.average.update()
         watch.stop("network")
-        observed = self.objective.observe(prediction.detach() if isinstance(prediction, Tensor) else prediction, rows)
+        seen = prediction.detach() if isinstance(prediction, Tensor) else prediction
+        if self.objective.group:
+            self._keep(self.process.gather(seen[: 0 if idle else None], batch), batch)
+        else:
+            self._observe(seen, batch, rows, idle, watch)
+        watch.stop("average")
+        return losses.detach().sum()
+
+    def _observe(self, seen: Any, batch: Tensor, rows: Tensor, idle: bool, watch: Stopwatch) -> None:
+        """Have the objective remember what it observes of the predictions of this process's `rows` of a batch."""
+        observed = self.objective.observe(seen, rows)
         watch.stop("crf")
         if observed is not None:
             self.objective.remember(self.process.gather(observed[: 0 if idle else None], batch), batch)
-        watch.stop("average")
-        return losses.detach().sum()
+
+    def _keep(self, predictions: Tensor, batch: Tensor) -> None:
+        if self._predictions is None:
+            whole = torch.empty(len(self.inputs), *predictions.shape[1:], dtype=predictions.dtype)
+            self._predictions = Kept(whole, self.device)
+        put(self._predictions.values, batch, predictions)
+
+    def _observe_all(self, watch: Stopwatch) -> None:
+        """The same for the predictions of an epoch that were kept, in groups of images that follow one another."""
+        if self._predictions is None:
+            return
+        watch.start()
+        for batch in torch.arange(len(self.inputs)).split(self.process.size * self.objective.group):
+            rows, idle = self._share(batch)
+            self._observe(self._predictions[rows], batch, rows, idle, watch)
+            watch.stop("average")
 
     def _share(self, batch: Tensor) -> tuple[Tensor, bool]:
         """This process's rows of a batch, and whether there are none.
@@ -267,7 +293,8 @@ class Trainer:
         self.network.train()
 
     def _peak_memory(self) -> float:
-        return float(torch.cuda.max_memory_allocated(self.device)) if self.device.type == "cuda" else 0.0
+        # What is reserved: a recorded pass's memory (`Graphed`) does not count as allocated.
+        return float(torch.cuda.max_memory_reserved(self.device)) if self.device.type == "cuda" else 0.0
 
     def _save(self) -> None:
         self.checkpoint.save(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from usod.training.objective import OnePass
-from usod.training.placement import ROWS, fetch, place
+from usod.training.placement import fetch, place, put
 
 if TYPE_CHECKING:
     from usod.crf import DenseCRF
@@ -60,8 +60,7 @@ class MovingAverage:
         keep = torch.where(self.updates[rows] >= self.untouched, self.alpha, 1.0)[:, None, None]
         keep = keep.to(past.device, non_blocking=True)
         updated = (keep * past + (1 - keep) * now).half()
-        where = self.average.device
-        self.average.index_copy_(0, ROWS.on(rows, where), updated.to(where))
+        put(self.average, rows, updated)
         self.updates[rows] += 1
 
     def __getitem__(self, rows: Tensor) -> Tensor:
@@ -91,6 +90,11 @@ class Averaging(OnePass):
     def __init__(self, average: MovingAverage, crf: "DenseCRF | None" = None):
         self.average = average
         self.crf = crf
+
+    @property
+    def group(self) -> int:  # type: ignore[override]
+        """As many as the CRF refines together: the averages are not read before the epoch ends."""
+        return self.crf.group if self.crf is not None else 0
 
     def observe(self, probability: Tensor, rows: Tensor) -> Tensor:
         """CRF(y(x)), where it is wanted and the average does not stay as it is."""

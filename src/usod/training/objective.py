@@ -15,6 +15,15 @@ class Objective(Protocol):
     `rows` (B,) are image numbers, on the CPU: they pick from what lies there and on the device (`placement.fetch`).
     """
 
+    @property
+    def group(self) -> int:
+        """0 where `observe` and `remember` are called in every step.
+
+        Else they are called at the end of an epoch, for so many images at a time (of each process), the same ones every
+        time; what `read` gives must be one tensor then.
+        """
+        ...
+
     def begin(self, epoch: int) -> None:
         """Called before the steps of epoch 1, 2, ..., the first after a resume included."""
         ...
@@ -69,6 +78,7 @@ def as_it_is(logits: Any, view: View) -> Any:
 class OnePass:
     """What an objective has that sees every image once in an epoch, all epochs alike, and looks at nothing."""
 
+    group = 0
     read = staticmethod(as_probability)
 
     def begin(self, epoch: int) -> None:

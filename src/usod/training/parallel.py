@@ -25,6 +25,7 @@ from usod.errors import UsageError, UsodError
 from usod.files import write_text
 from usod.memory import allocate, disk_explained, fits, room, share_memory
 from usod.progress import say, set_quiet
+from usod.training.graphed import Graphed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -36,6 +37,8 @@ class Process:
     rank = 0
     size = 1
 
+    _graphed: Graphed | None = None
+
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
@@ -43,13 +46,16 @@ class Process:
         """This process's share of the images of a batch, (b,): all of them."""
         return batch
 
-    def connect(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> Callable[[Tensor], Tensor]:
+    def connect(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> Callable[..., Any]:
         """The network's forward pass; its gradients become those of all processes."""
-        return network
+        self._graphed = Graphed(network) if self.device.type == "cuda" else None
+        return self._graphed or network
 
     def backward(self, loss: Tensor) -> None:
         """Gradients of the mean over the processes of their losses."""
         loss.backward()
+        if self._graphed is not None:
+            self._graphed.consumed()
 
     def gather(self, values: Tensor, batch: Tensor) -> Tensor:
         """The values (b, ...) of this process's part -> those of the whole batch (B, ...), in its order."""
@@ -89,7 +95,7 @@ class ParallelProcess(Process):
         """Contiguous parts, as equal as can be; empty for the last ones where the batch has too few images."""
         return batch.tensor_split(self.size)[self.rank]
 
-    def connect(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> Callable[[Tensor], Tensor]:
+    def connect(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> Callable[..., Any]:
         trained = [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.training]
         if trained and self.device.type == "cuda":
             # In place: the caller's network keeps its parameters, and its statistics are those of the whole batch.

@@ -33,6 +33,11 @@ def fetch(values: Tensor, rows: Tensor, device: torch.device) -> Tensor:
     return sent(values[rows], device)
 
 
+def put(values: Tensor, rows: Tensor, new: Tensor) -> None:
+    """`values[rows] = new`, for rows (B,) on the CPU, wherever the tensors lie."""
+    values.index_copy_(0, ROWS.on(rows, values.device), new.to(values))
+
+
 class SentRows:
     """Row numbers on the device. Images, labels and averages ask for those of the same batch: it is sent once."""
 

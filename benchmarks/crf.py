@@ -38,7 +38,7 @@ GOALS = {
     "alone, kept, 2 threads": ("lattice kept, two threads share an image", 0.0),
     "alone, 2 threads": ("building included, two threads share an image", 0.0),
 }
-"""What is judged of images of 432x432 with 10 iterations, and the milliseconds that an image may take on a quiet core."""
+"""What is judged of images of 432x432 with 10 iterations, and the milliseconds that one may take on a quiet core."""
 
 
 def made_up_image(rng: np.random.Generator, size: int) -> np.ndarray:

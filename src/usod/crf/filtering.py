@@ -108,9 +108,10 @@ def _update(unary, state, sliced, splatted, first, second):  # type: ignore[no-u
     vertices1, weights1, corners1, factor1, blurred1, sums1 = first
     vertices2, weights2, corners2, factor2, blurred2, sums2 = second
     for start in range(0, len(unary), _BLOCK):
-        block = slice(start, min(start + _BLOCK, len(unary)))
-        values = state[block]
-        values[:] = unary[block]
+        block = slice(start, start + _BLOCK)
+        values, alone = state[block], unary[block]
+        for i in range(len(values)):
+            values[i] = alone[i]
         if sliced:
             _slice(vertices1[block], weights1[block], corners1, blurred1, factor1, values)
             _slice(vertices2[block], weights2[block], corners2, blurred2, factor2, values)

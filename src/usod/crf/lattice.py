@@ -5,10 +5,10 @@ summed. On the lattice it costs O(N d): each point's value is *splatted* onto th
 it, the vertices are *blurred* along the d + 1 directions of the lattice, and the points are *sliced* out again.
 
 Where a point lies is found once, by `build`; after that, splat and slice are one sparse matrix of N rows with d + 1
-entries each (its transpose, and itself), and a blur is two gathers. Here a compiled loop does all of it for one image
-on a CPU, without the interpreter's lock; `usod.crf.sorted_lattice` has the same for a GPU. The mean field of the dense
-CRF filters with the same lattice in every iteration, and the training loop refines the same image in every epoch, so
-lattices are kept.
+entries each (its transpose, and itself), and a blur is two gathers. This is the lattice of one image on a CPU, found
+and filtered by the compiled loops of `usod.crf.simplices` and `usod.crf.filtering`; `usod.crf.sorted_lattice` has the
+same for a GPU. The mean field of the dense CRF filters with the same lattice in every iteration, and the training loop
+refines the same image in every epoch, so lattices are kept.
 """
 
 import math
@@ -30,7 +30,8 @@ class Lattice:
     Attributes
     ----------
     vertices : (N, d+1) in [0, M): the corners of each point's simplex; uint16 where there are not too many, else int32
-    weights : (N, d+1) float32: barycentric coordinates; `symmetrically_normalised` scales them
+    weights : (N, d+1) float32: barycentric coordinates; `symmetrically_normalised` scales them. In 16 bits they would
+        move marginals of noisy maps by 0.001
     neighbours : (d+1, 2, M) of the same type: the vertices before and after each one along each direction; M where no
         point touches that vertex, so that it counts as zero
     """

@@ -47,7 +47,7 @@ def quotient_bounds(features: NDArray[np.float32]) -> tuple[Integers, Integers]:
     corners = len(features) + 1
     low, high = _elevated_bounds(features, _scales(len(features)))
     # That of the nearest vertex; bringing it back to the hyperplane moves it by 1.
-    return np.rint(low / corners).astype(np.int64) - 1, np.rint(high / corners).astype(np.int64) + 1
+    return np.rint(low.min(1) / corners).astype(np.int64) - 1, np.rint(high.max(1) / corners).astype(np.int64) + 1
 
 
 def simplices(
@@ -101,6 +101,7 @@ def _scales(d: int) -> NDArray[np.float32]:
 
 @njit(cache=True, nogil=True)
 def _elevated_bounds(features, scales):  # type: ignore[no-untyped-def]
+    """Lowest and highest of the first d coordinates, (d, _BLOCK), at each place of a block."""
     d, n = features.shape
     elevated, total = np.zeros((d + 1, _BLOCK), np.float32), np.empty(_BLOCK, np.float32)
     low, high = np.zeros((d, _BLOCK), np.float32), np.zeros((d, _BLOCK), np.float32)
@@ -111,10 +112,7 @@ def _elevated_bounds(features, scales):  # type: ignore[no-untyped-def]
             for i in range(_BLOCK):
                 least[i] = values[i] if values[i] < least[i] else least[i]
                 most[i] = values[i] if values[i] > most[i] else most[i]
-    lowest, highest = np.empty(d, np.float32), np.empty(d, np.float32)
-    for j in range(d):
-        lowest[j], highest[j] = low[j].min(), high[j].max()
-    return lowest, highest
+    return low, high
 
 
 @njit(cache=True, nogil=True)
@@ -124,8 +122,8 @@ def _found(features, first, scales, lowest, steps, cell, gain, vertices, weights
     work = np.zeros((5, size, _BLOCK), np.float32)
     elevated, whole, remainder, rank, offset = work[0], work[1], work[2], work[3], work[4]
     total, block = np.empty(_BLOCK, np.float32), np.empty((size, _BLOCK), np.int64)
-    keys, count = np.empty(_ROOM, np.int64), 0
-    places, numbers = _table(keys, count)
+    count = 0
+    keys, places, numbers = _with_room(block[0], count, _ROOM)
     for start in range(0, len(vertices), _BLOCK):
         _elevate(features, first + start, scales, elevated, total)
         _round(elevated, whole, remainder, rank, total)
@@ -139,8 +137,7 @@ def _found(features, first, scales, lowest, steps, cell, gain, vertices, weights
                 _in_order(offset[k], offset[k + 1])
         _weigh(offset, gain, remainder, weights[start : start + _BLOCK], corners)
         if count + block.size > len(keys):
-            keys = np.concatenate((keys, np.empty_like(keys)))
-            places, numbers = _table(keys, count)
+            keys, places, numbers = _with_room(keys, count, 2 * len(keys))
         count = _number(block, keys, places, numbers, count, vertices[start : start + _BLOCK], corners)
     return keys, places, numbers, count
 
@@ -156,7 +153,8 @@ def _elevate(features, start, scales, elevated, total):  # type: ignore[no-untyp
             scaled = values[i] * scale
             out[i] = total[i] - factor * scaled
             total[i] += scaled
-    elevated[0, :count] = total[:count]
+    for i in range(count):
+        elevated[0, i] = total[i]
 
 
 @njit(cache=True, nogil=True)
@@ -172,7 +170,8 @@ def _round(elevated, whole, remainder, rank, excess):  # type: ignore[no-untyped
             rest[i] = values[i] - near[i] * size
             excess[i] += near[i]
     for j in range(corners):
-        rank[j, :] = excess
+        for i in range(_BLOCK):
+            rank[j, i] = excess[i]
 
 
 @njit(cache=True, nogil=True)
@@ -255,13 +254,14 @@ def _place(places, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _table(keys, count):  # type: ignore[no-untyped-def]
-    """The hash table of the first keys, with places for all that there is room for."""
-    places, numbers = np.full(_SPARSE * len(keys), -1, np.int64), np.empty(_SPARSE * len(keys), np.int32)
+def _with_room(keys, count, room):  # type: ignore[no-untyped-def]
+    """The first keys in an array with room for more, and their hash table."""
+    known, places = np.empty(room, np.int64), np.full(_SPARSE * room, -1, np.int64)
+    numbers = np.empty(len(places), np.int32)
     for number in range(count):
         place = _place(places, keys[number])
-        places[place], numbers[place] = keys[number], number
-    return places, numbers
+        known[number], places[place], numbers[place] = keys[number], keys[number], number
+    return known, places, numbers
 
 
 @njit(cache=True, nogil=True)
@@ -281,12 +281,11 @@ def _number(block, keys, places, numbers, count, vertices, corners):  # type: ig
 @njit(cache=True, nogil=True)
 def _joined(keys, places, numbers, count, others):  # type: ignore[no-untyped-def]
     """`Vertices` with those of other keys after them, and (others,) int32, the numbers that these have now."""
-    if count + len(others) > len(keys):
-        room = len(keys)
-        while room < count + len(others):
-            room *= 2
-        keys = np.concatenate((keys, np.empty(room - len(keys), np.int64)))
-        places, numbers = _table(keys, count)
+    room = len(keys)
+    while room < count + len(others):
+        room *= 2
+    if room > len(keys):
+        keys, places, numbers = _with_room(keys, count, room)
     now = np.empty((len(others), 1), np.int32)
     count = _number(others.reshape(1, -1), keys, places, numbers, count, now, (0,))
     return keys, places, numbers, count, now[:, 0]

@@ -18,6 +18,7 @@ from usod.data.images import (
     reduced_size,
     resize_image,
     resize_map,
+    write_png,
 )
 from usod.errors import UsodError
 
@@ -218,3 +219,12 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, 
     with pytest.raises(UsodError, match="large.png: has more than"):
         read_image(save(tmp_path / "large.png", np.zeros((11, 10), np.uint8)))
     assert read_image(save(tmp_path / "fits.png", np.zeros((10, 10), np.uint8))).shape == (10, 10, 3)
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (7, 5, 3), (7, 5, 4), (1, 1), (300, 1, 3)])
+def test_written_pictures_are_read_as_they_were(tmp_path, shape, rng):
+    picture = rng.integers(0, 256, shape, np.uint8)
+    write_png(tmp_path / "a picture", picture)
+    with Image.open(tmp_path / "a picture") as read:
+        assert read.mode == {2: "L", 3: "RGB", 4: "RGBA"}[shape[2] if len(shape) == 3 else 2]
+        np.testing.assert_array_equal(np.asarray(read), picture)

@@ -113,7 +113,7 @@ def test_a_checkpoint_is_copied_into_the_same_pinned_memory(tmp_path):
 
 @pytest.mark.parametrize("head", ["skip", "ram", "gated", "relation", "fin", "activation", "tags"])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
-def test_recorded_passes_give_what_the_network_gives(head, precision):
+def test_recorded_passes_give_what_the_network_gives(head, precision, monkeypatch):
     config = {"name": "mobilenet_v2", "weights": "none", "output_stride": 32, "head": {"name": head}}
     if head == "tags":
         config["head"]["classes"] = 5
@@ -121,23 +121,30 @@ def test_recorded_passes_give_what_the_network_gives(head, precision):
     network = build_network(NetworkConfig.model_validate(config)).to(GPU).train()
     inputs = [torch.rand(2, 3 if name == "image" else 1, 64, 64, device=GPU) for name in network.inputs]
     passes, learnt = Graphed(network), list(network.parameters())
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
 
     def run(forward):
         statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
         with devices.autocast(GPU, precision):
-            found = tree_leaves(forward(*inputs))
-        gradients = torch.autograd.grad(sum(part.float().sum() for part in found), learnt, allow_unused=True)
+            found = [part.float() for part in tree_leaves(forward(*inputs))]
+        draw = torch.Generator(GPU).manual_seed(1)
+        loss = sum((part * torch.randn(part.shape, generator=draw, device=GPU)).sum() for part in found)
+        gradients = torch.autograd.grad(loss, learnt, allow_unused=True)
         passes.consumed()
-        result = [part.detach().clone() for part in (*found, *gradients, *network.buffers()) if part is not None]
+        after = [buffer.float().clone() for buffer in network.buffers()]
         for name, buffer in network.named_buffers():
             buffer.copy_(statistics[name])
-        return result
+        kinds = found, [gradient for gradient in gradients if gradient is not None], after
+        return [torch.cat([part.detach().flatten() for part in kind]) for kind in kinds]
+
+    def differs(one, other):
+        return [float((a - b).norm() / b.norm()) for a, b in zip(one, other, strict=True)]
 
     expected = run(network)
+    # The passes may be done by other algorithms; bf16 has 8 bits.
+    most = 1e-3 if precision == "float32" else 5e-2
     for _ in range(RECORDED_AFTER + 2):
-        found = run(passes)
-        for one, other in zip(found, expected, strict=True):
-            torch.testing.assert_close(one, other, rtol=2e-2, atol=2e-2 * max(1.0, float(other.abs().max())))
+        assert max(differs(run(passes), expected)) < most
     assert passes._recorded
 
 

@@ -50,7 +50,7 @@ def refine(
     threads: Threads = 0,
     features: Features = None,
     crf_memory_gb: Annotated[
-        float | None, typer.Option(min=0, help="For CRF lattices kept between epochs; none: a quarter of what is free.")
+        float | None, typer.Option(min=0, help="For CRF lattices kept between epochs; none: part of what is free.")
     ] = None,
     corrections: Corrections = None,
     work: Work = None,

@@ -70,6 +70,20 @@ def read_image(path: str | Path) -> np.ndarray:
     return _decode_rgb(_open(path), path)
 
 
+def write_png(path: str | Path, picture: np.ndarray) -> None:
+    """Write (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA uint8, fast and side by side in threads.
+
+    OpenCV's encoder takes an eighth of the time of Pillow's, which holds the interpreter's lock. Masks are as small,
+    soft maps half as large again.
+    """
+    import cv2  # a tenth of a second, for the few who write
+
+    order = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    stored = picture if picture.ndim == 2 else cv2.cvtColor(picture, order[picture.shape[2]])
+    encoded = cv2.imencode(".png", stored)[1]
+    Path(path).write_bytes(encoded.tobytes())
+
+
 def read_mask(path: str | Path, threshold: float = 0.5) -> np.ndarray:
     """Decode a ground-truth mask: True where its normalised value is > `threshold` (strictly).
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
-from usod.data.images import resize_map
+from usod.data.images import resize_map, write_png
 from usod.data.map_folder import MapFolder
 from usod.data.store import VERSION, Named, Store, StoreWriter, require_finite, to_uint8, to_unit, write_store
 from usod.errors import UsodError
@@ -121,7 +120,7 @@ def write_map(path: str | Path, saliency: np.ndarray) -> None:
     """Write one map, (H, W) in [0, 1], as an 8-bit grey PNG; whole or not at all. Raises ValueError for NaN."""
     require_finite(saliency, str(path))
     with atomic_path(path) as temporary:
-        Image.fromarray(to_uint8(saliency)).save(temporary, format="png")
+        write_png(temporary, to_uint8(saliency))
 
 
 def open_maps(path: str | Path) -> MapStore | MapFolder:

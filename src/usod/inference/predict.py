@@ -14,7 +14,7 @@ from PIL import Image
 
 from usod.crf import CRFParams, Refiner
 from usod.data.features import FeatureStore, open_features
-from usod.data.images import read_image, resize_image, resize_map, tell_broken
+from usod.data.images import read_image, resize_image, resize_map, tell_broken, write_png
 from usod.data.mapstore import ImageStore, write_maps
 from usod.data.pairing import find_dataset
 from usod.data.parallel import threaded_map
@@ -246,7 +246,7 @@ def _write_pictures(
     def write(item: tuple[str, np.ndarray, np.ndarray]) -> None:
         target, image, saliency = item
         with one_at_a_time if image.size > LARGE else nullcontext(), atomic_path(target) as temporary:
-            draw(image, resize_map(saliency, image.shape[:2])).save(temporary, format="png")
+            write_png(temporary, np.asarray(draw(image, resize_map(saliency, image.shape[:2]))))
 
     for _ in threaded_map(write, items, THREADS):
         pass

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from usod.data.images import resize_image, resize_map, tell_broken
+from usod.data.images import resize_image, resize_map, tell_broken, write_png
 from usod.data.tree import FILM_SUFFIXES, png_names, scan
 from usod.errors import UsageError, UsodError
 from usod.files import atomic_path, write_text
@@ -209,6 +209,6 @@ def _write_frames(folder: Path, start: int, pictures: Iterable[tuple[int, Image.
     times = []
     for number, (time, picture) in enumerate(pictures, start + 1):
         with atomic_path(folder / f"{number:06d}.png") as temporary:
-            picture.save(temporary, format="png")
+            write_png(temporary, np.asarray(picture))
         times.append(time)
     return times

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from usod.models.group_norm import GroupNorm
 from usod.models.ram import WIDTH, resize
 
 
@@ -19,7 +20,7 @@ class SqueezeExcitation(nn.Module):
     def __init__(self, inputs: int) -> None:
         super().__init__()
         self.transform = nn.Sequential(
-            nn.Conv2d(inputs, WIDTH, 3, padding=1), nn.GroupNorm(1, WIDTH), nn.ReLU(inplace=True)
+            nn.Conv2d(inputs, WIDTH, 3, padding=1), GroupNorm(1, WIDTH), nn.ReLU(inplace=True)
         )
         self.gate = nn.Conv2d(WIDTH, WIDTH, 1)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from usod.models.group_norm import GroupNorm
 from usod.models.light import conv_norm
 from usod.models.logit import ToLogit
 
@@ -28,7 +29,7 @@ class GuidedHead(nn.Module):
 
     def __init__(self, channels: int, width: int = 64, detail: int = 32) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(1, channels, affine=False)
+        self.norm = GroupNorm(1, channels, affine=False)
         self.hidden = nn.Conv2d(channels, width, 1)
         self.context = nn.Conv2d(channels, width, 1, bias=False)
         self.coarse = ToLogit(width)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from usod.models.group_norm import GroupNorm
 from usod.models.light import GROUPS, conv_norm
 from usod.models.logit import ToLogit
 
@@ -64,7 +65,7 @@ class PatchHead(nn.Module):
 
     def __init__(self, channels: int, width: int = 64, context: bool = True) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(1, channels, affine=False)
+        self.norm = GroupNorm(1, channels, affine=False)
         self.hidden = nn.Conv2d(channels, width, 1)
         self.context = nn.Conv2d(channels, width, 1, bias=False) if context else None
         self.classify = _to_logit(width)
@@ -86,7 +87,7 @@ class Context(nn.Module):
         super().__init__()
         self.local = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.pooled = nn.Conv2d(inputs, outputs, 1, bias=False)
-        self.norm = nn.GroupNorm(GROUPS, outputs)
+        self.norm = GroupNorm(GROUPS, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = self.pooled(x.mean(dim=(2, 3), keepdim=True))

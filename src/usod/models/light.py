@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from usod.models.group_norm import GroupNorm
 from usod.models.stages import Backbone
 
 GROUPS = 8
@@ -11,7 +12,7 @@ def conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """3x3 convolution, group norm: the same in training and evaluation and for every batch size, unlike batch norm."""
     conv = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(conv, nn.GroupNorm(GROUPS, outputs))
+    return nn.Sequential(conv, GroupNorm(GROUPS, outputs))
 
 
 class Stage(nn.Module):

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from usod.models.group_norm import GroupNorm
+
 WIDTH = 64
 
 
 def conv_norm_relu(inputs: int, outputs: int) -> nn.Sequential:
     """3x3 convolution, group norm of up to 32 groups, ReLU."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.GroupNorm(32, outputs), nn.ReLU(inplace=True))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), GroupNorm(32, outputs), nn.ReLU(inplace=True))
 
 
 class ResidualAttention(nn.Module):

@@ -159,7 +159,7 @@ def refine(
     stage : chooses the learning rate and the discretisation
     seed : of the new layers and of the order of the images
     features : of the network's frozen encoder for these images, where they were computed
-    crf_memory_gb : for CRF lattices that are kept between epochs; None: a quarter of the memory that is free
+    crf_memory_gb : for CRF lattices that are kept between epochs; None: as `crf_of`
     work : folder for the resume state
     identity : what determines the result beside `config` (digests of the inputs)
     corrections : human masks: what is learnt of their images, and their refined labels

@@ -16,8 +16,8 @@ def crf_of(
     Parameters
     ----------
     images : (N, H, W, 3) uint8
-    memory_gb : for lattices that are kept between epochs; None: half of a GPU's free memory, a quarter of the machine's,
-        as trainings may run side by side
+    memory_gb : for lattices that are kept between epochs; None: half of a GPU's memory that is free, a quarter of the
+        machine's, where trainings run side by side
     """
     if config is None:
         return None

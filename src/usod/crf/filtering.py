@@ -56,6 +56,12 @@ def normalised(lattice: Arrays) -> Floats:
     return _normalised(lattice.weights, lattice.corners, filtered(lattice, np.ones(len(lattice.weights), np.float32)))
 
 
+def parts(n: int) -> list[slice]:
+    """What a thread takes at a time of an image of n points; one of all where they are few."""
+    share = -(-n // min(_PARTS, max(1, n // _PART)))
+    return [slice(start, min(start + share, n)) for start in range(0, n, share)]
+
+
 def mean_field(unary: Floats, terms: Sequence[tuple[Arrays, float]], iterations: int, threads: int = 1) -> Floats:
     """s = tanh(unary + sum_m w_m K_m s) after some iterations from s = tanh(unary); see `usod.crf.torch_backend`.
 
@@ -71,13 +77,13 @@ def mean_field(unary: Floats, terms: Sequence[tuple[Arrays, float]], iterations:
     """
     none = Arrays.none(len(unary)), 0.0
     lattices, factors = zip(*[*terms, none, none][:2], strict=True)
-    parts = _parts(len(unary))
+    shares = parts(len(unary))
     state = np.empty_like(unary)
-    sums = [np.zeros((len(parts), lattice.neighbours.shape[2] + 1), np.float32) for lattice in lattices]
+    sums = [np.zeros((len(shares), lattice.neighbours.shape[2] + 1), np.float32) for lattice in lattices]
     blurred = [each[0] for each in sums]  # nothing is sliced from them before there is something
 
     def update(step: int, number: int) -> None:
-        part = parts[number]
+        part = shares[number]
         first, second = (
             (a.vertices[part], a.weights[part], a.corners, np.float32(factor), smooth, own[number])
             for a, factor, smooth, own in zip(lattices, factors, blurred, sums, strict=True)
@@ -88,18 +94,12 @@ def mean_field(unary: Floats, terms: Sequence[tuple[Arrays, float]], iterations:
         blurred[m] = _blurred(lattices[m].neighbours, sums[m])
 
     with ThreadPoolExecutor(threads) as pool:
-        run = pool.map if threads > 1 and len(parts) > 1 else map
+        run = pool.map if threads > 1 and len(shares) > 1 else map
         for step in range(iterations + 1):
-            list(run(update, [step] * len(parts), range(len(parts))))
+            list(run(update, [step] * len(shares), range(len(shares))))
             if step < iterations:
                 list(run(blur, range(len(lattices))))
     return state
-
-
-def _parts(n: int) -> list[slice]:
-    """What each thread takes at a time of n points."""
-    share = -(-n // min(_PARTS, max(1, n // _PART)))
-    return [slice(start, min(start + share, n)) for start in range(0, n, share)]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

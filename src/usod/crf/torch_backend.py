@@ -152,12 +152,12 @@ def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], para
     if not batches:
         return torch.empty_like(prior)
     threads = torch.get_num_threads()
+    shared = min(threads, len(filtering.parts(prior[0].numel())))
     if params.gaussian_compat:
-        kernels.smoothness(threads)  # all batches use it: built once, before any of them begins
-    shared = threads if len(batches) == 1 else 1
+        kernels.smoothness(shared)  # all batches use it: built once, before any of them begins
 
     def refined(batch: slice) -> Tensor:
-        return _mean_field(prior[batch], kernels, numbers[batch], params, shared)
+        return _mean_field(prior[batch], kernels, numbers[batch], params, shared if len(batches) == 1 else 1)
 
     if _by_sorting(prior.device):
         return torch.cat([refined(batch) for batch in batches])

@@ -53,7 +53,10 @@ def filtered(lattice: Arrays, values: Floats) -> Floats:
 
 def normalised(lattice: Arrays) -> Floats:
     """The weights (N, d+1), each point's divided by the root of its row's sum, which is what ones are filtered to."""
-    return _normalised(lattice.weights, lattice.corners, filtered(lattice, np.ones(len(lattice.weights), np.float32)))
+    sums = filtered(lattice, np.ones(len(lattice.weights), np.float32))
+    scaled = np.empty_like(lattice.weights)  # by NumPy, which asks for large pages
+    _normalise(lattice.weights, lattice.corners, sums, scaled)
+    return scaled
 
 
 def parts(n: int) -> list[slice]:
@@ -140,13 +143,11 @@ def _slice(vertices, weights, corners, blurred, factor, values):  # type: ignore
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _normalised(weights, corners, sums):  # type: ignore[no-untyped-def]
-    scaled = np.empty_like(weights)
+def _normalise(weights, corners, sums, scaled):  # type: ignore[no-untyped-def]
     for i in range(len(weights)):
         scale = np.float32(1.0) / np.sqrt(sums[i] + np.float32(1e-20))
         for k in range(len(corners)):
             scaled[i, k] = weights[i, k] * scale
-    return scaled
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

@@ -97,7 +97,7 @@ def _by_sorting(device: torch.device) -> bool:
 
 def smoothness_kernel(height: int, width: int, sxy: float, device: torch.device, threads: int = 1) -> Kernel:
     """The normalised Gaussian kernel on the positions of (height, width) pixels."""
-    features = _divided(_positions(height, width, device), sxy)[:, None]
+    features = _divide(_positions(height, width, device), sxy)[:, None]
     return _build(features, _bounds(height, width, sxy), threads).symmetrically_normalised()
 
 
@@ -105,8 +105,9 @@ def appearance_kernel(images: Tensor, sxy: float, srgb: float, threads: int = 1)
     """The normalised bilateral kernels of (B, H, W, 3) uint8 images, on their device; of one image on a CPU."""
     count, height, width, _ = images.shape
     features = torch.empty(5, count, height * width, device=images.device)
-    features[:2] = _divided(_positions(height, width, images.device), sxy)[:, None]
-    features[2:] = _divided(images.flatten(1, 2).permute(2, 0, 1).to(torch.float32), srgb)
+    features[:2] = _divide(_positions(height, width, images.device), sxy)[:, None]
+    features[2:] = images.flatten(1, 2).permute(2, 0, 1)
+    _divide(features[2:], srgb)
     bounds = [*_bounds(height, width, sxy), *[(0.0, 255 / srgb)] * 3]
     return _build(features, bounds, threads).symmetrically_normalised()
 
@@ -129,9 +130,9 @@ def _positions(height: int, width: int, device: torch.device) -> Tensor:
     return torch.stack((x.repeat(height), y.repeat_interleave(width)))
 
 
-def _divided(values: Tensor, by: float) -> Tensor:
+def _divide(values: Tensor, by: float) -> Tensor:
     # Not values / by, for which a GPU multiplies by the reciprocal: then points would change simplex between devices.
-    return values / torch.full((), by, dtype=values.dtype, device=values.device)
+    return values.div_(torch.full((), by, dtype=values.dtype, device=values.device))
 
 
 def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: CRFParams) -> Tensor:

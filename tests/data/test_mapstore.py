@@ -1,3 +1,5 @@
+import zlib
+
 import h5py
 import numpy as np
 import pytest
@@ -37,6 +39,39 @@ def test_float16_keeps_more_than_8_bits(tmp_path, rng):
     write(tmp_path / "a.h5", maps, dtype="float16")
     with MapStore(tmp_path / "a.h5") as store:
         assert np.abs(store["image 1"] - maps[1]).max() < 0.0005
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+def test_any_reader_of_hdf5_reads_the_rows(tmp_path, rng, dtype):
+    maps = to_uint8(rng.random((40, 6, 5))) if dtype == "uint8" else rng.random((40, 6, 5)).astype(np.float16)
+    write(tmp_path / "a.h5", maps, dtype=dtype)
+    with h5py.File(tmp_path / "a.h5") as file, MapStore(tmp_path / "a.h5") as store:
+        np.testing.assert_array_equal(file["maps"][:], maps)
+        np.testing.assert_array_equal(store.read_all(), maps)
+
+
+@pytest.mark.parametrize(
+    "stored", [{"compression": "lzf", "shuffle": True}, {"compression": "gzip", "fletcher32": True}, {}]
+)
+def test_rows_that_are_stored_in_another_way_are_read(tmp_path, rng, stored):
+    """As an older usod wrote them, or a tool that packs files anew."""
+    maps = to_uint8(rng.random((3, 6, 5)))
+    write(tmp_path / "a.h5", maps)
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        del file["maps"]
+        file.create_dataset("maps", data=maps, chunks=(1, 6, 5), **stored)
+    with MapStore(tmp_path / "a.h5") as store:
+        np.testing.assert_array_equal(store.read_all(), maps)
+
+
+@pytest.mark.parametrize("rows", [5, 7, 10**6])
+def test_a_row_that_unpacks_to_another_length_is_damaged(tmp_path, rows):
+    """A megabyte could become a gigabyte."""
+    ids = write(tmp_path / "a.h5", np.zeros((3, 6, 5), np.uint8))
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["maps"].id.write_direct_chunk((1, 0, 0), zlib.compress(bytes(5 * rows)))
+    with MapStore(tmp_path / "a.h5") as store, pytest.raises(UsodError, match=f"'{ids[1]}' is damaged"):
+        store.read_all()
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ image is one chunk, so that batches are read in any order, and memory does not g
 """
 
 import contextlib
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib
 
 from usod.data.mapstore import ImageStore
 from usod.data.store import Store, StoreWriter, write_store
@@ -28,7 +28,7 @@ class FeatureStore(Store):
 
     dataset = "features"
     dtypes = (np.float16, np.int8)
-    compression = None  # such numbers do not get smaller
+    deflated = False  # such numbers do not get smaller
     scale: np.ndarray | None = None
 
     def _open(self) -> None:
@@ -42,7 +42,7 @@ class FeatureStore(Store):
 
     def _sum(self, row: np.ndarray, number: int) -> int:
         checksum = super()._sum(row, number)
-        return checksum if self.scale is None else zlib.crc32(self.scale[number], checksum)
+        return checksum if self.scale is None else isal_zlib.crc32(self.scale[number], checksum)
 
     def __getitem__(self, key: str | int) -> np.ndarray:
         """(h, w, C) float32."""
@@ -113,7 +113,7 @@ class FeatureWriter(StoreWriter):
             self._scale[number], row = quantised(row)
         super().__setitem__(number, row)
         if self._rows.dtype == np.int8:
-            self.checksum[number] = zlib.crc32(self._scale[number], int(self.checksum[number]))
+            self.checksum[number] = isal_zlib.crc32(self._scale[number], int(self.checksum[number]))
 
     def take(self, key: str, store: Store, theirs: str) -> None:
         """Copy a grid as it is stored, with its scales."""
@@ -121,7 +121,7 @@ class FeatureWriter(StoreWriter):
         super().__setitem__(number, store.raw(theirs))
         if isinstance(store, FeatureStore) and store.scale is not None:
             self._scale[number] = store.scales([theirs])[0]
-            self.checksum[number] = zlib.crc32(self._scale[number], int(self.checksum[number]))
+            self.checksum[number] = isal_zlib.crc32(self._scale[number], int(self.checksum[number]))
 
     def tables(self) -> dict[str, np.ndarray]:
         return super().tables() | ({"scale": self._scale} if self._rows.dtype == np.int8 else {})

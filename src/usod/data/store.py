@@ -6,22 +6,28 @@ whole. Every row carries a CRC-32 of its bytes; a reader that meets another valu
 
 import contextlib
 import json
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, Self
 
 import h5py
 import numpy as np
+from isal import isal_zlib
 
+from usod.data.deflated import DAMAGED, how_stored, is_deflated, read_row, write_row
 from usod.data.images import MAX_PIXELS
+from usod.data.parallel import threaded_map
 from usod.data.patient_file import NewHdf5, PatientFile
+from usod.devices import cpu_cores
 from usod.errors import UsodError
 from usod.files import atomic_path
 from usod.memory import room
 
 VERSION = 1
 FORMAT = "usod-store"
+BLOCK = 16
+"""Rows that a thread reads before it is given more."""
+THREADS = 4
 
 
 class Named(Protocol):
@@ -51,7 +57,7 @@ class Store:
     dataset = "maps"
     versions: tuple[int, ...] = (VERSION,)
     dtypes: tuple[Any, ...] = (np.uint8, np.float16)
-    compression: str | None = "lzf"
+    deflated = True
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -82,6 +88,7 @@ class Store:
         if not attributes.get("complete"):
             raise UsodError(f"{self.path}: incomplete, its writer was stopped; delete it and make it again")
         self._rows = self._table(self.dataset)
+        self._deflated = is_deflated(self._rows)  # those of an older usod are not
         self.ids: list[str] = list(self._table("ids").asstr()[:])
         self.original_size: np.ndarray = self._table("original_size")[:]
         self._checksum: np.ndarray = self._table("checksum")[:]
@@ -155,8 +162,8 @@ class Store:
         """
         number = self._number[key] if isinstance(key, str) else key
         try:
-            row = self._rows[number]
-        except (OSError, RuntimeError, ValueError, MemoryError) as error:
+            row = read_row(self._rows, number) if self._deflated else self._rows[number]
+        except DAMAGED as error:
             raise self._damaged(number) from error
         if self._sum(row, number) != self._checksum[number]:
             raise self._damaged(number)
@@ -164,7 +171,7 @@ class Store:
 
     def _sum(self, row: np.ndarray, number: int) -> int:
         """CRC-32 of all that is stored of a row."""
-        return zlib.crc32(np.ascontiguousarray(row).data)
+        return isal_zlib.crc32(np.ascontiguousarray(row).data)
 
     def _damaged(self, number: int) -> UsodError:
         return UsodError(f"{self.path}: image {self.ids[number]!r} is damaged; delete the file and make it again")
@@ -178,9 +185,26 @@ class Store:
 
     def read_into(self, out: np.ndarray, ids: Sequence[str]) -> None:
         """Rows of `ids`, in their order, into an array (n, ...) of the stored type or, rounded to 0..255, of uint8."""
-        for i, key in enumerate(ids):
-            row = self.raw(key)
-            out[i] = row if row.dtype == out.dtype else to_uint8(to_unit(row))
+
+        def read(place: int) -> None:
+            row = self.raw(ids[place])
+            out[place] = row if row.dtype == out.dtype else to_uint8(to_unit(row))
+
+        self._each(read, len(ids))
+
+    def verify(self) -> None:
+        """Read all rows. Raises UsodError as `raw`."""
+        self._each(self.raw, len(self))
+
+    def _each(self, work: Callable[[int], object], count: int) -> None:
+        """Do the work of 0 .. count - 1, by blocks in threads: what is deflated is unpacked outside HDF5's lock."""
+
+        def of_block(start: int) -> None:
+            for number in range(start, min(start + BLOCK, count)):
+                work(number)
+
+        for _ in threaded_map(of_block, range(0, count, BLOCK), min(THREADS, cpu_cores()) if self._deflated else 1):
+            pass
 
     def require(self, ids: Sequence[str]) -> None:
         """Raise UsodError naming the ids that this store lacks."""
@@ -237,6 +261,7 @@ class StoreWriter:
 
     def __init__(self, rows: h5py.Dataset, ids: Sequence[str], target: PatientFile):
         self._rows = rows
+        self._deflated = len(rows) > 0 and is_deflated(rows)
         self._target = target
         self._number = {key: i for i, key in enumerate(ids)}
         self._written = np.zeros(len(ids), bool)
@@ -259,9 +284,12 @@ class StoreWriter:
         if self._rows.dtype == np.uint8 and row.dtype != np.uint8:
             row = to_uint8(row)
         row = np.ascontiguousarray(row, self._rows.dtype)
-        self._rows[number] = row
+        if self._deflated:
+            write_row(self._rows, number, row)
+        else:
+            self._rows[number] = row
         self._target.check()
-        self.checksum[number] = zlib.crc32(row.tobytes())
+        self.checksum[number] = isal_zlib.crc32(row.data)
         self._written[number] = True
 
     def take(self, key: str, store: Store, theirs: str) -> None:
@@ -299,15 +327,8 @@ def write_store(
         with NewHdf5(temporary) as new:
             file = new.file
             # HDF5 has no chunks for no rows: a part of a data set that has fewer images than parts.
-            chunks = (1, *shape) if ids else None
-            rows = file.create_dataset(
-                kind.dataset,
-                (len(ids), *shape),
-                dtype,
-                chunks=chunks,
-                shuffle=kind.compression is not None,
-                compression=kind.compression,
-            )
+            stored = how_stored(shape, np.dtype(dtype)) if kind.deflated else {"chunks": (1, *shape)}
+            rows = file.create_dataset(kind.dataset, (len(ids), *shape), dtype, **(stored if ids else {}))
             file.create_dataset("ids", data=np.array(list(ids), dtype=object), dtype=h5py.string_dtype("utf-8"))
             file.create_dataset("original_size", data=np.asarray(original_size, np.int32).reshape(len(ids), 2))
             writer = writes(rows, ids, new.target)
@@ -320,8 +341,7 @@ def write_store(
                 file.attrs[key] = json.dumps(value, sort_keys=True) if key in ("config", "inputs") else value
             file.attrs.update({"format": FORMAT, "version": writer.version, "complete": True})
         with kind(temporary) as written:
-            for number in range(len(written)):
-                written.raw(number)
+            written.verify()
 
 
 def _one_line(error: Exception) -> str:

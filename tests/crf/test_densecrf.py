@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from usod.crf import CRFParams, DenseCRF, Refiner, refine, torch_backend
+from usod.crf import CRFParams, DenseCRF, Refiner, filtering, refine, torch_backend
 
 CPU = torch.device("cpu")
 SMALL = CRFParams(gaussian_sxy=1.5, bilateral_sxy=6, bilateral_srgb=20, gaussian_compat=2, bilateral_compat=4)
@@ -143,6 +143,15 @@ def test_threads_refine_images_side_by_side_to_the_same_bits(images, maps, threa
         np.testing.assert_array_equal(refined, alone)
 
 
+def test_threads_share_an_image_that_is_large_enough_to_the_same_bits(images, maps, threads, monkeypatch):
+    monkeypatch.setattr(filtering, "_PART", 100)
+    refined = refine(images[0], maps[0], SMALL)
+    np.testing.assert_allclose(refined, dense_mean_field(images[0], maps[0], SMALL), atol=2e-5)
+    assert torch.get_num_threads() == threads
+    torch.set_num_threads(1)
+    np.testing.assert_array_equal(refine(images[0], maps[0], SMALL), refined)
+
+
 def test_what_all_images_share_is_built_once(images, maps, threads, monkeypatch):
     built = []
     original = torch_backend._positions
@@ -234,7 +243,7 @@ def test_lattices_are_built_on_first_use_and_kept(images, maps, monkeypatch):
 def test_images_beyond_the_budget_are_rebuilt_to_the_same_bits(images, maps):
     """In any order: a training that goes on after a kill keeps the lattices of other images."""
     expected = DenseCRF(images, SMALL).refine(maps)
-    one = torch_backend.appearance_kernel(torch.from_numpy(images[:1]), 6, 20).compact().nbytes
+    one = torch_backend.appearance_kernel(torch.from_numpy(images[:1]), 6, 20).nbytes
     limited = DenseCRF(images, SMALL, memory_gb=1.5 * one / 1e9)
     for order in ([2, 0, 1], [0, 1, 2]):
         np.testing.assert_array_equal(limited.refine(maps[order], order), expected[order])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from usod.crf import simplices, sorted_lattice
 from usod.crf.lattice import Lattice, build
 
 
@@ -76,19 +77,25 @@ def test_channels_are_filtered_one_by_one():
         torch.testing.assert_close(lattice.filter(values[:, channel]), together[:, channel])
 
 
-def test_a_compact_lattice_is_smaller_and_filters_to_the_same_bits():
-    generator = torch.Generator().manual_seed(0)
-    lattice = build(torch.randn(5, 300, generator=generator)).symmetrically_normalised()
-    compact, values = lattice.compact(), torch.randn(300, generator=generator)
-    assert compact.nbytes < 0.8 * lattice.nbytes
-    assert torch.equal(compact.filter(values), lattice.filter(values))
-    assert torch.equal(compact.neighbours.int(), lattice.neighbours)
-
-
-def test_too_many_vertices_for_16_bits_stay_as_they_are():
-    points = torch.arange(40_000, dtype=torch.float32)[None] * 5
+def test_vertices_are_numbered_in_16_bits_where_they_can_be():
+    assert build(grid(8, 8)).vertices.dtype == torch.uint16
+    points = torch.arange(40_000, dtype=torch.float32)[None] * 5  # so far apart that none reaches another
+    values = torch.randn(40_000, generator=torch.Generator().manual_seed(0))
     lattice = build(points)
-    assert lattice.n_vertices > 2**16 and lattice.compact() is lattice
+    assert lattice.n_vertices > 2**16 and lattice.neighbours.dtype == torch.int32
+    torch.testing.assert_close(lattice.filter(values)[:99], build(points[:, :99]).filter(values[:99]))
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_any_number_of_threads_finds_the_same_lattice(threads):
+    generator = torch.Generator().manual_seed(0)
+    features, values = 5 * torch.randn(5, 4001, generator=generator), torch.randn(4001, generator=generator)
+    lattice = build(features)
+    assert lattice.n_vertices > 2 * simplices._ROOM  # hash tables grow
+    for one, other in zip(lattice.arrays, build(features, threads).arrays, strict=True):
+        np.testing.assert_array_equal(one, other)
+    by_sorting = sorted_lattice.build(features[:, None], [(-40.0, 40.0)] * 5)
+    torch.testing.assert_close(lattice.filter(values), by_sorting.filter(values))
 
 
 def test_symmetric_normalisation_divides_by_the_roots_of_the_row_sums():

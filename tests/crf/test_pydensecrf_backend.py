@@ -44,6 +44,13 @@ def test_agrees_on_made_up_images(shape, params):
     assert flips <= FLIPS * shape[0] * shape[1]
 
 
+def test_agrees_on_a_dark_image_whose_last_block_pydensecrf_fills_up_with_black():
+    installed()
+    rng, x = np.random.default_rng(0), np.arange(50)
+    image = (64 + 60 * np.sin(x / 9)[:, None] + rng.normal(0, 6, (1, 50, 3))).clip(4, 255).astype(np.uint8)
+    assert agreement(image, rng.random((1, 50), dtype=np.float32).clip(0.2, 0.8), DEEPUSPS)[0] < 1e-3
+
+
 def test_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
     with pytest.raises(UsodError, match=r"pip install 'usod\[crf\]'"):

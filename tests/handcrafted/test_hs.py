@@ -74,8 +74,13 @@ def test_merging_takes_the_nearest_colour_and_leaves_no_small_region():
     # A one-pixel column 1 between grey 0 and grey 100: its colour 30 is nearer to the left.
     labels = np.repeat([[0, 0, 0, 1, 2, 2, 2]], 4, axis=0)
     colours = np.repeat([[0.0, 0, 0, 30, 100, 100, 100]], 4, axis=0)[..., None]
-    merged = merge_small_regions(labels, colours, 3)
+    (merged,) = merge_small_regions(labels, colours, (3,))
     np.testing.assert_array_equal(merged, np.repeat([[0, 0, 0, 0, 1, 1, 1]], 4, axis=0))
+    # Of neighbours that are equally near, the lowest label, on whichever side it is.
+    colours[:, 3] = 50.0
+    for sides in (labels, labels[:, ::-1], 2 - labels):
+        (merged,) = merge_small_regions(sides, colours, (3,))
+        np.testing.assert_array_equal(merged, np.where(sides == 2, 1, 0))
 
 
 def test_merging_uses_the_colour_of_the_union():
@@ -83,8 +88,34 @@ def test_merging_uses_the_colour_of_the_union():
     # to the block, and what is left of scale 2 joins it only if 3 is asked for.
     labels = np.repeat([[0, 1, 2, 3, 3, 3]], 4, axis=0)
     colours = np.repeat([[0.0, 4, 9, 10, 10, 10]], 4, axis=0)[..., None]
-    np.testing.assert_array_equal(merge_small_regions(labels, colours, 2)[0], [0, 0, 1, 1, 1, 1])
-    assert merge_small_regions(labels, colours, 3).max() == 0
+    fine, coarse = merge_small_regions(labels, colours, (2, 3))
+    np.testing.assert_array_equal(fine[0], [0, 0, 1, 1, 1, 1])
+    assert coarse.max() == 0
+
+
+def brute_force_merging(labels: np.ndarray, colours: np.ndarray, threshold: int) -> np.ndarray:
+    """By the words of the docstring, everything anew at every step."""
+    labels = labels.copy()
+    while True:
+        scale = {k: side for k, side in enumerate(region_scale(labels)) if side}  # tested above
+        small = min(scale, key=lambda k: (scale[k], k))
+        if scale[small] >= threshold or len(scale) == 1:
+            return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+        around = ndimage.binary_dilation(labels == small) & (labels != small)
+        mean = colours[labels == small].mean(axis=0)
+        beside = [(np.sum((colours[labels == k].mean(axis=0) - mean) ** 2), k) for k in np.unique(labels[around])]
+        other = min(beside)[1]
+        labels[(labels == small) | (labels == other)] = min(small, other)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_merging_equals_brute_force(seed):
+    rng = np.random.default_rng(seed)
+    labels, colours = blobs(rng, 22, 26, 25), rng.random((22, 26, 3))
+    fine, coarse = merge_small_regions(labels, colours, (3, 5))
+    np.testing.assert_array_equal(fine, brute_force_merging(labels, colours, 3))
+    np.testing.assert_array_equal(coarse, brute_force_merging(fine, colours, 5))
+    assert labels.max() > fine.max() > coarse.max() > 0
 
 
 def test_layers_are_nested_and_reach_their_scales(rng):

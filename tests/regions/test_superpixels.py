@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage.color import rgb2lab
+from skimage.color import rgb2lab, rgb2luv  # type: ignore[attr-defined]
 
-from usod.regions.lab import rgb_to_lab
+from usod.regions.lab import FINE_FROM_LINEAR, lab_planes, luv_planes, rgb_to_lab
 from usod.regions.labels import adjacency, border_regions, neighbour_pairs, region_centre, region_mean, region_size
 from usod.regions.superpixels import slic
 
@@ -16,8 +16,19 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def test_lab_agrees_with_skimage() -> None:
     image = noise(40, 50)
-    np.testing.assert_allclose(rgb_to_lab(image), rgb2lab(image), atol=0.03)
-    np.testing.assert_allclose(rgb_to_lab(image / 255.0), rgb_to_lab(image), atol=1e-9)
+    planes = lab_planes(image)
+    np.testing.assert_allclose(np.moveaxis(planes, 0, -1), rgb2lab(image), atol=0.03)
+    np.testing.assert_allclose(np.moveaxis(planes, 0, -1), rgb_to_lab(image / 255.0), atol=1e-9)
+
+
+def test_planes_are_those_of_skimage_to_the_last_digits() -> None:
+    image = noise(40, 50)
+    image[:3] = np.array([0, 3, 255], np.uint8)[:, None, None]  # black, on the line near it, white
+    for planes, expected in (
+        (lab_planes(image, matrix=FINE_FROM_LINEAR), rgb2lab(image)),
+        (luv_planes(image), rgb2luv(image)),
+    ):
+        np.testing.assert_allclose(np.moveaxis(planes, 0, -1), expected, atol=1e-9)
 
 
 def test_rec709_mid_grey_by_hand() -> None:

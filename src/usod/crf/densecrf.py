@@ -199,7 +199,8 @@ def _as_probabilities(probabilities: np.ndarray | Tensor) -> Tensor:
     else:
         # A copy, as PyTorch takes no read-only array and none with negative strides, which flipping makes.
         values = torch.from_numpy(np.array(probabilities, order="C"))
-    check_probabilities(values, look=not values.is_cuda)
+    # NumPy looks at an array: PyTorch's threads would go on spinning for a while where the CRF is to work.
+    check_probabilities(probabilities if isinstance(probabilities, np.ndarray) else values, look=not values.is_cuda)
     return values.to(torch.float32)
 
 

@@ -5,10 +5,10 @@ summed. On the lattice it costs O(N d): each point's value is *splatted* onto th
 it, the vertices are *blurred* along the d + 1 directions of the lattice, and the points are *sliced* out again.
 
 Where a point lies is found once, by `build`; after that, splat and slice are one sparse matrix of N rows with d + 1
-entries each (its transpose, and itself), and a blur is two gathers. Here a compiled loop does all of it for one image
-on a CPU, without the interpreter's lock; `usod.crf.sorted_lattice` has the same for a GPU. The mean field of the dense
-CRF filters with the same lattice in every iteration, and the training loop refines the same image in every epoch, so
-lattices are kept.
+entries each (its transpose, and itself), and a blur is two gathers. This is the lattice of one image on a CPU, found
+and filtered by the compiled loops of `usod.crf.simplices` and `usod.crf.filtering`; `usod.crf.sorted_lattice` has the
+same for a GPU. The mean field of the dense CRF filters with the same lattice in every iteration, and the training loop
+refines the same image in every epoch, so lattices are kept.
 """
 
 import math
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
-from usod.crf.simplices import numbered, simplices
+from usod.crf.filtering import Arrays, filtered, normalised
+from usod.crf.simplices import quotient_bounds, simplices
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +29,9 @@ class Lattice:
 
     Attributes
     ----------
-    vertices : (N, d+1) int32 in [0, M): the corners of each point's simplex; uint16 in a `compact` lattice
-    weights : (N, d+1) float32: barycentric coordinates; `symmetrically_normalised` scales them
+    vertices : (N, d+1) in [0, M): the corners of each point's simplex; uint16 where there are not too many, else int32
+    weights : (N, d+1) float32: barycentric coordinates; `symmetrically_normalised` scales them. In 16 bits they would
+        move marginals of noisy maps by 0.001
     neighbours : (d+1, 2, M) of the same type: the vertices before and after each one along each direction; M where no
         point touches that vertex, so that it counts as zero
     """
@@ -49,42 +50,32 @@ class Lattice:
         """Memory of the lattice in bytes."""
         return sum(t.numel() * t.element_size() for t in (self.vertices, self.weights, self.neighbours))
 
+    @property
+    def arrays(self) -> Arrays:
+        """What the compiled loops take."""
+        return Arrays.of(self.vertices.numpy(), self.weights.numpy(), self.neighbours.numpy())
+
     def filter(self, values: Tensor) -> Tensor:
         """Filter (N,) or (N, C) float32 values, one per point, with the Gaussian kernel; the same shape comes back.
 
         The kernel's scale varies with how densely the points lie; `symmetrically_normalised` takes that out.
         """
-        # Unsigned, or every index would be tested for being negative.
-        vertices, neighbours = (
-            t.numpy() if t.dtype == torch.uint16 else t.numpy().view(np.uint32)
-            for t in (self.vertices, self.neighbours)
-        )
-        parts = vertices, self.weights.numpy(), neighbours
         channels = values.reshape(len(values), -1).t().contiguous().numpy()
-        filtered = np.stack([_filter(*parts, channel) for channel in channels])
-        return torch.from_numpy(filtered).t().reshape(values.shape)
-
-    def compact(self) -> "Lattice":
-        """The same lattice with its vertices numbered in 16 bits, a quarter smaller, where there are not too many.
-
-        The weights stay as they are: in 16 bits they would move marginals of noisy maps by 0.001.
-        """
-        if self.n_vertices >= 2**16:
-            return self
-        return Lattice(self.vertices.to(torch.uint16), self.weights, self.neighbours.to(torch.uint16))
+        found = np.stack([filtered(self.arrays, channel) for channel in channels])
+        return torch.from_numpy(found).t().reshape(values.shape)
 
     def symmetrically_normalised(self) -> "Lattice":
         """The same lattice whose `filter` is D^-1/2 K D^-1/2, D the sums of K's rows (Krähenbühl & Koltun 2013)."""
-        sums = self.filter(torch.ones_like(self.weights[:, 0]))
-        return Lattice(self.vertices, self.weights * (sums + 1e-20).rsqrt()[:, None], self.neighbours)
+        return Lattice(self.vertices, torch.from_numpy(normalised(self.arrays)), self.neighbours)
 
 
-def build(features: Tensor) -> Lattice:
+def build(features: Tensor, threads: int = 1) -> Lattice:
     """Find the simplex of each point and the vertices' neighbours.
 
     Parameters
     ----------
     features : (d, N) float32, in units of the Gaussian's standard deviation
+    threads : which share the points; the lattice is the same with any number
 
     Returns
     -------
@@ -101,11 +92,12 @@ def build(features: Tensor) -> Lattice:
     # for the blur to pass through. Without them the two differ, by up to 0.06 in a marginal, where 4 does not divide N.
     if n % 4:
         features = torch.cat((features, features.new_zeros(d, 1)), dim=1)
-    origin, rank, weights, lowest, highest = simplices(features.contiguous().numpy(), torch.get_num_threads())
+    points = features.contiguous().numpy()
+    lowest, highest = quotient_bounds(points)
     cell, strides = radix((highest - lowest + 4).tolist())
-    vertices, neighbours = numbered(origin, rank, len(weights), lowest - 2, np.array([*strides, 0]), cell)
-    scaled = torch.from_numpy(weights[:n]).mul(gain(d))
-    return Lattice(torch.from_numpy(vertices)[:n].contiguous(), scaled, torch.from_numpy(neighbours))
+    found = simplices(points, lowest - 2, np.array([*strides, 0]), cell, gain(d), threads)
+    vertices, weights, neighbours = map(torch.from_numpy, found)
+    return Lattice(vertices[:n], weights[:n], neighbours)
 
 
 def gain(d: int) -> float:
@@ -134,28 +126,3 @@ def radix(widths: Sequence[int], images: int = 1) -> tuple[int, list[int]]:
     if images * (len(widths) + 1) * cell >= 2**62:
         raise ValueError("features span too many standard deviations for a lattice: raise the kernel's widths")
     return cell, [math.prod(widths[:i]) for i in range(len(widths))]
-
-
-@njit(cache=True, nogil=True)
-def _filter(vertices, weights, neighbours, values):
-    """`Lattice.filter` of one channel (N,) float32, in the arrays of a lattice."""
-    n, corners = vertices.shape
-    directions, _, m = neighbours.shape
-    splatted = np.zeros(m + 1, np.float32)  # the last one is the absent neighbour, and stays zero
-    for i in range(n):
-        value = values[i]
-        for k in range(corners):
-            splatted[vertices[i, k]] += weights[i, k] * value
-    blurred = np.zeros(m + 1, np.float32)
-    for j in range(directions):
-        for i in range(m):
-            around = splatted[neighbours[j, 0, i]] + splatted[neighbours[j, 1, i]]
-            blurred[i] = splatted[i] + np.float32(0.5) * around
-        splatted, blurred = blurred, splatted
-    filtered = np.empty(n, np.float32)
-    for i in range(n):
-        total = np.float32(0.0)
-        for k in range(corners):
-            total += weights[i, k] * splatted[vertices[i, k]]
-        filtered[i] = total
-    return filtered

@@ -13,7 +13,7 @@ from scipy.special import expit
 from sklearn.mixture import GaussianMixture
 
 from usod.crf.checks import check_images, check_probabilities
-from usod.regions.lab import rgb_to_lab
+from usod.regions.lab import lab_planes
 from usod.regions.labels import border_regions, region_centre, region_mean
 from usod.regions.superpixels import slic
 
@@ -98,7 +98,7 @@ def superpixels(image: NDArray[np.uint8], count: int = 350) -> NDArray[np.int32]
 
 def features(image: NDArray[np.uint8], regions: NDArray[np.int32]) -> tuple[Array, Array]:
     """Mean RGB and Lab of each superpixel, (n, 6) scaled to 0..1, and its centre, (n, 2) in image sides."""
-    lab = (rgb_to_lab(image) + np.array([0, 128, 128])) / (100, 255, 255)
+    lab = (np.moveaxis(lab_planes(image), 0, -1) + np.array([0, 128, 128])) / (100, 255, 255)
     return region_mean(regions, np.concatenate([image / 255, lab], axis=2)), region_centre(regions)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from usod.crf import lattice, sorted_lattice
+from usod.crf import filtering, lattice, sorted_lattice
 from usod.crf.lattice import Lattice
 from usod.crf.params import CRFParams
 from usod.crf.sorted_lattice import SortedLattice
@@ -59,23 +59,24 @@ class KernelCache:
         """Memory of the kept lattices in bytes."""
         return self._kept_bytes + (self._smoothness.nbytes if self._smoothness is not None else 0)
 
-    def smoothness(self) -> Kernel:
-        """The Gaussian kernel on positions, the same for all images."""
+    def smoothness(self, threads: int = 1) -> Kernel:
+        """The Gaussian kernel on positions, the same for all images; built by some threads on a CPU."""
         if self._smoothness is None:
             height, width = self._images.shape[1:3]
-            self._smoothness = smoothness_kernel(height, width, self._params.gaussian_sxy, self._device)
+            self._smoothness = smoothness_kernel(height, width, self._params.gaussian_sxy, self._device, threads)
         return self._smoothness
 
-    def appearance(self, numbers: Sequence[int]) -> Kernel:
-        """The bilateral kernel of images, side by side; of one image on a CPU."""
+    def appearance(self, numbers: Sequence[int], threads: int = 1) -> Kernel:
+        """The bilateral kernel of images, side by side; of one image on a CPU, built by some threads."""
         images = tuple(numbers)
         kept = self._kept.get(images)
         if kept is not None:
             return kept if isinstance(kept, Lattice) else kept.fresh()
-        built = appearance_kernel(self._pixels(images), self._params.bilateral_sxy, self._params.bilateral_srgb)
+        pixels = self._pixels(images)
+        built = appearance_kernel(pixels, self._params.bilateral_sxy, self._params.bilateral_srgb, threads)
         # Images in random order will not come together again.
         if images == tuple(range(images[0], images[0] + len(images))):
-            kernel = built.compact() if isinstance(built, Lattice) else built.fresh()
+            kernel = built if isinstance(built, Lattice) else built.fresh()
             with self._keeping:
                 if images not in self._kept and self._kept_bytes + kernel.nbytes <= self._budget:
                     self._kept[images] = kernel
@@ -94,28 +95,29 @@ def _by_sorting(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
-def smoothness_kernel(height: int, width: int, sxy: float, device: torch.device) -> Kernel:
+def smoothness_kernel(height: int, width: int, sxy: float, device: torch.device, threads: int = 1) -> Kernel:
     """The normalised Gaussian kernel on the positions of (height, width) pixels."""
-    features = _divided(_positions(height, width, device), sxy)[:, None]
-    return _build(features, _bounds(height, width, sxy)).symmetrically_normalised()
+    features = _divide(_positions(height, width, device), sxy)[:, None]
+    return _build(features, _bounds(height, width, sxy), threads).symmetrically_normalised()
 
 
-def appearance_kernel(images: Tensor, sxy: float, srgb: float) -> Kernel:
+def appearance_kernel(images: Tensor, sxy: float, srgb: float, threads: int = 1) -> Kernel:
     """The normalised bilateral kernels of (B, H, W, 3) uint8 images, on their device; of one image on a CPU."""
     count, height, width, _ = images.shape
-    colours = images.flatten(1, 2).permute(2, 0, 1).to(torch.float32)
-    positions = _divided(_positions(height, width, images.device), sxy)[:, None].expand(-1, count, -1)
-    features = torch.cat((positions, _divided(colours, srgb)))
+    features = torch.empty(5, count, height * width, device=images.device)
+    features[:2] = _divide(_positions(height, width, images.device), sxy)[:, None]
+    features[2:] = images.flatten(1, 2).permute(2, 0, 1)
+    _divide(features[2:], srgb)
     bounds = [*_bounds(height, width, sxy), *[(0.0, 255 / srgb)] * 3]
-    return _build(features, bounds).symmetrically_normalised()
+    return _build(features, bounds, threads).symmetrically_normalised()
 
 
-def _build(features: Tensor, bounds: Sequence[tuple[float, float]]) -> Kernel:
+def _build(features: Tensor, bounds: Sequence[tuple[float, float]], threads: int) -> Kernel:
     """The lattices of (d, B, N) features within bounds."""
     if _by_sorting(features.device):
         return sorted_lattice.build(features, bounds)
     (alone,) = features.unbind(1)
-    return lattice.build(alone)
+    return lattice.build(alone, threads)
 
 
 def _bounds(height: int, width: int, sxy: float) -> list[tuple[float, float]]:
@@ -128,9 +130,9 @@ def _positions(height: int, width: int, device: torch.device) -> Tensor:
     return torch.stack((x.repeat(height), y.repeat_interleave(width)))
 
 
-def _divided(values: Tensor, by: float) -> Tensor:
+def _divide(values: Tensor, by: float) -> Tensor:
     # Not values / by, for which a GPU multiplies by the reciprocal: then points would change simplex between devices.
-    return values / torch.full((), by, dtype=values.dtype, device=values.device)
+    return values.div_(torch.full((), by, dtype=values.dtype, device=values.device))
 
 
 def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: CRFParams) -> Tensor:
@@ -150,22 +152,26 @@ def mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], para
     batches = list(_batches(prior.shape, prior.device))
     if not batches:
         return torch.empty_like(prior)
+    threads = torch.get_num_threads()
+    shared = min(threads, len(filtering.parts(prior[0].numel())))
     if params.gaussian_compat:
-        kernels.smoothness()  # all batches use it: built once, before any of them begins
+        kernels.smoothness(shared)  # all batches use it: built once, before any of them begins
 
     def refined(batch: slice) -> Tensor:
-        return _mean_field(prior[batch], kernels, numbers[batch], params)
+        return _mean_field(prior[batch], kernels, numbers[batch], params, shared if len(batches) == 1 else 1)
 
-    # One image is too small for several threads; several images are not, as the compiled loops hold no lock.
-    threads = 1 if _by_sorting(prior.device) else min(torch.get_num_threads(), len(batches))
-    return torch.cat(_side_by_side(refined, batches, threads) if threads > 1 else [refined(batch) for batch in batches])
+    if _by_sorting(prior.device):
+        return torch.cat([refined(batch) for batch in batches])
+    # Threads take an image each, or share the only one: the compiled loops hold no lock.
+    return _side_by_side(refined, batches, min(threads, len(batches)))
 
 
-def _side_by_side(work: Callable[[slice], Tensor], batches: Sequence[slice], threads: int) -> list[Tensor]:
-    """Results of `work` for the batches, in their order, each computed by one of `threads` threads alone.
+def _side_by_side(work: Callable[[slice], Tensor], batches: Sequence[slice], threads: int) -> Tensor:
+    """Results of `work` for the batches, in their order, each computed by one of so many threads; 1: by this one.
 
     Inference mode and the number of threads are PyTorch's settings of a thread. A new thread is not in inference mode,
     so that it may not write tensors that were made in it, and computes with as many threads as the process may have.
+    PyTorch's threads would also spin beside the compiled loops after every small step of its own.
     """
     inference, before = torch.is_inference_mode_enabled(), torch.get_num_threads()
 
@@ -173,19 +179,27 @@ def _side_by_side(work: Callable[[slice], Tensor], batches: Sequence[slice], thr
         with torch.inference_mode(inference):
             return work(batch)
 
+    torch.set_num_threads(1)
     try:
+        if threads == 1:
+            return torch.cat([work(batch) for batch in batches])
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return list(pool.map(in_the_callers_mode, batches))
+            return torch.cat(list(pool.map(in_the_callers_mode, batches)))
     finally:
-        torch.set_num_threads(before)  # the pool also changed what new threads start with
+        torch.set_num_threads(before)  # also what new threads start with
 
 
 @torch.no_grad()  # a setting of each thread
-def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: CRFParams) -> Tensor:
+def _mean_field(prior: Tensor, kernels: KernelCache, numbers: Sequence[int], params: CRFParams, threads: int) -> Tensor:
     # Half the log-odds throughout: their tanh is s.
     unary = log_odds(prior, params.clip).div_(2).flatten(1)
     smoothness = kernels.smoothness() if params.gaussian_compat else None
-    appearance = kernels.appearance(list(numbers)) if params.bilateral_compat else None
+    appearance = kernels.appearance(list(numbers), threads) if params.bilateral_compat else None
+    if not _by_sorting(prior.device):
+        pairs = (appearance, params.bilateral_compat / 2), (smoothness, params.gaussian_compat / 2)
+        terms = [(kernel.arrays, weight) for kernel, weight in pairs if isinstance(kernel, Lattice)]
+        state = torch.from_numpy(filtering.mean_field(unary.flatten().numpy(), terms, params.iterations, threads))
+        return state.add_(1).div_(2).view_as(prior)
     s = unary.tanh()
     for _ in range(params.iterations):
         logits = unary.clone()

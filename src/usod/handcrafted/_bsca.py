@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from usod.handcrafted.detector import detector
 from usod.handcrafted.frame import Frame, find_frame
 from usod.regions.graph import Links, Matrix, Vector, min_max, paint, pairwise_distance, two_ring, with_clique
-from usod.regions.lab import rgb_to_lab
+from usod.regions.lab import lab_planes, rgb_to_lab
 from usod.regions.labels import adjacency, border_regions, region_centre, region_mean
 from usod.regions.superpixels import slic
 
@@ -96,8 +96,7 @@ def background_map(
     For each cluster of border regions, the colour distinction from it weighted by the nearness to it, summed. Colours
     are means of L, a and b, each stretched to 0..1 over the image's pixels.
     """
-    lab = rgb_to_lab(image)
-    colours = region_mean(labels, np.stack([min_max(lab[..., c]) for c in range(3)], axis=-1))
+    colours = region_mean(labels, np.stack([min_max(plane) for plane in lab_planes(image)], axis=-1))
     centres = region_centre(labels)
     border = border_regions(labels)
     groups = border_clusters(colours[border], clusters, seed)

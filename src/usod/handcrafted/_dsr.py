@@ -15,22 +15,17 @@ from typing import Any, Literal
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from skimage.color import xyz_tristimulus_values
-from skimage.color.colorconv import xyz_from_rgb
 from sklearn.cluster import KMeans
 
 from usod.handcrafted.detector import detector
 from usod.handcrafted.lasso import lasso
 from usod.regions.graph import min_max, paint
-from usod.regions.lab import linear_to_lab, rgb_to_lab
+from usod.regions.lab import FINE_FROM_LINEAR, lab_planes
 from usod.regions.labels import border_regions, region_centre, region_mean
 from usod.regions.superpixels import slic, slic_lab
 
 SCALES = ((50, 10.0), (100, 10.0), (150, 20.0), (200, 20.0), (250, 25.0), (300, 25.0), (350, 30.0), (400, 30.0))
 """(number of superpixels, SLIC compactness) of each scale."""
-
-# In units of the white point; with more digits than `rgb_to_lab` has, as in the authors' code.
-_XYZ_FROM_RGB = xyz_from_rgb / xyz_tristimulus_values(illuminant="D65", observer="2")[:, None]
 
 Floats = NDArray[np.float64]
 PixelPositions = Literal["as_released", "paper"]
@@ -119,9 +114,8 @@ def reconstruction_errors(
 
 def colour_features(image: NDArray[np.uint8], linearise_rgb: bool = False) -> Floats:
     """Colours of the pixels in 0..1: R, G, B, and L, a, b each stretched to 0..1 over the image; (H, W, 6)."""
-    rgb = image / 255.0
-    lab = rgb_to_lab(image) if linearise_rgb else linear_to_lab(rgb, _XYZ_FROM_RGB)
-    return np.concatenate([rgb, np.stack([min_max(lab[..., c]) for c in range(3)], axis=-1)], axis=-1)
+    lab = lab_planes(image) if linearise_rgb else lab_planes(image, "none", FINE_FROM_LINEAR)
+    return np.concatenate([image / 255.0, np.stack([min_max(plane) for plane in lab], axis=-1)], axis=-1)
 
 
 def region_features(labels: NDArray[np.int32], colours: Floats) -> Floats:
@@ -257,15 +251,17 @@ def pixel_features(colours: Floats, positions: PixelPositions = "as_released") -
     ValueError
         If `positions` is unknown.
     """
-    height, width = colours.shape[:2]
-    rows, columns = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+    height, width, d = colours.shape
+    rows, columns = np.arange(height)[:, None], np.arange(width)
+    features = np.empty((height, width, d + 2))
+    features[..., :d] = colours
     if positions == "paper":
-        place = np.stack([columns / width, rows / height], axis=-1)
+        features[..., d], features[..., d + 1] = columns / width, rows / height
     elif positions == "as_released":
-        place = np.stack([rows + 1.0, columns + 1.0], axis=-1)
+        features[..., d], features[..., d + 1] = rows + 1.0, columns + 1.0
     else:
         raise ValueError(f"pixel_positions must be 'as_released' or 'paper', got {positions!r}")
-    return np.concatenate([colours, place], axis=-1)
+    return features
 
 
 def scale_weights(
@@ -283,27 +279,23 @@ def scale_weights(
     -------
     (S, H, W) float32
     """
-    eps = np.finfo(np.float64).eps
-    weights = np.stack(
-        [
-            _inverse_distance(pixels, labels, features, eps)
-            for labels, features in zip(all_labels, all_features, strict=True)
-        ]
-    )
-    return (weights / weights.sum(axis=0)).astype(np.float32)
+    weights = np.empty((len(all_labels), *pixels.shape[:2]))
+    for weight, labels, features in zip(weights, all_labels, all_features, strict=True):
+        _inverse_distance(pixels, labels, features, np.finfo(np.float64).eps, weight)
+    weights /= weights.sum(axis=0)
+    return weights.astype(np.float32)
 
 
 @njit(cache=True)
-def _inverse_distance(pixels, labels, features, eps):
+def _inverse_distance(pixels, labels, features, eps, inverse):
+    """Fill (H, W) with the inverse distance of each pixel's features to those of its region."""
     height, width, d = pixels.shape
-    inverse = np.empty((height, width))
     for y in range(height):
         for x in range(width):
             distance = 0.0
             for c in range(d):
                 distance += (pixels[y, x, c] - features[labels[y, x], c]) ** 2
             inverse[y, x] = 1.0 / (np.sqrt(distance) + eps)
-    return inverse
 
 
 def integrate_scales(

@@ -18,14 +18,13 @@ from itertools import pairwise
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.color.colorconv import rgb2luv
-from skimage.segmentation import watershed
 
 from usod.handcrafted.detector import detector
 from usod.handcrafted.region_merging import merge_small_regions, region_scale
 from usod.regions.graph import min_max
+from usod.regions.lab import luv_planes
 from usod.regions.labels import region_centre, region_mean, region_size
+from usod.regions.watershed import watershed
 
 __all__ = [
     "SCALE_THRESHOLDS",
@@ -82,7 +81,7 @@ def hs(
     """
     if len(data_weights) != len(scale_thresholds) or len(hierarchy_weights) != len(scale_thresholds) - 1:
         raise ValueError("hs needs one data weight per layer and one hierarchy weight per pair of adjacent layers")
-    luv = rgb2luv(image)
+    luv = np.ascontiguousarray(np.moveaxis(luv_planes(image), 0, -1))
     layers = region_layers(luv, scale_thresholds)
     cues = [
         _layer_cue(labels, luv, sigma**2 * threshold, location_weight)
@@ -107,11 +106,28 @@ def over_segment(luv: NDArray[np.floating]) -> NDArray[np.int32]:
     -------
     (H, W) int32 labels 0..n-1; every pixel belongs to a region, there are no watershed lines
     """
-    gradient = np.zeros(luv.shape[:2])
-    for channel in np.moveaxis(luv, -1, 0):
-        gradient += np.hypot(ndimage.sobel(channel, axis=0), ndimage.sobel(channel, axis=1))
-    basins = watershed(gradient).astype(np.int32)
-    return basins - 1 if basins.any() else basins  # a flat image has no minimum to flood from: one region
+    return watershed(_gradient_magnitude(np.ascontiguousarray(np.moveaxis(luv, -1, 0))))
+
+
+@njit(cache=True)
+def _gradient_magnitude(planes):
+    """Sum over (C, H, W) planes of their Sobel magnitudes, (H, W); the border's pixels are repeated outside.
+
+    Differences are taken first: where colours rise evenly they are equal to the last digit, so plateaus are flat.
+    """
+    _, height, width = planes.shape
+    total = np.zeros((height, width))
+    for plane in planes:
+        for r in range(height):
+            above, here, below = plane[max(r - 1, 0)], plane[r], plane[min(r + 1, height - 1)]
+            for c in range(width):
+                left, right = max(c - 1, 0), min(c + 1, width - 1)
+                across = 2.0 * (here[right] - here[left]) + (
+                    (above[right] - above[left]) + (below[right] - below[left])
+                )
+                down = 2.0 * (below[c] - above[c]) + ((below[left] - above[left]) + (below[right] - above[right]))
+                total[r, c] += np.sqrt(across * across + down * down)
+    return total
 
 
 def region_layers(
@@ -135,12 +151,7 @@ def region_layers(
     """
     if any(coarse <= fine for fine, coarse in pairwise(scale_thresholds)):
         raise ValueError(f"scale thresholds must increase from layer to layer, got {tuple(scale_thresholds)}")
-    layers = []
-    labels = over_segment(luv)
-    for threshold in scale_thresholds:
-        labels = merge_small_regions(labels, luv, threshold)
-        layers.append(labels)
-    return layers
+    return merge_small_regions(over_segment(luv), luv, scale_thresholds)
 
 
 def region_parents(fine: NDArray[np.integer], coarse: NDArray[np.integer]) -> NDArray[np.intp]:

@@ -14,7 +14,7 @@ from usod.data.images import resize_image, resize_map
 from usod.handcrafted.detector import detector
 from usod.handcrafted.frame import Frame, find_frame
 from usod.regions.graph import min_max
-from usod.regions.lab import rgb_to_lab
+from usod.regions.lab import lab_planes
 
 Map = NDArray[np.float64]
 
@@ -54,8 +54,8 @@ def mbd(
     small = resize_image(inner, (max(1, round(scale * height)), max(1, round(scale * width))))
 
     # In 8-bit Lab, L spans 0..255 too: lightness counts as much as a and b.
-    lab = np.clip(rgb_to_lab(small) * (2.55, 1.0, 1.0) + (0.5, 128.5, 128.5), 0, 255).astype(np.uint8)
-    channels = [_median(lab[..., c]).astype(np.float64) for c in range(3)]
+    lab = lab_planes(small).T * (2.55, 1.0, 1.0) + (0.5, 128.5, 128.5)
+    channels = [_median(plane).astype(np.float64) for plane in np.clip(lab, 0, 255).T.astype(np.uint8)]
     saliency = min_max(np.sum([barrier_distance(channel, passes) for channel in channels], axis=0))
     if background_cue:
         saliency = saliency + border_contrast(small)
@@ -174,21 +174,22 @@ def smooth(saliency: Map, alpha: float = 50.0) -> Map:
     The square is alpha sqrt(mean saliency) pixels wide, at least 3: what is left is smaller than the object.
     """
     width = max(3, int(alpha * np.sqrt(saliency.mean())))
-    opened = _reconstruct(minimum_filter(saliency, width), saliency)
-    return min_max(-_reconstruct(-maximum_filter(opened, width), -opened))
+    opened = reconstruct(minimum_filter(saliency, width), saliency)
+    return min_max(-reconstruct(-maximum_filter(opened, width), -opened))
+
+
+def reconstruct(marker: Map, mask: Map) -> Map:
+    """Morphological reconstruction by dilation with 8 neighbours, (H, W); `marker` is nowhere above `mask`."""
+    # A rim that is never raised spares the look whether a neighbour exists.
+    value, limit = (np.pad(values, 1, constant_values=-np.inf) for values in (marker, mask))
+    _reconstruct(value, limit)
+    return value[1:-1, 1:-1].copy()
 
 
 @njit(cache=True)
-def _reconstruct(marker, mask):  # type: ignore[no-untyped-def]
-    """Morphological reconstruction by dilation with 8 neighbours: scans, then a queue (Vincent, 1993).
-
-    (H, W) float64, `marker` nowhere above `mask`.
-    """
-    height, width = mask.shape
-    # A rim that is never raised spares the look whether a neighbour exists.
-    value = np.full((height + 2, width + 2), -np.inf)
-    limit = np.full((height + 2, width + 2), -np.inf)
-    value[1:-1, 1:-1], limit[1:-1, 1:-1] = marker, mask
+def _reconstruct(value, limit):  # type: ignore[no-untyped-def]
+    """`reconstruct` in place: scans, then a queue (Vincent, 1993)."""
+    height, width = limit.shape[0] - 2, limit.shape[1] - 2
     for r in range(1, height + 1):
         for c in range(1, width + 1):
             around = max(value[r - 1, c - 1], value[r - 1, c], value[r - 1, c + 1], value[r, c - 1], value[r, c])
@@ -212,7 +213,6 @@ def _reconstruct(marker, mask):  # type: ignore[no-untyped-def]
                         value[i, j] = min(here, limit[i, j])
                         following.append((i, j))
         waiting = following
-    return value[1:-1, 1:-1].copy()
 
 
 def enhance_contrast(saliency: Map, steepness: float = 10.0) -> Map:

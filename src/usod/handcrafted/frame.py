@@ -64,7 +64,9 @@ def sobel_edges(gray: NDArray) -> NDArray[np.bool_]:
 
     A pixel is an edge if its squared gradient exceeds four times the image's mean and is a maximum across the edge.
     """
-    return _thinned(*_gradients(np.pad(np.asarray(gray, dtype=np.float64), 1, mode="edge")))
+    across, down = _gradients(np.pad(np.asarray(gray, dtype=np.float64), 1, mode="edge"))
+    strength = across * across + down * down
+    return _thinned(across, down, strength, 4.0 * strength.mean())
 
 
 @njit(cache=True)
@@ -96,10 +98,8 @@ def _gradients(padded):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _thinned(across, down):  # type: ignore[no-untyped-def]
+def _thinned(across, down, strength, least):  # type: ignore[no-untyped-def]
     height, width = across.shape
-    strength = across * across + down * down
-    least = 4.0 * strength.mean()
     edges = np.zeros((height, width), np.bool_)
     for r in range(height):
         for c in range(width):

@@ -26,10 +26,14 @@ def lasso(
     (n, m) float64 codes
     """
     codes = np.zeros((len(signals), len(dictionary)))
-    gram, correlations = dictionary @ dictionary.T, signals @ dictionary.T
-    for code, correlation in zip(codes, correlations, strict=True):
-        _follow_path(gram, correlation, float(penalty), max_atoms, code)
+    _follow_paths(dictionary @ dictionary.T, signals @ dictionary.T, float(penalty), max_atoms, codes)
     return codes
+
+
+@njit(cache=True)
+def _follow_paths(gram, correlations, target, max_atoms, codes):
+    for i in range(len(codes)):
+        _follow_path(gram, correlations[i], target, max_atoms, codes[i])
 
 
 @njit(cache=True)
@@ -44,7 +48,11 @@ def _follow_path(gram, correlation, target, max_atoms, code):
     barred = np.zeros(len(code), np.bool_)  # may not join: active, just dropped, or dependent on the active
     size = 0
     dropped = -1
-    joining = int(np.argmax(np.abs(correlation)))
+    slope = np.empty(len(code))
+    joining = 0
+    for j in range(len(code)):
+        if abs(correlation[j]) > abs(correlation[joining]):
+            joining = j
     penalty = abs(correlation[joining])
     for _ in range(16 * max_atoms):  # far more events than paths have: a guard against cycling by rounding
         if penalty <= target:
@@ -55,9 +63,11 @@ def _follow_path(gram, correlation, target, max_atoms, code):
             if _cholesky(gram, active, size + 1, factor):
                 size += 1
         direction = _solve(factor, sign, size)
-        slope = np.zeros(len(code))
+        for j in range(len(code)):
+            slope[j] = 0.0
         for k in range(size):
-            slope += direction[k] * gram[active[k]]
+            for j in range(len(code)):
+                slope[j] += direction[k] * gram[active[k], j]
 
         step = penalty - target
         joining = -1
@@ -66,7 +76,8 @@ def _follow_path(gram, correlation, target, max_atoms, code):
         step, leaving = _next_to_leave(code, active[:size], direction, step)
         for k in range(size):
             code[active[k]] += step * direction[k]
-        correlation -= step * slope
+        for j in range(len(code)):
+            correlation[j] -= step * slope[j]
         penalty -= step
         if dropped >= 0:
             barred[dropped], dropped = False, -1
@@ -78,8 +89,10 @@ def _follow_path(gram, correlation, target, max_atoms, code):
             for k in range(leaving, size):
                 active[k], sign[k] = active[k + 1], sign[k + 1]
             _cholesky(gram, active, size, factor)
-            barred[:] = False
-            barred[active[:size]] = True
+            for j in range(len(code)):
+                barred[j] = False
+            for k in range(size):
+                barred[active[k]] = True
             barred[dropped] = True
         elif joining < 0:
             return

@@ -4,13 +4,14 @@ The scale of a region is the side of the largest axis-aligned square that fits i
 region has a small scale even if it has many pixels, and a compact one of few pixels a larger scale.
 """
 
-import heapq
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from usod.regions.labels import neighbour_pairs, region_size
+from usod.regions.labels import region_sums
 
 
 def region_scale(labels: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -28,14 +29,14 @@ def region_scale(labels: NDArray[np.integer]) -> NDArray[np.int64]:
     -------
     (n,) int64; 0 for a label that does not occur
     """
-    labels = np.ascontiguousarray(labels, dtype=np.int64)
+    labels = np.ascontiguousarray(labels, dtype=np.int32)
     return _region_scale(labels, int(labels.max()) + 1)
 
 
 def merge_small_regions(
-    labels: NDArray[np.integer], colours: NDArray[np.floating], scale_threshold: int
-) -> NDArray[np.int32]:
-    """Merge small regions, each into its neighbour of the nearest mean colour.
+    labels: NDArray[np.integer], colours: NDArray[np.floating], scale_thresholds: Sequence[int]
+) -> list[NDArray[np.int32]]:
+    """Merge small regions, each into its neighbour of the nearest mean colour, at one scale after the other.
 
     The region of the smallest scale goes first (of equals, that of the lowest label). A merged region has the mean
     colour of its pixels and the scale of its union, and takes another turn while that is below the threshold.
@@ -44,20 +45,58 @@ def merge_small_regions(
     ----------
     labels : (H, W) region labels 0..n-1; regions are neighbours where pixels touch by an edge
     colours : (H, W, C) colour of each pixel
-    scale_threshold : regions of a smaller scale are merged, in pixels
+    scale_thresholds : regions of a smaller scale are merged, in pixels; ascending
 
     Returns
     -------
-    (H, W) int32 labels 0..m-1, m <= n. Every region has reached the threshold, unless it is the only one.
+    For each threshold, (H, W) int32 labels 0..m-1, m <= n: every region has reached it, unless it is the only one. Each
+    region lies in one region of the next layer.
     """
-    labels = np.ascontiguousarray(labels, dtype=np.int64)
-    sizes = region_size(labels)
-    colour_sums = [np.bincount(labels.ravel(), channel.ravel()) for channel in np.moveaxis(colours, -1, 0)]
-    owner = _merge(
-        labels, neighbour_pairs(labels), np.stack(colour_sums, axis=1), sizes, region_scale(labels), scale_threshold
-    )
-    _, owner = np.unique(owner, return_inverse=True)
-    return owner.astype(np.int32)[labels]
+    own = np.ascontiguousarray(labels, dtype=np.int32)
+    regions = _measure(own, colours)
+    initial = np.arange(len(regions.owner))
+    layers = []
+    for threshold in scale_thresholds:
+        _merge(own, regions, _region_scale(own, initial.size), threshold)
+        own = regions.owner[own]
+        number = np.cumsum(regions.owner == initial, dtype=np.int32) - 1
+        layers.append(number[own])
+    return layers
+
+
+class _Regions(NamedTuple):
+    """What merging knows of n initial regions. A merged one has the lowest label of those in it.
+
+    The neighbours of region r are a list of links, first[r] -> following[...] -> last[r], -1 ends it: so two lists are
+    joined in constant time. Links name initial labels; several may name the same region.
+
+    Attributes
+    ----------
+    owner : (n,) the label that each was merged into, which may have been merged in turn
+    pixel_counts, colour_sums, colours : (n,), (n, C) and (n, C); the last are the means
+    boxes : (n, 4) first row, first column, last row, last column
+    neighbour, following : of each link, the label that it names, and the next link
+    first, last : (n,) links
+    """
+
+    owner: NDArray[np.int32]
+    pixel_counts: NDArray[np.float64]
+    colour_sums: NDArray[np.float64]
+    colours: NDArray[np.float64]
+    boxes: NDArray[np.int64]
+    neighbour: NDArray[np.int32]
+    following: NDArray[np.int32]
+    first: NDArray[np.int32]
+    last: NDArray[np.int32]
+
+
+def _measure(labels: NDArray[np.int32], colours: NDArray[np.floating]) -> _Regions:
+    sums = region_sums(labels, colours)
+    pixel_counts, colour_sums = sums[:, 0].copy(), sums[:, 1:].copy()
+    means = colour_sums / np.maximum(pixel_counts, 1.0)[:, None]
+    n = len(sums)
+    owner = np.arange(n, dtype=np.int32)
+    return _Regions(owner, pixel_counts, colour_sums, means, _bounding_boxes(labels, n), *_links(labels, n))
 
 
 @njit(cache=True)
@@ -96,12 +135,19 @@ def _find(owner, label):
 
 
 @njit(cache=True)
+def _set_empty(box):
+    """Make it a box that holds nothing, and is not in the way of `_extend`."""
+    box[0] = box[1] = np.iinfo(np.int64).max
+    box[2] = box[3] = -1
+
+
+@njit(cache=True)
 def _bounding_boxes(labels, n):
     """(n, 4) first row, first column, last row, last column of each label."""
     height, width = labels.shape
     boxes = np.empty((n, 4), np.int64)
-    boxes[:, :2] = max(height, width)
-    boxes[:, 2:] = -1
+    for label in range(n):
+        _set_empty(boxes[label])
     for y in range(height):
         for x in range(width):
             box = boxes[labels[y, x]]
@@ -113,95 +159,141 @@ def _bounding_boxes(labels, n):
 
 
 @njit(cache=True)
-def _scale_of_union(labels, owner, region, box, enough):
-    """Scale of one merged region, found inside its bounding box; stops at `enough`, which is all the caller asks."""
-    width = box[3] - box[1] + 1
-    above = np.zeros(width + 1, np.int64)  # column 0 is the outside
+def _links(labels, n):
+    """The lists of neighbours in `_Regions`."""
+    height, width = labels.shape
+    neighbour = np.empty(4 * labels.size, np.int32)
+    following = np.empty(4 * labels.size, np.int32)
+    first = np.full(n, -1, np.int32)
+    last = np.full(n, -1, np.int32)
+    count = 0
+    for y in range(height):
+        for x in range(width):
+            for down in range(2):
+                if y + down == height or x + 1 - down == width:
+                    continue
+                a, b = labels[y, x], labels[y + down, x + 1 - down]
+                if a == b or (first[a] >= 0 and neighbour[first[a]] == b):
+                    continue
+                for _ in range(2):
+                    neighbour[count], following[count] = b, first[a]
+                    if first[a] < 0:
+                        last[a] = count
+                    first[a] = count
+                    count += 1
+                    a, b = b, a
+    return neighbour, following, first, last
+
+
+@njit(cache=True)
+def _nearest_neighbour(regions, region, seen, turn):
+    """The adjacent region of the nearest mean colour, of equals the lowest label; -1 without neighbours.
+
+    Links to the region itself, and to what an earlier link names, are taken out. `seen` holds the last turn of each
+    region as a neighbour.
+    """
+    nearest, smallest = -1, np.inf
+    before, link = -1, regions.first[region]
+    while link >= 0:
+        other, onward = _find(regions.owner, regions.neighbour[link]), regions.following[link]
+        if other == region or seen[other] == turn:
+            if before < 0:
+                regions.first[region] = onward
+            else:
+                regions.following[before] = onward
+            if onward < 0:
+                regions.last[region] = before
+        else:
+            seen[other], before = turn, link
+            distance = 0.0
+            for c in range(regions.colours.shape[1]):
+                distance += (regions.colours[region, c] - regions.colours[other, c]) ** 2
+            if distance < smallest or (distance == smallest and other < nearest):
+                nearest, smallest = other, distance
+        link = onward
+    return nearest
+
+
+@njit(cache=True)
+def _join(regions, kept, gone):
+    regions.owner[gone] = kept
+    regions.pixel_counts[kept] += regions.pixel_counts[gone]
+    for c in range(regions.colours.shape[1]):
+        regions.colour_sums[kept, c] += regions.colour_sums[gone, c]
+        regions.colours[kept, c] = regions.colour_sums[kept, c] / regions.pixel_counts[kept]
+    _extend(regions.boxes[kept], regions.boxes[gone])
+    regions.following[regions.last[kept]] = regions.first[gone]
+    regions.last[kept] = regions.last[gone]
+
+
+@njit(cache=True)
+def _extend(box, other):
+    """Make a box, in place, hold another one."""
+    box[0], box[1] = min(box[0], other[0]), min(box[1], other[1])
+    box[2], box[3] = max(box[2], other[2]), max(box[3], other[3])
+
+
+@njit(cache=True)
+def _scale_near(labels, regions, region, joined, enough):
+    """Scale of a merged region, of squares less than `enough` from what has joined it; no more than `enough` count."""
+    box = regions.boxes[region]
+    top, left = max(box[0], joined[0] - enough + 1), max(box[1], joined[1] - enough + 1)
+    bottom, right = min(box[2], joined[2] + enough - 1), min(box[3], joined[3] + enough - 1)
+    above = np.zeros(right - left + 2, np.int64)  # column 0 is the outside
     scale = 0
-    for y in range(box[0], box[2] + 1):
+    for y in range(top, bottom + 1):
         above_left = 0
-        for i in range(1, width + 1):
+        for i in range(1, above.size):
             side = 0
-            if _find(owner, labels[y, box[1] + i - 1]) == region:
+            if _find(regions.owner, labels[y, left + i - 1]) == region:
                 side = 1 + min(above[i], above[i - 1], above_left)
             above_left = above[i]
             above[i] = side
             scale = max(scale, side)
         if scale >= enough:
-            return scale
+            break
     return scale
 
 
 @njit(cache=True)
-def _neighbour_lists(pairs, n):
-    """Linked lists of the neighbours of each label: list r runs first[r] -> following[...] -> last[r], -1 ends it.
+def _take_turn(labels, regions, scale, joined, seen, turn, small, threshold):
+    """Merge a region into its nearest neighbour, unless it has grown meanwhile; the label to look at next."""
+    side = scale[small]
+    if joined[small, 2] >= 0:
+        scale[small] = max(side, _scale_near(labels, regions, small, joined[small], threshold))
+        _set_empty(joined[small])
+    other = _nearest_neighbour(regions, small, seen, turn) if scale[small] == side else -1
+    if other < 0:
+        return small + 1
+    kept, gone = min(small, other), max(small, other)
+    _extend(joined[other], regions.boxes[small])
+    _extend(joined[kept], joined[other])
+    _join(regions, kept, gone)
+    scale[kept] = max(scale[kept], scale[gone])
+    return kept if scale[kept] == side else small + 1
 
-    Two lists are joined in constant time, which is what merging needs; the entries name initial labels.
+
+@njit(cache=True)
+def _merge(labels, regions, scale, threshold):
+    """Merge what is smaller than `threshold`. `labels` are as the regions are, in `owner` stands what becomes of them.
+
+    The scale of a union is found when its turn comes, as it may have grown on: until then `scale` is that of its
+    largest part, and `joined` a box around all other parts. A larger square than those of the parts touches it.
     """
-    neighbour = np.empty(2 * len(pairs), np.int64)
-    following = np.full(2 * len(pairs), -1, np.int64)
-    first = np.full(n, -1, np.int64)
-    last = np.full(n, -1, np.int64)
-    for e in range(2 * len(pairs)):
-        region = pairs[e // 2, e % 2]
-        neighbour[e] = pairs[e // 2, 1 - e % 2]
-        if first[region] < 0:
-            first[region] = e
-        else:
-            following[last[region]] = e
-        last[region] = e
-    return neighbour, following, first, last
-
-
-@njit(cache=True)
-def _nearest_neighbour(region, owner, neighbour, following, first, colour_sums, counts):
-    """The adjacent region of the nearest mean colour, of equals the lowest label; -1 without neighbours."""
-    nearest = -1
-    smallest = np.inf
-    entry = first[region]
-    while entry >= 0:
-        other = _find(owner, neighbour[entry])
-        entry = following[entry]
-        if other == region:
-            continue
-        distance = 0.0
-        for c in range(colour_sums.shape[1]):
-            distance += (colour_sums[region, c] / counts[region] - colour_sums[other, c] / counts[other]) ** 2
-        if distance < smallest or (distance == smallest and other < nearest):
-            smallest = distance
-            nearest = other
-    return nearest
-
-
-@njit(cache=True)
-def _merge(labels, pairs, colour_sums, counts, scale, threshold):
-    """Label that each initial label ends up in, (n,) int64."""
     n = len(scale)
-    owner = np.arange(n)
-    boxes = _bounding_boxes(labels, n)
-    neighbour, following, first, last = _neighbour_lists(pairs, n)
-    waiting = [(scale[r], r) for r in range(n) if counts[r] > 0 and scale[r] < threshold]
-    heapq.heapify(waiting)
-    while len(waiting) > 0:
-        side, small = heapq.heappop(waiting)
-        if owner[small] != small or side != scale[small]:
-            continue  # merged, or grown, since this entry was made
-        other = _nearest_neighbour(small, owner, neighbour, following, first, colour_sums, counts)
-        if other < 0:
-            continue
-        kept, gone = min(small, other), max(small, other)
-        owner[gone] = kept
-        colour_sums[kept] += colour_sums[gone]
-        counts[kept] += counts[gone]
-        boxes[kept, :2] = np.minimum(boxes[kept, :2], boxes[gone, :2])
-        boxes[kept, 2:] = np.maximum(boxes[kept, 2:], boxes[gone, 2:])
-        following[last[kept]] = first[gone]
-        last[kept] = last[gone]
-        scale[kept] = max(scale[kept], scale[gone])
-        if scale[kept] < threshold:
-            scale[kept] = _scale_of_union(labels, owner, kept, boxes[kept], threshold)
-        if scale[kept] < threshold:
-            heapq.heappush(waiting, (scale[kept], kept))
+    seen = np.full(n, -1, np.int64)
+    joined = np.empty((n, 4), np.int64)
     for r in range(n):
-        owner[r] = _find(owner, r)
-    return owner
+        _set_empty(joined[r])
+    turn = 0
+    for side in range(1, threshold):
+        small = 0
+        while small < n:
+            if scale[small] == side and regions.owner[small] == small:
+                turn += 1
+                # Not the literal 0, for whose type numba would compile everything once more.
+                small = _take_turn(labels, regions, scale, joined, seen, turn, np.int64(small), threshold)
+            else:
+                small += 1
+    for r in range(n):
+        regions.owner[r] = _find(regions.owner, r)

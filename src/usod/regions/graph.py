@@ -112,4 +112,4 @@ def otsu_threshold(values: NDArray) -> float:
 
 def paint(labels: NDArray[np.integer], values: NDArray) -> NDArray[np.float32]:
     """Map of a value per region: (H, W) labels 0..n-1 and (n,) values -> (H, W) float32."""
-    return values.astype(np.float32)[labels]
+    return np.take(values.astype(np.float32), labels)

@@ -14,11 +14,16 @@ def region_size(labels: NDArray[np.integer]) -> NDArray[np.int64]:
 
 def region_mean(labels: NDArray[np.integer], values: NDArray) -> NDArray[np.float64]:
     """Mean of `values` over each region: (H, W) labels 0..n-1 and (H, W, C) or (H, W) values -> (n, C) float64."""
+    sums = region_sums(labels, values)
+    return sums[:, 1:] / sums[:, :1]
+
+
+def region_sums(labels: NDArray[np.integer], values: NDArray) -> NDArray[np.float64]:
+    """Pixels of each region, and the sums of `values` over them: (n, 1 + C) float64; see `region_mean`."""
     if values.shape[:2] != labels.shape:
         raise ValueError(f"values of shape {values.shape} do not fit labels of shape {labels.shape}")
     flat = np.ascontiguousarray(labels).ravel()
-    sums = _region_sums(flat, np.ascontiguousarray(values).reshape(flat.size, -1), int(flat.max()) + 1)
-    return sums[:, 1:] / sums[:, :1]
+    return _region_sums(flat, np.ascontiguousarray(values).reshape(flat.size, -1), int(flat.max()) + 1)
 
 
 @njit(cache=True)

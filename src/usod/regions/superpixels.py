@@ -70,13 +70,17 @@ def slic(
     step, min_size = _region_scale(height, width, n_segments, variant)
     lab = slic_lab(image, variant) if lab is None else lab
     rows, cols = _seed_grid(height, width, step, variant)
-    clusters = _cluster_pixels(lab, rows, cols, step, (compactness / step) ** 2, _MAX_ITERATIONS)
-    return _merge_fragments(clusters, min_size)
+    clusters = _cluster_pixels(lab, rows, cols, step, (compactness / step) ** 2)
+    # With a rim around it, a pixel's neighbours lie at fixed distances; -1 is outside.
+    waiting = np.pad(clusters, 1, constant_values=-1)
+    labels = np.full(waiting.shape, -1, np.int32)
+    _merge_fragments(waiting.reshape(-1), width + 2, min_size, labels.reshape(-1))
+    return labels[1:-1, 1:-1].copy()
 
 
 def slic_lab(image: NDArray[np.uint8], variant: SlicVariant) -> NDArray[np.float32]:
     """Colours in which a variant of SLIC compares the pixels of an (H, W, 3) RGB image: (3, H, W) float32 Lab."""
-    return lab_planes(image, _CURVE[variant])
+    return lab_planes(image, _CURVE[variant]).astype(np.float32)
 
 
 def _region_scale(height: int, width: int, n_segments: int, variant: str) -> tuple[int, int]:
@@ -105,40 +109,40 @@ def _seed_grid(height: int, width: int, step: int, variant: str) -> tuple[NDArra
     return rows.ravel(), cols.ravel()
 
 
-@njit(cache=True)
-def _cluster_pixels(lab, rows, cols, step, spatial_factor, max_iterations):  # type: ignore[no-untyped-def]
-    """Nearest centre of each pixel, (H, W) int32, after at most `max_iterations` rounds of local k-means."""
+def _cluster_pixels(
+    lab: NDArray[np.float32], rows: NDArray[np.float64], cols: NDArray[np.float64], step: int, spatial_factor: float
+) -> NDArray[np.int32]:
+    """Nearest centre of each pixel, (H, W) int32, after at most `_MAX_ITERATIONS` rounds of local k-means."""
     _, height, width = lab.shape
-    centre = np.empty((rows.size, 5))
-    for k in range(rows.size):
-        r, c = min(int(rows[k]), height - 1), min(int(cols[k]), width - 1)
-        centre[k, 0], centre[k, 1], centre[k, 2] = lab[0, r, c], lab[1, r, c], lab[2, r, c]
-        centre[k, 3], centre[k, 4] = rows[k], cols[k]
-    labels, previous = np.zeros(height * width, np.int32), np.zeros(height * width, np.int32)
-    flat, nearest = lab.reshape(3, -1), np.empty(height * width)
-    planes = (flat[0], flat[1], flat[2])
-    for _ in range(max_iterations):
-        nearest[:] = np.inf
-        for k in range(rows.size):
-            cr, cc = centre[k, 3], centre[k, 4]
-            window = (
-                int(max(0.0, cr - step)),
-                int(min(float(height), cr + step)),
-                int(max(0.0, cc - step)),
-                int(min(float(width), cc + step)),
-            )
-            _claim(
-                planes[0], planes[1], planes[2], nearest, labels, np.int32(k), centre[k], window, width, spatial_factor
-            )
-        if not _move_centres(flat, labels, previous, centre, width):
+    row, col = np.minimum(rows.astype(int), height - 1), np.minimum(cols.astype(int), width - 1)
+    centre = np.stack([*lab[:, row, col].astype(np.float64), rows, cols], axis=1)
+    planes = lab.reshape(3, -1)
+    labels, previous = np.zeros(height * width, np.int32), np.full(height * width, -1, np.int32)
+    sums = np.zeros((rows.size, 6))
+    for _ in range(_MAX_ITERATIONS):
+        nearest = np.full(height * width, np.inf)
+        _claim_windows(planes, nearest, labels, centre, (height, width), step, spatial_factor)
+        if not _move_centres(planes, labels, previous, sums, centre, width):
             break
-        previous[:] = labels
     return labels.reshape(height, width)
 
 
 @njit(cache=True)
+def _claim_windows(planes, nearest, labels, centre, size, step, spatial_factor):  # type: ignore[no-untyped-def]
+    """Give each centre, in place, the pixels of its window that are nearer to it than to those before it."""
+    height, width = size
+    lightness, first, second = planes[0], planes[1], planes[2]
+    for k in range(len(centre)):
+        row, col = centre[k, 3], centre[k, 4]
+        top, bottom = int(max(0.0, row - step)), int(min(float(height), row + step))
+        left, right = int(max(0.0, col - step)), int(min(float(width), col + step))
+        window = (top, bottom, left, right)
+        _claim(lightness, first, second, nearest, labels, np.int32(k), centre[k], window, width, spatial_factor)
+
+
+@njit(cache=True)
 def _claim(lightness, first, second, nearest, labels, k, centre, window, width, spatial_factor):  # type: ignore[no-untyped-def]
-    """Give centre k, in place, the pixels of its window that are nearer to it than to what they have.
+    """Give centre k, in place, the pixels of a window that are nearer to it than to what they have.
 
     No branch, planes in one piece and unsigned places: so that the compiler compares several pixels at once.
     """
@@ -158,78 +162,59 @@ def _claim(lightness, first, second, nearest, labels, k, centre, window, width, 
 
 
 @njit(cache=True)
-def _move_centres(planes, labels, previous, centre, width):  # type: ignore[no-untyped-def]
+def _move_centres(planes, labels, previous, sums, centre, width):  # type: ignore[no-untyped-def]
     """Put each centre, in place, at the mean of its pixels; a centre that has lost all of them stays where it is.
 
-    False, and nothing is moved, if the labels are those of the round before.
+    `sums` and `previous` (-1 at first) are those of the round before, and are brought up to date: only pixels that have
+    changed hands, soon one in fifty, are looked at. False, and nothing is moved, if none has.
     """
-    # Loops where NumPy has a word for it: numba compiles that word, with all its checks, for seconds.
     same = True
     for pixel in range(labels.size):
-        if labels[pixel] != previous[pixel]:
-            same = False
-            break
-    if same:
-        return False
-    total = np.zeros((len(centre), 5))
-    count = np.zeros(len(centre))
-    for start in range(0, labels.size, width):
-        first = start
-        while first < start + width:  # a run of pixels with the same label
-            k = labels[first]
-            light, a, b, end = 0.0, 0.0, 0.0, first
-            while end < start + width and labels[end] == k:
-                light += planes[0, end]
-                a += planes[1, end]
-                b += planes[2, end]
-                end += 1
-            length = end - first
-            total[k, 0] += light
-            total[k, 1] += a
-            total[k, 2] += b
-            total[k, 3] += length * (start // width)
-            total[k, 4] += length * (first + end - 1 - 2 * start) * 0.5
-            count[k] += length
-            first = end
+        if labels[pixel] == previous[pixel]:
+            continue
+        same = False
+        for k, sign in ((labels[pixel], 1.0), (previous[pixel], -1.0)):
+            if k >= 0:
+                sums[k, 0] += sign * planes[0, pixel]
+                sums[k, 1] += sign * planes[1, pixel]
+                sums[k, 2] += sign * planes[2, pixel]
+                sums[k, 3] += sign * (pixel // width)
+                sums[k, 4] += sign * (pixel % width)
+                sums[k, 5] += sign
+        previous[pixel] = labels[pixel]
     for k in range(len(centre)):
-        if count[k] > 0:
+        if sums[k, 5] > 0 and not same:
             for feature in range(5):
-                centre[k, feature] = total[k, feature] / count[k]
-    return True
+                centre[k, feature] = sums[k, feature] / sums[k, 5]
+    return not same
 
 
 @njit(cache=True)
-def _merge_fragments(clusters, min_size):  # type: ignore[no-untyped-def]
-    """Relabel 4-connected components in raster order; those of at most `min_size` pixels take an earlier label."""
-    height, width = clusters.shape
-    # With a rim around it, a pixel's neighbours lie at fixed distances; what is done has a cluster of its own, -1.
-    across = width + 2
-    waiting = np.full((height + 2) * across, -1, np.int32)
-    labels = np.full((height + 2) * across, -1, np.int32)
-    for row in range(height):
-        waiting[(row + 1) * across + 1 : (row + 1) * across + 1 + width] = clusters[row]
-    queue = np.empty(height * width, np.int64)
+def _merge_fragments(waiting, across, min_size, labels):  # type: ignore[no-untyped-def]
+    """Relabel 4-connected components in raster order; those of at most `min_size` pixels take an earlier label.
+
+    `waiting` are the clusters of an image with a rim, `across` pixels wide, and becomes -1 where a pixel is done.
+    """
+    queue = np.empty(waiting.size, np.int64)
     label, earlier = 0, 0
-    for row in range(height):
-        for first in range((row + 1) * across + 1, (row + 1) * across + 1 + width):
-            cluster = waiting[first]
-            if cluster < 0:
-                continue
-            for beside in (first - 1, first - across, first + 1, first + across):
-                if labels[beside] >= 0:
-                    earlier = labels[beside]
-            labels[first], waiting[first], queue[0] = label, -1, first
-            size, done = 1, 0
-            while done < size:
-                pixel = queue[done]
-                for beside in (pixel - 1, pixel - across, pixel + 1, pixel + across):
-                    if waiting[beside] == cluster:
-                        labels[beside], waiting[beside], queue[size] = label, -1, beside
-                        size += 1
-                done += 1
-            if size <= min_size:
-                for i in range(size):
-                    labels[queue[i]] = earlier
-            else:
-                label += 1
-    return labels.reshape(height + 2, across)[1:-1, 1:-1].copy()
+    for first in range(waiting.size):
+        cluster = waiting[first]
+        if cluster < 0:
+            continue
+        for beside in (first - 1, first - across, first + 1, first + across):
+            if labels[beside] >= 0:
+                earlier = labels[beside]
+        labels[first], waiting[first], queue[0] = label, -1, first
+        size, done = 1, 0
+        while done < size:
+            pixel = queue[done]
+            for beside in (pixel - 1, pixel - across, pixel + 1, pixel + across):
+                if waiting[beside] == cluster:
+                    labels[beside], waiting[beside], queue[size] = label, -1, beside
+                    size += 1
+            done += 1
+        if size <= min_size:
+            for i in range(size):
+                labels[queue[i]] = earlier
+        else:
+            label += 1

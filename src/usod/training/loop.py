@@ -154,6 +154,7 @@ class Trainer:
                 )
         finally:
             UPCOMING.rows = None
+            self.process.disconnect()
             self.checkpoint.flush()
         if self.average is not None:
             self.average.apply()

@@ -51,6 +51,10 @@ class Process:
         self._graphed = Graphed(network) if self.device.type == "cuda" else None
         return self._graphed or network
 
+    def disconnect(self) -> None:
+        """Let go of what `connect` keeps on the device."""
+        self._graphed = None
+
     def backward(self, loss: Tensor) -> None:
         """Gradients of the mean over the processes of their losses."""
         loss.backward()

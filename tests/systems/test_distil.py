@@ -75,6 +75,15 @@ def test_a_network_learns_its_labels(data):
     assert done.history[-1]["loss"] < 0.3 * done.history[0]["loss"]
 
 
+def test_few_images_are_learnt_for_more_epochs(data, monkeypatch):
+    seen = []
+    monkeypatch.setattr(distil, "fit", lambda *arguments: seen.append((len(arguments[2]), arguments[5])) or [])
+    with ImageStore(data / "images.h5") as images, MapStore(data / "maps.h5") as labels:
+        distil.learn(images, labels, LearnConfig(epochs=2, min_steps=30, batch_size=4), NETWORK, Process(CPU))
+    ((count, schedule),) = seen
+    assert (schedule.epochs - 1) * -(-count // 4) < 30 <= schedule.epochs * -(-count // 4)
+
+
 def test_a_student_works_at_the_size_that_it_was_shown(data, tmp_path):
     settings = '{"epochs": 1, "min_steps": 0, "size": 32, "augment": {}}'
     command = ["distil", "learn", "--student", "--images", data / "images.h5", "--labels", data / "maps.h5"]

@@ -116,5 +116,5 @@ def activation_variance(network: SaliencyNet, pixels: np.ndarray) -> dict[str, f
 
 def _otsu(rows: Tensor) -> Tensor:
     """Otsu's threshold of each row, of a constant one its value: (B,) of (B, N)."""
-    found = [threshold_otsu(row) if np.ptp(row) else row[0] for row in rows.cpu().numpy()]
+    found = [threshold_otsu(row) for row in rows.cpu().numpy()]
     return torch.tensor(found).to(rows)

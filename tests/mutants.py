@@ -270,7 +270,7 @@ def run_tests(tree: Path, tests: Sequence[str], limit: float, plugin: _Ordered, 
         os.environ |= {"PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
         os.environ.pop("USOD_REAL_DATA", None)
         sys.dont_write_bytecode = True
-        sys.path[:] = [str(tree / "src"), *(path for path in sys.path if not path.startswith(str(ROOT)))]
+        sys.path[:] = [str(tree / "src"), *(path for path in sys.path if path not in (str(ROOT), str(ROOT / "src")))]
         for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
             del sys.modules[name]  # the copy has its own
         # The tests' files lie beside the copy: inside it, their paths would be told relative to it.

@@ -28,6 +28,13 @@ def test_extremes_are_shared_failures_and_the_largest_gains_each_image_once():
     assert extremes(errors, 1) == {"both": ["a"], "first": ["b"], "second": ["c"]}
 
 
+def test_an_image_may_be_called_na_and_a_score_be_missing(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / f"{name}.csv").write_text("id,mae\nNA,0.5\n007,nan\nnull,\nb,0.25\n")
+    both = read_both(tmp_path / "one.csv", tmp_path / "other.csv", ["mae"])["mae"]
+    assert both["first"].to_dict() == {"NA": 0.5, "b": 0.25}
+
+
 def test_images_that_only_one_has_scored_are_left_out(tmp_path):
     one, other = (write_scores(tmp_path / f"{column}.csv", column) for column in (0, 1))
     lines = other.read_text().splitlines()

@@ -17,7 +17,12 @@ def read_rows(path: Path) -> pd.DataFrame:
         If it cannot be read or has no such column.
     """
     try:
-        return pd.read_csv(path, converters={"id": str}, encoding="utf-8-sig").set_index("id")
+        columns = pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns
+        # An image may be called NA; numbers may be missing, and are then written as nothing or nan.
+        missing = {name: ["", "nan", "NaN", "NA"] for name in columns if name != "id"}
+        return pd.read_csv(
+            path, dtype={"id": str}, keep_default_na=False, na_values=missing, encoding="utf-8-sig"
+        ).set_index("id")
     except (OSError, ValueError, KeyError) as error:
         raise UsodError(f"{path}: not a table with a column id ({' '.join(str(error).split())})") from error
 

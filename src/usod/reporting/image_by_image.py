@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from usod.data.listed import read_rows
 from usod.errors import UsageError, UsodError
 
 
@@ -22,7 +23,7 @@ def read_both(first: Path, second: Path, measures: Sequence[str]) -> dict[str, p
     UsodError
         If they have no image in common.
     """
-    frames = [pd.read_csv(path, dtype={"id": str}).set_index("id") for path in (first, second)]
+    frames = [read_rows(path) for path in (first, second)]
     for path, frame in zip((first, second), frames, strict=True):
         if missing := [measure for measure in measures if measure not in frame]:
             raise UsageError(f"--measure {missing[0]}: not in {path}")

@@ -27,13 +27,12 @@ def changes(
     Example: usod report changes --images images.h5 --before rbd.h5 --after refined.h5 --scores-before rbd.csv
     --scores-after refined.csv --masks masks.csv --out changes.png
     """
-    import pandas as pd
-
     from usod.data.index import load_masks
+    from usod.data.listed import read_rows
     from usod.data.mapstore import ImageStore, MapStore
     from usod.reporting.figures import save, stages_figure
 
-    mae = [pd.read_csv(path, dtype={"id": str}).set_index("id")["mae"] for path in (scores_before, scores_after)]
+    mae = [read_rows(path)["mae"] for path in (scores_before, scores_after)]
     change = (mae[1] - mae[0]).dropna().sort_values()
     if change.empty:
         raise UsodError(f"{scores_after}: no image in common with {scores_before}")

@@ -3,8 +3,9 @@
 import json
 import math
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType
@@ -74,18 +75,18 @@ class Calls:
             self.codes[-1][id(frame.f_code)] = frame.f_code
         self.left -= 1
         if self.left <= 0:
-            sys.setprofile(None)
+            _profile(None)
 
     @contextmanager
     def seen(self) -> Iterator[set[str]]:
         """The set is filled at the end: files, functions of files, and `starts` for the start of a process."""
         found: set[str] = set()
         self.codes.append({})
-        sys.setprofile(self._note)
+        _profile(self._note)
         try:
             yield found
         finally:
-            sys.setprofile(None)
+            _profile(None)
             inside = self.codes.pop()
             for code in inside.values():
                 place = code.co_filename
@@ -95,7 +96,13 @@ class Calls:
                     found.add("starts")
             if self.codes:
                 self.codes[-1] |= inside
-                sys.setprofile(self._note)
+                _profile(self._note)
+
+
+def _profile(note: Callable | None) -> None:
+    """Have it told of the calls in this thread, and in those that are started from now on."""
+    sys.setprofile(note)
+    threading.setprofile(note)  # type: ignore[arg-type]
 
 
 class Noting:

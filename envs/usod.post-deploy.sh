@@ -2,7 +2,7 @@
 # Runs in the fresh conda environment. Snakemake runs a copy of this file; the workflow says where usod's sources are, or
 # which release it is.
 # Snakemake makes a new environment when this file changes; the digest makes it follow the lock file.
-# requirements.lock: b63722e13b4994f6
+# requirements.lock: 5a2ff7f9aee7f268
 set -euo pipefail
 source=${USOD_SOURCE:-$PWD}
 if [ ! -f "$source/envs/requirements.lock" ]; then

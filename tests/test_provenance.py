@@ -177,7 +177,7 @@ def test_threads_wait_asleep_where_there_are_more_than_cores(monkeypatch, cores,
 def test_the_jobs_call_the_usod_of_this_python(monkeypatch, tmp_path, python, kept, begins):
     """A wrapper of this environment stays in its place; one of another environment, activated or not, does not."""
     if " " in python and '"{}"' not in begins:  # pip quotes such a path
-        begins = begins.replace("' {} ", "' \"{}\" ")
+        begins = begins.replace("' {} ", '\' "{}" ')
     (tmp_path / "usod").write_text(begins.format(python) + "\n")
     (tmp_path / "usod").chmod(0o755)
     for name in ("USOD_VERSION", "USOD_SOURCE"):

@@ -340,6 +340,15 @@ def test_few_images_are_trained_on_for_more_epochs(data):
     assert len(history) == 2, "10 steps are enough"
 
 
+@pytest.mark.parametrize(("most", "epochs"), [(17, 3), (11, 2), (1, 1)])
+def test_many_images_are_trained_on_for_fewer_epochs(data, most, epochs):
+    images, maps, _ = data
+    fuse = FuseConfig(epochs=9, batch_size=5, lr=3e-3, max_steps=most, min_steps=30)
+    history = deepusps.fuse(images, {"m": maps}, 0, fuse, NETWORK, Process(CPU)).history
+    assert len(history) == epochs, "24 images in batches of 5 are 5 steps"
+    assert [row["lr"] for row in history] == [pytest.approx(3e-3 * (1 - i / epochs) ** 0.9) for i in range(epochs)]
+
+
 def test_the_average_reaches_over_the_same_share_of_a_longer_training(data):
     """Two epochs that become six of one step: alpha is of two of them, its cube root of each."""
     images, maps, _ = data

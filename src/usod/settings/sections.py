@@ -33,6 +33,14 @@ MinSteps = Annotated[
         "after the paper's epochs, and its first predictions would be the labels; 0: none",
     ),
 ]
+MaxSteps = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        description="Epochs are left out, but for one, until a training has no more steps than this: many images are "
+        "learnt in fewer passes. It is stronger than min_steps; null: no limit",
+    ),
+]
 ShownSize = Annotated[
     int | None,
     Field(
@@ -94,10 +102,13 @@ class CrfConfig(Section):
 
 
 def enough_epochs(config: T, images: int) -> T:
-    """The settings of a training (`epochs`, `batch_size`, `min_steps`) with so many epochs that it has its steps."""
+    """The settings of a training (`epochs`, `batch_size`, `min_steps`, `max_steps`) with the epochs of its steps."""
     training: Any = config
     steps = -(-images // training.batch_size)
-    return config.model_copy(update={"epochs": max(training.epochs, -(-training.min_steps // steps))})
+    epochs = max(training.epochs, -(-training.min_steps // steps))
+    if training.max_steps is not None:
+        epochs = min(epochs, max(1, training.max_steps // steps))
+    return config.model_copy(update={"epochs": epochs})
 
 
 class RelationConfig(Section):

@@ -242,7 +242,7 @@ def fuse(
 
 
 def _of_enough_epochs(config: RefineConfig, images: int) -> RefineConfig:
-    """The settings with `min_steps` and `alpha` brought into effect: more, shorter epochs forget less in each."""
+    """The settings, limits of steps and `alpha` brought into effect: of more, shorter epochs each forgets less."""
     longer = enough_epochs(config, images)
     return longer.model_copy(update={"alpha": config.alpha ** (config.epochs / longer.epochs)})
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, RootModel, model_validator
 
 from usod.errors import UsageError
-from usod.settings.sections import CrfConfig, MinSteps, Positive, Section, ShownSize, moved_key
+from usod.settings.sections import CrfConfig, MaxSteps, MinSteps, Positive, Section, ShownSize, moved_key
 
 LrDecay = Annotated[
     Literal["constant", "poly"],
@@ -62,6 +62,7 @@ class RefineConfig(Binarisation):
     )
     epochs: int = Field(25, ge=1, description="Epochs of every stage (4.1)")
     min_steps: MinSteps = 0
+    max_steps: MaxSteps = None
     batch_size: int = Field(20, ge=1, description="Images per step (4.1)")
     lr: Positive | list[Positive] = Field(
         1e-6, description="Adam's learning rate of the first stage (4.1), or a list with one value per stage"
@@ -82,9 +83,9 @@ class RefineConfig(Binarisation):
         0.7,
         ge=0,
         lt=1,
-        description="Weight of the past in the moving average, per epoch of `epochs` (4.1). Where min_steps makes more "
-        "and shorter epochs of them it is alpha^(epochs / epochs trained): the average reaches over the same share of "
-        "the training, whatever the number of images",
+        description="Weight of the past in the moving average, per epoch of `epochs` (4.1). Where min_steps or "
+        "max_steps makes more or fewer epochs of them it is alpha^(epochs / epochs trained): the average reaches over "
+        "the same share of the training, whatever the number of images",
     )
     bias_correction: bool = Field(
         True,
@@ -144,6 +145,7 @@ class FuseConfig(Section):
 
     epochs: int = Field(200, ge=1, description="4.1")
     min_steps: MinSteps = 0
+    max_steps: MaxSteps = None
     batch_size: int = Field(20, ge=1, description="4.1")
     lr: Positive = Field(1e-4, description="Released code; the paper gives no other value for this stage")
     lr_decay: LrDecay = "poly"

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from usod.settings.sections import MinSteps, Positive, Section, Seed, ShownSize
+from usod.settings.sections import MaxSteps, MinSteps, Positive, Section, Seed, ShownSize
 
 
 class LearnConfig(Section):
@@ -13,6 +13,7 @@ class LearnConfig(Section):
 
     epochs: int = Field(5, ge=1)
     min_steps: MinSteps = 150
+    max_steps: MaxSteps = None
     batch_size: int = Field(16, ge=1, description="Images per step")
     lr: Positive = 1e-3
     lr_decay: Literal["constant", "poly"] = "poly"

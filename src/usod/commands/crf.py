@@ -59,10 +59,9 @@ def _refine_small(
     maps: Path, images: Any, out: Path, attributes: dict[str, Any], params: Any, backend: Any, device: Any, batch: int
 ) -> None:
     """At the working size, in batches."""
-    from functools import partial
-
     import numpy as np
 
+    from usod.crf import Refiner
     from usod.data.mapstore import ImageStore, MapStore, write_maps
     from usod.devices import AsMemoryAllows
     from usod.progress import progress
@@ -70,14 +69,16 @@ def _refine_small(
     with MapStore(maps) as store, ImageStore(images) as pixels:
         store.serve_at(pixels.size)
         pixels.require_like(store)
-        as_memory_allows = AsMemoryAllows()
+        as_memory_allows, refine_batch = AsMemoryAllows(), Refiner(params, backend, device)
         with write_maps(out, store.ids, store.size, store.original_size, attributes) as rows:
             parts = [store.ids[i : i + batch] for i in range(0, len(store), batch)]
             for ids in progress(parts, len(parts), "CRF", f"batch of {batch}"):
                 probabilities, colours = np.stack([store[key] for key in ids]), pixels.read_all(ids)
-                refine_part = partial(_refine_part, colours, probabilities, params, backend, device)
-                refined = as_memory_allows(refine_part, len(ids))
-                for key, saliency in zip(ids, np.concatenate(list(refined)), strict=True):
+
+                def refined(part: slice, colours: Any = colours, probabilities: Any = probabilities) -> Any:
+                    return refine_batch(colours[part], probabilities[part])
+
+                for key, saliency in zip(ids, np.concatenate(list(as_memory_allows(refined, len(ids)))), strict=True):
                     rows[key] = saliency
 
 
@@ -85,7 +86,7 @@ def _refine_whole(
     maps: Path, index: Path, out: Path, attributes: dict[str, Any], params: Any, backend: Any, device: Any
 ) -> None:
     """At the images' own sizes, image by image."""
-    from usod.crf import refine as refine_image
+    from usod.crf import Refiner
     from usod.data.images import read_image, resize_map
     from usod.data.index import read_index
     from usod.data.mapstore import open_maps, write_maps
@@ -95,17 +96,11 @@ def _refine_whole(
     table, given = read_index(index), open_maps(maps)
     require_ids(given, list(table["id"]))
     sizes = table[["height", "width"]].to_numpy()
+    refine_image = Refiner(params, backend, device)
     with write_maps(out, list(table["id"]), sizes, sizes, attributes) as rows:
         for key, file in progress(list(zip(table["id"], table["image"], strict=True)), len(table), "CRF"):
             image = read_image(file)
-            rows[key] = refine_image(image, resize_map(given[key], image.shape[:2]), params, backend, device)
-
-
-def _refine_part(images: Any, probabilities: Any, params: Any, backend: Any, device: Any, part: slice) -> Any:
-    """Some images of a batch."""
-    from usod.crf import refine as refine_batch
-
-    return refine_batch(images[part], probabilities[part], params, backend, device)
+            rows[key] = refine_image(image, resize_map(given[key], image.shape[:2]))
 
 
 @app.command()

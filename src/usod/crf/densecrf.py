@@ -100,6 +100,7 @@ class Refiner:
     def _refined(self, pixels: np.ndarray | Tensor, prior: Tensor) -> Tensor:
         of = (*prior.shape[1:], prior.device)
         smoothness = self._smoothness[1] if self._smoothness and self._smoothness[0] == of else None
+        self._smoothness = None  # one of another size makes room for what is built now
         # No other lattice is kept: with a budget of 0 every image's is dropped after its use.
         kernels = torch_backend.KernelCache(pixels, self.params, prior.device, 0.0, smoothness)
         refined = torch_backend.mean_field(prior, kernels, range(len(pixels)), self.params)

@@ -190,9 +190,8 @@ _BELOW = tuple(
 _ONE = np.float32(7.90531110763549805)  # where their ratio is 1
 
 
-@njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"contract"}
-)  # a look at the divisor would keep points from being done side by side
+# With NumPy's errors, as a look at the divisor would keep points from being done side by side.
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _tanh(values):  # type: ignore[no-untyped-def]
     """The ratio of polynomials of degrees 13 and 6 of Eigen (`ptanh_float`), off by 4e-7 at most."""
     for i in range(len(values)):

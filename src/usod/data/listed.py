@@ -17,12 +17,10 @@ def read_rows(path: Path) -> pd.DataFrame:
         If it cannot be read or has no such column.
     """
     try:
-        columns = pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns
-        # An image may be called NA; numbers may be missing, and are then written as nothing or nan.
-        missing = {name: ["", "nan", "NaN", "NA"] for name in columns if name != "id"}
-        return pd.read_csv(
-            path, dtype={"id": str}, keep_default_na=False, na_values=missing, encoding="utf-8-sig"
-        ).set_index("id")
+        table = pd.read_csv(path, encoding="utf-8-sig")
+        # Once more as text: an image may be called NA or 007. In the other columns pandas' words are missing numbers.
+        ids = pd.read_csv(path, usecols=["id"], dtype=str, keep_default_na=False, encoding="utf-8-sig")["id"]
+        return table.drop(columns="id").set_index(pd.Index(ids, name="id"))
     except (OSError, ValueError, KeyError) as error:
         raise UsodError(f"{path}: not a table with a column id ({' '.join(str(error).split())})") from error
 

@@ -28,6 +28,7 @@ FORMAT = "usod-store"
 BLOCK = 16
 """Rows that a thread reads before it is given more."""
 THREADS = 4
+"""Threads that read rows, at most."""
 
 
 class Named(Protocol):
@@ -261,7 +262,7 @@ class StoreWriter:
 
     def __init__(self, rows: h5py.Dataset, ids: Sequence[str], target: PatientFile):
         self._rows = rows
-        self._deflated = len(rows) > 0 and is_deflated(rows)
+        self._deflated = is_deflated(rows)
         self._target = target
         self._number = {key: i for i, key in enumerate(ids)}
         self._written = np.zeros(len(ids), bool)

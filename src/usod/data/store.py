@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from isal import isal_zlib
 
-from usod.data.deflated import DAMAGED, how_stored, is_deflated, read_row, write_row
+from usod.data.deflated import DAMAGED, Rows, how_stored
 from usod.data.images import MAX_PIXELS
 from usod.data.parallel import threaded_map
 from usod.data.patient_file import NewHdf5, PatientFile
@@ -88,8 +88,7 @@ class Store:
             raise self._of_another_version(attributes)
         if not attributes.get("complete"):
             raise UsodError(f"{self.path}: incomplete, its writer was stopped; delete it and make it again")
-        self._rows = self._table(self.dataset)
-        self._deflated = is_deflated(self._rows)  # those of an older usod are not
+        self._rows = Rows(self._table(self.dataset))
         self.ids: list[str] = list(self._table("ids").asstr()[:])
         self.original_size: np.ndarray = self._table("original_size")[:]
         self._checksum: np.ndarray = self._table("checksum")[:]
@@ -163,7 +162,7 @@ class Store:
         """
         number = self._number[key] if isinstance(key, str) else key
         try:
-            row = read_row(self._rows, number) if self._deflated else self._rows[number]
+            row = self._rows[number]
         except DAMAGED as error:
             raise self._damaged(number) from error
         if self._sum(row, number) != self._checksum[number]:
@@ -204,7 +203,8 @@ class Store:
             for number in range(start, min(start + BLOCK, count)):
                 work(number)
 
-        for _ in threaded_map(of_block, range(0, count, BLOCK), min(THREADS, cpu_cores()) if self._deflated else 1):
+        threads = min(THREADS, cpu_cores()) if self._rows.deflated else 1
+        for _ in threaded_map(of_block, range(0, count, BLOCK), threads):
             pass
 
     def require(self, ids: Sequence[str]) -> None:
@@ -261,8 +261,7 @@ class StoreWriter:
     version = VERSION
 
     def __init__(self, rows: h5py.Dataset, ids: Sequence[str], target: PatientFile):
-        self._rows = rows
-        self._deflated = is_deflated(rows)
+        self._rows = Rows(rows)
         self._target = target
         self._number = {key: i for i, key in enumerate(ids)}
         self._written = np.zeros(len(ids), bool)
@@ -285,10 +284,7 @@ class StoreWriter:
         if self._rows.dtype == np.uint8 and row.dtype != np.uint8:
             row = to_uint8(row)
         row = np.ascontiguousarray(row, self._rows.dtype)
-        if self._deflated:
-            write_row(self._rows, number, row)
-        else:
-            self._rows[number] = row
+        self._rows[number] = row
         self._target.check()
         self.checksum[number] = isal_zlib.crc32(row.data)
         self._written[number] = True

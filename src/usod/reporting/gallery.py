@@ -30,9 +30,9 @@ from usod.reporting.thumbnails import mask_of, strip, thumbnail
 
 PER_FOLDER = 500
 """Images whose pictures share a folder: file managers and network disks are slow with tens of thousands in one."""
-CHUNK, CHUNKS = 50, 100
-"""Images that a worker takes at a time, at least; and into how many parts all are divided, at most. For each part all
-stores are opened, which takes longer the more images they hold."""
+CHUNK, CHUNKS = 50, 25
+"""Images that a worker takes at a time, at least; and into how many parts all are divided, at most, unless that is less
+than four for each worker. For each part all stores are opened, which takes longer the more images they hold."""
 MASK, TRUTH = "mask", "ground truth"
 
 ABOUT = {
@@ -110,7 +110,7 @@ def make_gallery(
         with MapStore(path) as maps:
             maps.require(ids)
     table = read_values(values, ids)
-    size = max(CHUNK, -(-len(ids) // CHUNKS))
+    size = max(CHUNK, -(-len(ids) // max(CHUNKS, 4 * workers)))
     chunks = [(contents, out, start, ids[start : start + size]) for start in range(0, len(ids), size)]
     done = parallel_map(_write_pictures, chunks, workers, [__name__])
     areas = [area for found in progress(done, len(chunks), "making pictures", "batch") for area in found]

@@ -50,7 +50,7 @@ CONFIG = TINY | {
     "systems": ["deepusps", "a2s", "ldps", "wss", "vote", "distil"],
     "deepusps": {**TINY["deepusps"], "labels": ["rbd-iter1", "theirs"], "seeds": [0, 3]},
     "a2s": {**TINY["a2s"], "labels": "ours-iter1"},
-    "ldps": {**TINY["ldps"], "merge": {"theta_fg": 0.7}},
+    "ldps": {**TINY["ldps"], "learn_from": "rbd-iter1", "merge": {"theta_fg": 0.7}},
     "wss": {**TINY["wss"], "rounds": 2},
     "distil": {
         **{"rounds": 2, "round": {"epochs": 2}, "learn": {"epochs": 3}},
@@ -276,7 +276,8 @@ def test_what_is_made_from_what(plan):
         ],
         f"{at}/a2s/stage2/model.safetensors": [f"{deep}/ours/iter1/labels.h5"],
         "results/photos/a2s/variants/mine.small-median/stage1/labels.h5": [f"{at}/a2s/stage1/model.safetensors"],
-        "results/known/ldps/ours/labels.h5": ["results/known/maps/ours.h5", f"{at}/ldps/ours/model.safetensors"],
+        f"{at}/ldps/rbd-iter1/model.safetensors": [f"{deep}/rbd/iter1/labels.h5"],
+        "results/known/ldps/ours/labels.h5": ["results/known/maps/ours.h5", f"{at}/ldps/rbd-iter1/model.safetensors"],
         f"{wss}/iter0/maps.h5": [f"{wss}/pretrain/model.safetensors"],
         f"{wss}/iter1/model.safetensors": [f"{wss}/iter1/labels.h5", f"{wss}/iter0/model.safetensors"],
         f"{wss}/variants/mine.trusting/iter1/maps.h5": [f"{wss}/variants/mine.trusting/iter0/model.safetensors"],
@@ -290,6 +291,13 @@ def test_what_is_made_from_what(plan):
         ],
     }
     assert {name: made[name] for name in expected} == expected
+
+
+def test_who_opens_listed_photographs_or_masks_waits_for_the_drawn_ones(plan):
+    lists = {f"results/{name}/{kind}.csv" for name in ("demo", "demo-test") for kind in ("index", "masks")}
+    reading = [job for job in plan if lists.intersection(job.inputs)]
+    ids_alone = {job.rule for job in reading if "results/data/scenes" not in job.inputs}
+    assert ids_alone == {"export_model", "import_maps", "merge_maps", "rank_doubts", "write_provenance"}
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ rule a2s_figure5:
     input:
         images=f"results/{SETTINGS.train}/images.h5",
         masks=f"results/{SETTINGS.train}/masks.csv" if SETTINGS.train in PLAN.scored_sets() else [],
-        scenes="results/data/scenes" if "demo" in roots_of(SETTINGS.train) else [],
+        scenes=scenes_of(SETTINGS.train),
         weights=lambda wildcards: weights(SETTINGS.encoder, "a2s.encoder"),
     output:
         "results/report/a2s_figure5.png",

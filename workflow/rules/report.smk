@@ -35,7 +35,7 @@ rule find_leaks:
     input:
         train=f"results/{SETTINGS.train}/index.csv",
         test="results/{testset}/index.csv",
-        scenes=scenes_of,
+        scenes=lambda wildcards: scenes_of(SETTINGS.train) or scenes_of(wildcards),
     output:
         "results/report/leaks-{testset}.csv",
     log:

@@ -75,6 +75,7 @@ def place(tmp_path):
         (["my photos", "--configfile", "no.yaml"], "--configfile no.yaml: no such file ({}/no.yaml)"),
         (["my photos", "--config", "size"], "--config size: write KEY=VALUE"),
         (["my photos", "--config", "images=x"], "--config images=x: say usod run FOLDER"),
+        (["my photos", "--gpus", "99"], "--gpus 99: this machine has "),
         (["my photos", "--cores", "many"], "--cores many: give a number, or all"),
         (["my photos", "--out", "tiny.yaml"], "--out tiny.yaml: no folder can be made there"),
         (["my photos", "--", "--config", "size=3"], "-- --config: usod run sets it; use --config KEY=VALUE before"),
@@ -109,10 +110,17 @@ def test_what_snakemake_refuses_is_one_line(place, arguments, words):
 
 
 @pytest.mark.workflow
-def test_a_dry_run_says_what_would_run_and_runs_nothing(place):
-    """On a folder of an odd name: Snakemake reads a value of --config as YAML, and takes quotes off its ends."""
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_dry_run_says_what_would_run_and_runs_nothing(place, linked):
+    """On a folder of an odd name: Snakemake reads a value of --config as YAML, and takes quotes off its ends.
+
+    And with results behind a link, whose `..` is not the folder that it lies in.
+    """
     odd = "a: b #c 'd'"
     (place / "my photos").rename(place / odd)
+    if linked:
+        (place / "elsewhere/deep").mkdir(parents=True)
+        (place / "new").symlink_to("elsewhere/deep")
     output = usod_run(place, odd, "--configfile", "tiny.yaml", "--out", "new/place", "-n")
     jobs = dict(line.split() for line in output.splitlines() if len(line.split()) == 2 and line.split()[1].isdigit())
     assert {"index_images", "extract_maps", "refine_labels", "fuse_labels", "export_masks"} < set(jobs)

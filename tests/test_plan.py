@@ -90,6 +90,13 @@ def test_variants_share_what_their_settings_leave_as_it_was():
     assert found.histories("t")["keep"] == ["results/d/a2s/variants/t.keep/stage2/history.csv"]
 
 
+def test_a_row_that_binarises_maps_in_another_way_fuses_anew():
+    row = {"system": "deepusps-seed0", "config": {"deepusps": {"refine": {"threshold_factor": 1.2}}}}
+    found = plan({"t": {"title": "T", "rows": {"low": row}}}, deepusps={"labels": ["rbd", "mc"]})
+    (own,) = found.tables.systems("t")["low"]
+    assert found.model(own) == "results/d/deepusps/variants/t.low/fusion/seed0/model.safetensors"
+
+
 def test_a_row_may_name_a_system_and_is_all_that_it_ends_with():
     rows = {"all": {"system": "deepusps"}, "masks": {"system": "crf-wss"}}
     found = plan({"t": {"title": "T", "rows": rows}}, deepusps={"seeds": [3, 5]})
@@ -103,6 +110,8 @@ def test_every_seed_refines_the_same_maps_and_fuses_its_own_labels():
     assert found.sources("d", "rbd-iter0-seed5", "", "labels") == {"rbd": "results/d/maps/rbd.h5"}
     assert found.sources("d", "rbd-iter1-seed5", "", "labels") == {"rbd-iter0-seed5": f"{at}-seed5/labels.h5"}
     assert found.sources("d", "rbd-iter1-seed5", "", "model") == {"rbd-iter0-seed5": f"{at}-seed5/model.safetensors"}
+    unasked = plan(systems=["deepusps"], deepusps={"refine": {"iterations": 1}})
+    assert not unasked.sources("d", "rbd-iter1", "", "model"), "a network is handed on where labels may settle only"
     assert list(found.sources("d", "deepusps-seed3", "", "labels")) == ["rbd-iter1", "mc-iter1"]
     assert list(found.sources("d", "deepusps-seed5", "", "labels")) == ["rbd-iter1-seed5", "mc-iter1-seed5"]
     once = ["rbd", "mc", "rbd-iter0", "rbd-iter1", "mc-iter0", "mc-iter1", "deepusps-seed3", "deepusps-seed5"]

@@ -283,3 +283,36 @@ def test_images_that_were_learnt_are_left_out_under_their_names_in_joined_sets(t
     app(["evaluate", *map(str, words)], standalone_mode=False)
     assert set(read_rows(tmp_path / "out.csv").index) == scored
     assert json.loads((tmp_path / "out.json").read_text())["left_out"] == len(maps) - len(scored)
+
+
+def test_the_command_reads_masks_as_it_is_told(tmp_path, capsys):
+    """Of three masks one is empty, and one is of grey 153: of a map that is it, or of nothing above 0.7."""
+    square = np.zeros((8, 8), np.uint8)
+    square[2:6, 2:6] = 1
+    for name, level in (("white", 255), ("grey", 153), ("empty", 0)):
+        for folder, value in (("masks", level), ("maps", 255)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(square * np.uint8(value)).save(tmp_path / folder / f"{name}.png")
+    given = [
+        "evaluate",
+        str(tmp_path / "maps"),
+        "--masks",
+        str(tmp_path / "masks"),
+        "--json",
+        str(tmp_path / "out.json"),
+    ]
+
+    def scored(*words):
+        app([*given, *words], standalone_mode=False)
+        return json.loads((tmp_path / "out.json").read_text())
+
+    wrong = 16 / 64  # the share of pixels where a mask is empty
+    assert (scored()["n"], scored()["mae"]) == (3, pytest.approx(wrong / 3))
+    assert (scored("--skip-empty")["n"], scored("--skip-empty")["mae"]) == (2, 0)
+    strict = scored("--threshold", "0.7", "--protocol", "own", "--protocol", "ldps")
+    assert strict["mae"] == pytest.approx(2 * wrong / 3)
+    assert {name: each["mae"] for name, each in strict["protocols"].items()} == {
+        "own": pytest.approx(2 * wrong / 3),
+        "ldps": pytest.approx(wrong / 3),
+    }
+    assert "ldps: " in capsys.readouterr().out

@@ -75,6 +75,25 @@ def test_suppression_by_hand() -> None:
     np.testing.assert_array_equal(start, [1.0, 0.2, 0.6])  # the argument stays as it is
 
 
+def test_only_the_later_half_of_the_suppression_keeps_a_body() -> None:
+    start, half = np.array([1.0, 0.6, 0.2]), np.array([0.5, 1.0, 1.0])  # the border's cell takes half of the next one's
+    # 1 falls to 0.4 and takes half of 0.6; inside 0.6, 0.2 become 1, 0. Then 0.5 falls below 0 and takes half of 1.
+    found = suppress_border(start, PATH.astype(float), half, np.array([0]), 2)
+    np.testing.assert_allclose(found, [0.5005, 1.0, 0.0])
+
+
+def test_the_paper_follows_its_rule_twenty_times(disc: tuple[np.ndarray, np.ndarray], monkeypatch) -> None:
+    steps = []
+
+    def counted(*arguments: np.ndarray) -> np.ndarray:
+        steps.append(arguments)
+        return update(*arguments)
+
+    monkeypatch.setattr("usod.handcrafted._bsca.update", counted)
+    bsca(disc[0], **PAPER_SETTINGS)
+    assert len(steps) == 20
+
+
 @pytest.mark.parametrize("settings", [{}, PAPER_SETTINGS], ids=["code", "paper"])
 def test_finds_a_disc(settings: dict, disc: tuple[np.ndarray, np.ndarray]) -> None:
     image, inside = disc

@@ -62,11 +62,11 @@ def test_propagation_goes_down_the_errors_in_place():
     variance = np.var(features[:, 0]) / 2
     errors = np.array([0.2, 0.8, 0.4, 0.6])
     near, far, middle = (np.exp(-d * d / (2 * variance)) for d in (1.0, 3.0, 2.0))
-    second = 0.5 * (near * 0.2 + middle * 0.4) / (near + middle) + 0.4  # the largest error goes first
-    alone = 0.5 * 0.6
-    third = 0.5 * (far * 0.2 + middle * second) / (far + middle) + 0.2  # and the later ones see what it became
-    first = 0.5 * (near * second + far * third) / (near + far) + 0.1
-    result = propagate_context(errors, features, np.array([0, 0, 0, 1]))
+    second = 0.25 * (near * 0.2 + middle * 0.4) / (near + middle) + 0.6  # the largest error goes first
+    alone = 0.75 * 0.6
+    third = 0.25 * (far * 0.2 + middle * second) / (far + middle) + 0.3  # and the later ones see what it became
+    first = 0.25 * (near * second + far * third) / (near + far) + 0.15
+    result = propagate_context(errors, features, np.array([0, 0, 0, 1]), 0.25)
     np.testing.assert_allclose(result, [first, second, third, alone])
 
 

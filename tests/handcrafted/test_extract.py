@@ -1,7 +1,10 @@
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from usod.cli import app
 from usod.errors import UsageError, UsodError
 from usod.handcrafted import METHODS
 from usod.handcrafted.detector import detector
@@ -83,3 +86,30 @@ def test_a_failing_image_is_named(photo, monkeypatch):
         extract_map(Job(photo, "rbd", {}, True, 0))
     with pytest.raises(UsodError, match=r"nowhere\.png: no such file"):
         extract_map(Job("nowhere.png", "rbd", {}, True, 0))
+
+
+@pytest.mark.parametrize(("code", "kept"), [("as it was", "1 of 2 maps are there"), ("changed", "")])
+def test_maps_of_a_run_that_did_not_end_are_kept_while_the_code_is_the_same(tmp_path, monkeypatch, capsys, code, kept):
+    noise = np.random.default_rng(0).integers(0, 256, (2, 30, 40, 3), dtype=np.uint8)
+    for number, image in enumerate(noise):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    index, out = tmp_path / "index.csv", tmp_path / "maps.h5"
+    app(["data", "index", str(tmp_path), "--out", str(index), "--quiet"], standalone_mode=False)
+    whole = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "1.png").write_bytes(whole[:300])
+    for digest, fails in (("as it was", True), (code, False)):
+        monkeypatch.setattr("usod.provenance.code_digest", lambda *_, digest=digest: digest)
+        command = ["maps", "extract", "rbd", "--index", str(index), "--out", str(out)]
+        with pytest.raises(UsodError, match="1 of 2 images failed") if fails else nullcontext():
+            app(command, standalone_mode=False)
+        (tmp_path / "1.png").write_bytes(whole)
+    assert out.exists() and not out.with_name("maps.h5.partial").exists()
+    told = capsys.readouterr().err
+    assert kept in told if kept else "are there" not in told
+
+
+def test_images_of_one_name_would_overwrite_one_another(tmp_path):
+    (tmp_path / "a").mkdir()
+    images = [str(tmp_path / "0.jpg"), str(tmp_path / "a/0.png")]
+    with pytest.raises(UsageError, match="two images have the same name"):
+        app(["maps", "extract", "rbd", *images, "--out", str(tmp_path / "out")], standalone_mode=False)

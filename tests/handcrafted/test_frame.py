@@ -28,6 +28,26 @@ def test_sides_without_a_frame_take_the_widest() -> None:
     assert find_frame(image) == (top, top, top, top)
 
 
+def test_the_innermost_line_counts() -> None:
+    image = np.full((120, 160, 3), 180, np.uint8)
+    image[:12], image[:4] = 90, 0
+    assert 12 <= find_frame(image).top <= 13
+
+
+def test_a_frame_is_no_wider_than_a_quarter() -> None:
+    image = photograph(40)
+    image[:15] = 0  # within 30 pixels, but more than 10
+    assert find_frame(image) == (0, 0, 0, 0)
+
+
+def test_what_is_as_light_as_the_picture_is_no_frame() -> None:
+    """The luma 0.299 R + 0.587 G + 0.114 B of 160, 100, 100 is that of 100, 131, 98."""
+    image = np.full((120, 160, 3), (100, 131, 98), np.uint8)
+    image[:6] = (160, 100, 100)
+    image[55:65, 75:85] = (200, 40, 40)
+    assert find_frame(image) == (0, 0, 0, 0)
+
+
 def test_a_photograph_has_none() -> None:
     assert find_frame(photograph()) == (0, 0, 0, 0)
     assert find_frame(np.full((50, 50, 3), 9, np.uint8)) == (0, 0, 0, 0)

@@ -85,6 +85,16 @@ def test_finds_a_disc(disc: tuple[np.ndarray, np.ndarray]) -> None:
     assert saliency[~inside].mean() < 0.1
 
 
+def test_an_outlier_is_salient_beside_something_salient_only(rng: np.random.Generator) -> None:
+    """Two equal spots unlike all else: one in an object, one alone on the background."""
+    rows, cols = np.mgrid[:120, :160]
+    inside = (rows - 50) ** 2 + (cols - 60) ** 2 < 22**2
+    image = np.where(inside[..., None], (150, 110, 90), (90, 110, 130)) + rng.integers(-4, 5, (120, 160, 3))
+    image[45:55, 55:65] = image[90:100, 130:140] = (255, 255, 0)
+    saliency = mc(image.astype(np.uint8))
+    assert saliency[47:53, 57:63].min() == 1.0 and saliency[92:98, 132:138].max() == 0.0
+
+
 def test_a_frame_absorbs_nothing(disc: tuple[np.ndarray, np.ndarray]) -> None:
     image, inside = disc
     saliency = mc(np.pad(image, ((12, 12), (12, 12), (0, 0))))

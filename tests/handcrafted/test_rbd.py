@@ -10,12 +10,14 @@ from usod.handcrafted._rbd import (
     boundary_connectivity,
     colour_scales,
     contact_orders,
+    measure_regions,
     optimise,
     rbd,
     smoothness_weight,
     weighted_contrast,
 )
-from usod.regions.graph import pairwise_distance
+from usod.regions.graph import min_max, paint, pairwise_distance
+from usod.regions.superpixels import slic
 
 PATH = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype=bool)
 COLOURS = pairwise_distance(np.array([[0.0], [2.0], [32.0]]))
@@ -74,6 +76,23 @@ def test_optimise_minimises_equation_9() -> None:
     expected = minimize(energy, np.zeros(6), tol=1e-12).x
     np.testing.assert_allclose(optimise(weight, background, foreground), expected, atol=1e-5)
     assert not optimise(weight, background, np.zeros(6)).any()
+
+
+def test_the_papers_settings_are_its_equations(rng: np.random.Generator, disc: tuple[np.ndarray, np.ndarray]) -> None:
+    image = np.clip(disc[0] + rng.normal(0, 25, disc[0].shape), 0, 255).astype(np.uint8)
+    regions = measure_regions(image)
+    # Eqs. 2 to 4: sigma_clr 10, and every colour step counts; then sigma_bndCon 1, sigma_spa 0.25 and Eq. 9.
+    connectivity = boundary_connectivity(regions.contacts > 0, regions.colour_distance, regions.border, 0.0, 10.0)
+    background = background_probability(connectivity, 1.0)
+    contrast = weighted_contrast(regions.colour_distance, regions.spatial_distance, background, 0.25)
+    smoothness = smoothness_weight(regions.contacts, regions.colour_distance, regions.border, 10.0, 0.1)
+    expected = paint(regions.labels, min_max(optimise(smoothness, background, contrast)))
+    np.testing.assert_array_equal(rbd(image, **PAPER_SETTINGS), expected)
+
+
+def test_superpixels_are_rounded_to_the_nearest_number(disc: tuple[np.ndarray, np.ndarray]) -> None:
+    labels = measure_regions(disc[0], pixels_per_region=690).labels
+    np.testing.assert_array_equal(labels, slic(disc[0], 28, 20.0))  # 19200 pixels are 27.8 times 690
 
 
 @pytest.mark.parametrize("settings", [{}, PAPER_SETTINGS], ids=["code", "paper"])

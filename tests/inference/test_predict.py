@@ -227,7 +227,7 @@ def export(monkeypatch, *arguments):
     return ended.value.code
 
 
-def test_a_copy_says_the_crf_of_its_maps(model_file, tmp_path, rng, monkeypatch):
+def test_a_copy_says_the_crf_of_its_maps(model_file, tmp_path, rng, monkeypatch, usod_predict):
     photo = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     copy = tmp_path / "copy.safetensors"
     assert not export(monkeypatch, model_file, copy, "--crf", '{"bilateral_sxy": 9, "iterations": 2}')
@@ -236,6 +236,11 @@ def test_a_copy_says_the_crf_of_its_maps(model_file, tmp_path, rng, monkeypatch)
     assert np.abs(sharpened - plain).max() > 0.01
     np.testing.assert_array_equal(usod.load(copy, "cpu").predict(photo), sharpened)
     np.testing.assert_array_equal(usod.load(copy, "cpu", crf=None).predict(photo), plain)
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    for words, expected in (((), sharpened), (("--crf", "none"), plain)):
+        usod_predict(copy, tmp_path / "a.png", "--out", tmp_path / f"out{len(words)}", *words)
+        written = np.asarray(Image.open(tmp_path / f"out{len(words)}/a.png"))
+        np.testing.assert_array_equal(written, np.rint(255 * expected))
     # Of copies of a copy the last word counts, and its weights are the same bytes.
     again = tmp_path / "again.safetensors"
     assert not export(monkeypatch, copy, again, "--crf", "none")
@@ -259,6 +264,19 @@ def test_a_wrong_export_is_one_line(model_file, tmp_path, monkeypatch, capsys, a
     assert export(monkeypatch, model_file, *arguments) == 2
     assert f"usod: error: {line}" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_holds_maps_and_no_masks(model_file, tmp_path, usod_predict):
+    code, told = usod_predict(model_file, tmp_path / "images.h5", "--out", tmp_path / "maps.h5", "--type", "mask")
+    assert (
+        code == 2
+        and told == "usod: error: --type mask: a MapStore holds maps; give a folder for --out, or --type map\n"
+    )
+
+
+def test_features_are_those_of_a_store(model_file, tmp_path, usod_predict):
+    code, told = usod_predict(model_file, tmp_path, "--out", tmp_path / "out", "--features", tmp_path / "f.h5")
+    assert code == 2 and told.startswith("usod: error: --features: of an images.h5 only;") and told.count("\n") == 1
 
 
 def test_images_that_show_nothing_are_listed_and_stay_away(model_file, tmp_path, usod_predict, monkeypatch):

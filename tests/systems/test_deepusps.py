@@ -255,6 +255,21 @@ def test_the_same_seed_gives_the_same_labels_and_resuming_too(data, tmp_path):
     assert not np.array_equal(first.labels, other.labels)
 
 
+def test_a_later_stage_has_its_own_start_rate_and_threshold(data, capsys):
+    images, maps, _ = data
+    config = FAST.model_copy(update={"threshold": 0.2, "later_threshold": 0.2, "lr_growth": 1.0})
+    stages = [deepusps.refine(images, maps, stage, config, NETWORK, CPU) for stage in (0, 1)]
+    assert not np.array_equal(*(done.labels for done in stages)), "the new layers are drawn anew"
+    config = FAST.model_copy(update={"lr_growth": 2.0, "threshold": 0.1, "later_threshold": 0.7})
+    capsys.readouterr()
+    rates = [deepusps.refine(images, maps, stage, config, NETWORK, CPU).history[0]["lr"] for stage in (0, 1, 2)]
+    assert rates == pytest.approx([3e-3, 6e-3, 12e-3])
+    said = [line for line in capsys.readouterr().err.splitlines() if "labels are salient above" in line]
+    assert said == [
+        f"stage {n}: labels are salient above {level}" for n, level in enumerate(("0.100", "0.700", "0.700"))
+    ]
+
+
 def test_any_number_of_threads_gives_the_same_labels(data, threads):
     """With the CRF of every prediction between two steps, whose threads must leave the network's alone."""
     images, maps, _ = data
@@ -284,6 +299,7 @@ def test_stable_labels_are_recognised():
     assert not deepusps.is_stable({"movement": 0.011}, 1, config)
     assert not deepusps.is_stable({"movement": 0.0}, 0, config)
     assert not deepusps.is_stable({"movement": 0.0}, 1, RefineConfig())
+    assert not deepusps.is_stable({}, 1, config), "labels that do not say what moved"
 
 
 def test_maps_of_another_size_are_one_line(data, tmp_path):

@@ -137,6 +137,14 @@ def test_a_vote_is_one_command(files):
         assert fused["a"].max() < 0.7, "as a label the dark map votes for nothing"
 
 
+def test_maps_of_sizes_of_their_own_vote_at_the_size_of_the_labels(files):
+    with write_maps(files / "own.h5", IDS, np.array([[3, 5], [9, 4]]), np.full((2, 2), 64), {"labels": "none"}) as rows:
+        rows.fill([np.ones((3, 5)), np.ones((9, 4))])
+    _usod(files, "--labels", "one=one.h5", "--maps", "own=own.h5")
+    with MapStore(files / "fused.h5") as fused:
+        assert fused.size == (8, 8)
+
+
 @pytest.mark.parametrize(
     ("words", "line", "code"),
     [

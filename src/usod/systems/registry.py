@@ -58,9 +58,7 @@ class Registry(Mapping[str, System]):
         parts = config.parts
         for part in parts.values():
             for read in part.reads:
-                if read.name in config.methods and read.what != "model":
-                    continue
-                if read.name not in parts or not _gives(read.name, read.what, part, config):
+                if not _gives(read.name, read.what, part, config):
                     known = [name for name in (*config.methods, *parts) if _gives(name, read.what, part, config)]
                     raise ValueError(f"{read.key}: no {read.name!r}; there are {', '.join(known)}")
 
@@ -73,7 +71,7 @@ def _gives(name: str, what: str, reader: Part, config: Any) -> bool:
     """Whether a part can read this of the part, or method, `name`."""
     part = config.parts.get(name)
     if part is None:
-        return what != "model"
+        return name in config.methods and what != "model"
     if part.truth and part.system != reader.system:
         return False
     has = part.scored != "never" if what == "maps" else what in part.leaves

@@ -1,3 +1,4 @@
+import json
 import subprocess
 from itertools import product
 
@@ -7,6 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from usod.cli import app
 from usod.crf import refine as crf_refine
 from usod.data.mapstore import ImageStore, MapStore, write_images, write_maps
 from usod.errors import UsodError
@@ -88,11 +90,36 @@ def test_handcrafted_maps_are_fused_at_their_own_threshold(data, tmp_path, capsy
     assert losses[1] < losses[2] < 1, "hardly any pixel is above the method's own threshold"
 
 
+def test_the_command_binarises_each_source_of_maps_as_it_is_told(data, tmp_path):
+    images, maps, _ = data
+    learn = '{"epochs": 1, "batch_size": 8, "lr": 3e-3}'
+    given = ["deepusps", "fuse", "--images", images.path, "--maps", f"a={maps.path}", "--maps", f"b={maps.path}"]
+    given += [
+        "--config",
+        learn,
+        "--network",
+        '{"light_width": 8}',
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path / "m.safetensors",
+    ]
+    losses = []
+    for how in ({}, {"b": {"threshold": 0.8}}, {"a": {"threshold": 0.8}, "b": {"threshold": 0.8}}):
+        more = ["--binarise", json.dumps(how), "--history", tmp_path / "h.csv"]
+        app(list(map(str, given + more)), standalone_mode=False)
+        losses.append(float((tmp_path / "h.csv").read_text().splitlines()[1].split(",")[1]))
+    assert losses[1] == pytest.approx((losses[0] + losses[2]) / 2, abs=0.01)
+    assert len(set(losses)) == 3
+
+
 def test_an_oracle_says_that_it_learnt_from_masks(data, tmp_path):
     images, _, masks = data
     lines = ["id,mask,threshold,foreground_share"]
     for key, mask in zip(images.ids, masks, strict=True):
-        Image.fromarray(mask).save(tmp_path / f"{key}.png")
+        large = mask.repeat(2, 0).repeat(2, 1)
+        large[0, 0] = True  # a quarter of a pixel at the images' size
+        Image.fromarray(large).save(tmp_path / f"{key}.png")
         lines.append(f"{key},{tmp_path / key}.png,0.5,{mask.mean()}")
     (tmp_path / "masks.csv").write_text("\n".join(lines) + "\n")
     usod = [forked.command(), "deepusps"]

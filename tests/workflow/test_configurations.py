@@ -109,6 +109,8 @@ def test_features_of_a_frozen_encoder_are_computed_once_for_all_that_learn_from_
     assert sorted(Path(name).parent.parent.name for name in files) == ["demo", "demo-test"]
     (train,) = (name for name in files if name.startswith("demo/"))
     calls = project.snakemake("--dry-run", "--printshellcmds").stdout.splitlines()
+    made = [line for line in calls if "usod features " in line]
+    assert len(made) == 2 and all('"name":"timm/test_vit"' in line for line in made)
     readers = [line for line in calls if f"--features results/{train}" in line]
     assert sum(" deepusps refine " in line for line in readers) == 4 and sum(" fuse " in line for line in readers) == 1
     assert all("--features" in line for line in calls if " usod predict " in line and "images.h5" in line)

@@ -131,6 +131,17 @@ def test_the_card_says_what_the_network_learnt_from_and_scores(model, tmp_path):
     assert "unsupervised" not in yaml.safe_load(card.split("---")[1])["tags"]
 
 
+def test_a_graph_that_gives_other_maps_is_not_written(model, tmp_path, monkeypatch):
+    class Inexact(onnxruntime.InferenceSession):
+        def run(self, *arguments):
+            return [values + np.float32(2e-4) for values in super().run(*arguments)]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Inexact)
+    with pytest.raises(UsodError, match=r"differ by 0\.0002 from PyTorch's; not written"):
+        export_onnx(model()[0], tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
 def test_a_missing_model_is_one_line_and_nothing_is_written(tmp_path):
     with pytest.raises(UsodError, match=r"none.safetensors: there is no such model file"):
         export_onnx(tmp_path / "none.safetensors", tmp_path / "model.onnx")

@@ -187,6 +187,17 @@ def test_what_does_not_fit_the_images_is_refused_whole(desk, tmp_path, capsys, c
     assert code == 1 and said in told and not (tmp_path / "back").exists()
 
 
+@pytest.mark.parametrize("verb", [("export", "--format", "coco"), ("import",)])
+@pytest.mark.parametrize("place", ["new", "two/new", ""])
+def test_nothing_is_written_among_the_images(desk, tmp_path, capsys, verb, place):
+    """The next run would take it for photographs."""
+    photos, masks, _ = desk
+    before = sorted(photos.rglob("*"))
+    code, told = call(capsys, verb[0], masks, *verb[1:], "--images", photos, "--out", photos / place)
+    assert code == 2 and f"lies among the images of {photos}; give a folder beside them" in told
+    assert sorted(photos.rglob("*")) == before
+
+
 def _coco(segmentation, **image):
     return json.dumps(
         {

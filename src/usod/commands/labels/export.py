@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from usod.commands.labels import FormatName, Images, Index, app, read_photos
+from usod.commands.labels import FormatName, Images, Index, app, check_outside, read_photos
 from usod.commands.options import Corrections, Count, Device, Only, Part, Quiet, Root, Threads
 
 
@@ -67,6 +67,7 @@ def export(
     from usod.progress import say
 
     binarise(np.zeros((1, 1)), threshold)  # a wrong one is refused before any work
+    check_outside(out, images)
     if not label.strip() or any(mark in label for mark in ":\n\r"):
         raise UsageError(f"--class {label!r}: give a name without colons")
     if source.suffix == ".safetensors":

@@ -45,9 +45,3 @@ def read_photos(images: Path | None, index: Path | None, root: Path | None, part
             "--part NAME=FOLDER of each"
         )
     return photos_of({"": images} if images is not None else image_folders(root, part), index)
-
-
-def check_outside(out: Path, images: Path | None) -> None:
-    """Raise UsageError where `--out` is in the folder `--images`: the next run would take its files for photographs."""
-    if images is not None and out.suffix != ".zip" and out.resolve().is_relative_to(images.resolve()):
-        raise UsageError(f"--out {out}: lies among the images of {images}; give a folder beside them")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from usod.commands.labels import FormatName, Images, Index, app, check_outside, read_photos
+from usod.commands.labels import FormatName, Images, Index, app, read_photos
 from usod.commands.options import Corrections, Count, Device, Only, Part, Quiet, Root, Threads
 
 
@@ -67,7 +67,9 @@ def export(
     from usod.progress import say
 
     binarise(np.zeros((1, 1)), threshold)  # a wrong one is refused before any work
-    check_outside(out, images)
+    if images is not None and out.suffix != ".zip" and out.resolve().is_relative_to(images.resolve()):
+        # The next run would take its files for photographs.
+        raise UsageError(f"--out {out}: lies among the images of {images}; give a folder beside them, or a .zip file")
     if not label.strip() or any(mark in label for mark in ":\n\r"):
         raise UsageError(f"--class {label!r}: give a name without colons")
     if source.suffix == ".safetensors":

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from usod.commands.labels import FormatName, Images, Index, app, check_outside, read_photos
+from usod.commands.labels import FormatName, Images, Index, app, read_photos
 from usod.commands.options import Part, Quiet, Root
 
 
@@ -32,6 +32,5 @@ def import_labels(
     """
     from usod.labels.importing import import_labels
 
-    check_outside(out, images)
     chosen = frozenset(classes or [])
     import_labels(source, out, read_photos(images, index, root, part), format and format.value, chosen, with_empty)

@@ -96,7 +96,7 @@ def _scores(scores: Mapping[str, str | Path]) -> str:
         score = read_score(Path(path))
         rows.append([name, str(int(score["n"])), *(typeset.percent(score[key]) for key in _SCORES)])
     names = [HEADINGS.get(key, key.upper()) + (" ↓" if key == "mae" else " ↑") for key in _SCORES]
-    table = typeset.markdown(["Data set", "Images ↑", *names], rows).strip()
+    table = typeset.markdown(["Data set", "Images", *names], rows).strip()
     return f"{table}\n\nIn percent; F@.5: maps above 0.5, F adaptive: above twice their mean, beta^2 = 0.3."
 
 

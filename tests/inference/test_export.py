@@ -126,6 +126,7 @@ def test_the_card_says_what_the_network_learnt_from_and_scores(model, tmp_path):
     assert "minus 0.485, 0.456, 0.406, divided by 0.229, 0.224, 0.225" in card
     (headings,) = [line.split(" | ") for line in card.splitlines() if line.startswith("| Data set | Images | ")]
     assert [word.strip(" |") for word in headings if "↑" not in word] == ["Data set", "Images", "MAE ↓"]
+    assert f"| --- |{len(headings[1:]) * ' ---: |'}\n| ECSSD " in card
     assert f"| torch | {torch.__version__.partition('+')[0]}" in card
     settings = NetworkConfig(light_width=8)
     save_model(path, build_network(settings), settings, input_size=64, extra={"labels": "masks"})

@@ -119,7 +119,7 @@ def cost_figure(costs: pd.DataFrame) -> Figure:
 
 def write_costs(costs: pd.DataFrame, path: str | Path) -> None:
     """Write a `cost_table` as CSV, Markdown or LaTeX, by the ending of `path`."""
-    headings = ["Step", "Jobs ↑", "Time ↓", "CPU time ↓", "Memory (GB) ↓", "Device memory (GB) ↓"]
+    headings = ["Step", "Jobs", "Time ↓", "CPU time ↓", "Memory (GB) ↓", "Device memory (GB) ↓"]
     rows = [
         [
             row["step"],

@@ -63,7 +63,7 @@ def provenance_page(
     software = versions() | {"snakemake": metadata.version("snakemake"), "Python": platform.python_version()}
     machine = [["system", platform.platform()], ["device", describe_device(pick_device("auto"))]]
     parts = [
-        typeset.markdown(["Data set", "Images ↑", "Splits", "Split by", "Rights", "SHA-256 of the index"], data),
+        typeset.markdown(["Data set", "Images", "Splits", "Split by", "Rights", "SHA-256 of the index"], data),
         _corrected(corrections),
         typeset.markdown(["Network", "Backbone", "Weights", "Human labels", "Made with", "SHA-256"], networks)
         if networks

@@ -1,4 +1,4 @@
-"""Tables as Markdown and LaTeX: headings that end in an arrow are numbers."""
+"""Tables as Markdown and LaTeX; columns of numbers, and those under headings that end in an arrow, to the right."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,8 @@ def write(path: str | Path, makers: Mapping[str, Callable[[], str]]) -> None:
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", note: str = "") -> str:
     """A pipe table, its title above and its note below."""
     lines = [f"**{title}**", ""] if title else []
-    lines += [_pipe(headings), _pipe(["---", *("---:" if _is_number(h) else "---" for h in headings[1:])])]
+    to_the_right = _of_numbers(headings, rows)
+    lines += [_pipe(headings), _pipe(["---", *("---:" if right else "---" for right in to_the_right[1:])])]
     lines += [_pipe(cells) for cells in rows]
     return "\n".join([*lines, "", note]) + "\n"
 
@@ -43,7 +44,7 @@ def latex(
 ) -> str:
     """A tabular for the booktabs package; a rule between rows of different `groups`."""
     caption = f"{title}. {note}" if title else note
-    columns = "".join("r" if _is_number(heading) else "l" for heading in headings)
+    columns = "".join("r" if right else "l" for right in _of_numbers(headings, rows))
     return _LATEX.render(
         caption=caption, columns=columns, headings=headings, rows=rows, groups=groups or [""] * len(rows)
     )
@@ -56,8 +57,12 @@ def percent(value: float, deviation: float = float("nan")) -> str:
     return f"{100 * value:.2f}" + ("" if pd.isna(deviation) else f" ± {100 * deviation:.2f}")
 
 
-def _is_number(heading: str) -> bool:
-    return heading.endswith(("↑", "↓"))
+def _of_numbers(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Which columns are set to the right."""
+    return [
+        heading.endswith(("↑", "↓")) or (bool(rows) and all(re.fullmatch(r"\d*\.?\d+", row[n]) for row in rows))
+        for n, heading in enumerate(headings)
+    ]
 
 
 def _pipe(cells: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from usod.models.ram import resize
 from usod.training.checkpoint import Checkpoint
 from usod.training.inputs import Inputs
 from usod.training.loop import Schedule, Trainer
-from usod.training.parallel import Process, run
+from usod.training.parallel import Process, processes, run
 
 CPU = torch.device("cpu")
 
@@ -193,6 +193,15 @@ def test_batchnorm_of_parts_of_a_batch_is_refused_where_it_cannot_be_that_of_the
 def test_several_processes_may_call_the_network_twice_in_a_step(tmp_path):
     save_file(build_backbone(NetworkConfig(name="mobilenet_v2")).state_dict(), tmp_path / "w.safetensors")
     run(2, CPU, train_at_two_sizes, tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "gpus", "expected"),
+    [("auto", 3, False, 1), ("auto", 3, True, 3), ("cpu", 3, False, 3), ("cpu", 0, False, 1)],
+)
+def test_one_process_trains_where_auto_finds_no_gpus(monkeypatch, device, count, gpus, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus)
+    assert processes(device, count) == expected
 
 
 def test_more_gpus_than_there_are_are_refused():

@@ -174,3 +174,10 @@ def test_bad_score_files(scores, tmp_path):
     old.write_text(json.dumps({"n": 3, **dict.fromkeys(MEASURES, 0.5), "curves": {}}))
     with pytest.raises(UsodError, match=r"old\.json.*'protocols'.*score again"):
         score_table({"a": old}, "SED2")
+
+
+def test_columns_of_numbers_and_those_below_an_arrow_are_set_to_the_right():
+    rows = [["x", "1", "2", "-"], ["y", "none", "3.5", "7"]]
+    table = typeset.markdown(["Name", "Seen", "Count", "F ↑"], rows).splitlines()
+    assert table[1] == "| --- | --- | ---: | ---: |"
+    assert r"\begin{tabular}{llrr}" in typeset.latex(["Name", "Seen", "Count", "F ↑"], rows)

@@ -15,9 +15,10 @@ class Net(nn.Module):
         super().__init__()
         self.norm, self.count = nn.BatchNorm1d(3), 0
 
-    def forward(self, x, features=None):
+    def forward(self, x, features=None, prior=None):
         self.count += 1
-        return self.norm(x) if features is None else self.norm(x) + features
+        own = self.norm(x) if features is None else self.norm(x) + features
+        return own if prior is None else own - prior
 
 
 @pytest.fixture
@@ -92,3 +93,7 @@ def test_arguments_with_names_and_without_are_different_passes(network, recordin
         (without,) = step(passes, 5)
     assert recordings == [(5, 3), (5, 3)]
     assert with_features.min() > 90 > without.max()
+    passes = Graphed(network)
+    for _ in range(5):
+        added, taken = (step(passes, 5, **{name: features})[0] for name in ("features", "prior"))
+    assert added.min() > 90 and taken.max() < -90

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from usod.data.parallel import parallel_map
+from usod.progress import set_quiet
 
 from .workflow import slurm
 
@@ -24,6 +25,13 @@ def workers() -> None:
     """Python forks all workers of this process from one server, which has the imports that were first asked for."""
     imports = ("crf.superpixel", "handcrafted.extract", "models.model_file", "systems.deepusps", "systems.spectral")
     list(parallel_map(abs, range(2), 2, [f"usod.{name}" for name in imports]))
+
+
+@pytest.fixture(autouse=True)
+def loud() -> Iterator[None]:
+    """A command that a test calls in this process with `--quiet` silences no other test."""
+    yield
+    set_quiet(False)
 
 
 @pytest.fixture(scope="session")

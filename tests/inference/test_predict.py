@@ -15,7 +15,6 @@ from usod.inference.predict import Model, output_names, predict_files, predict_s
 from usod.models.build import build_network
 from usod.models.config import NetworkConfig
 from usod.models.model_file import save_model
-from usod.progress import set_quiet
 from usod.settings.sections import CrfConfig
 
 
@@ -186,7 +185,6 @@ def test_files_that_cannot_be_read_cost_no_other_its_map(model_file, tmp_path, u
     (photos / "e.jpg").write_bytes(b"")
     out = tmp_path / "out"
     code, told = usod_predict(model_file, photos, "--out", out, "--batch", 2, "--quiet")
-    set_quiet(False)
     lines = told.splitlines()
     assert code == 1 and sorted(path.name for path in out.iterdir()) == ["a.png", "c.png", "d.png", "f.png"]
     assert [line.split(": ")[1] for line in lines[:2]] == [str(photos / name) for name in ("b.jpg", "e.jpg")]

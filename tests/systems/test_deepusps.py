@@ -392,13 +392,16 @@ def test_many_images_are_trained_on_for_fewer_epochs(data, most, epochs):
     assert [row["lr"] for row in history] == [pytest.approx(3e-3 * (1 - i / epochs) ** 0.9) for i in range(epochs)]
 
 
-def test_the_average_reaches_over_the_same_share_of_a_longer_training(data):
-    """Two epochs that become six of one step: alpha is of two of them, its cube root of each."""
+@pytest.mark.parametrize(
+    ("limit", "epochs", "power"), [({"epochs": 2, "min_steps": 6}, 6, 1 / 3), ({"epochs": 6, "max_steps": 2}, 2, 3)]
+)
+def test_the_average_reaches_over_the_same_share_of_a_longer_or_shorter_training(data, limit, epochs, power):
+    """Epochs of one step. Two that become six: alpha is of two of them, its cube root of each; and the reverse."""
     images, maps, _ = data
-    longer = FAST.model_copy(update={"batch_size": 24, "min_steps": 6})
-    written_out = longer.model_copy(update={"min_steps": 0, "epochs": 6, "alpha": FAST.alpha ** (1 / 3)})
-    found, expected = (deepusps.refine(images, maps, 0, config, NETWORK, CPU) for config in (longer, written_out))
-    assert len(found.history) == 6 and np.array_equal(found.labels, expected.labels)
+    asked = FAST.model_copy(update={"batch_size": 24} | limit)
+    written_out = FAST.model_copy(update={"batch_size": 24, "epochs": epochs, "alpha": FAST.alpha**power})
+    found, expected = (deepusps.refine(images, maps, 0, config, NETWORK, CPU) for config in (asked, written_out))
+    assert len(found.history) == epochs and np.array_equal(found.labels, expected.labels)
     per_step = deepusps.refine(images, maps, 0, written_out.model_copy(update={"alpha": FAST.alpha}), NETWORK, CPU)
     assert not np.array_equal(found.labels, per_step.labels)
 
